@@ -1,0 +1,3 @@
+//! The binary `portcullis`.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! Who is asking: the directory of identities, groups and targets, and proofs by SSH key.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Canonical encoding, hash chain, Merkle tree, signed checkpoints, proofs and the verifier.
+#![forbid(unsafe_code)]

@@ -1,0 +1,596 @@
+//! Facts: what happened. State is what they add up to, so no change can exist without its audit record.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Actor, Asked, CertificateBody, ChannelEnd, ChannelKind, GrantEnd, IdentityName, Lock, LockId, Login, PolicyPath,
+    ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, TargetName, Timestamp, Verdict,
+    WayIn,
+};
+
+/// The place of a record in the ledger, counted from 0 without a gap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The place behind this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What ties facts together: the request's id, or the id of what stands alone (a lock, "policy", "directory").
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Correlation(String);
+
+impl Correlation {
+    /// Facts about the system itself: start, stop.
+    #[must_use]
+    pub fn system() -> Self {
+        Self("system".to_owned())
+    }
+
+    /// Facts about the policy, the directory, and the like.
+    #[must_use]
+    pub fn named(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// As it is read from a stored record or a query.
+    #[must_use]
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&RequestId> for Correlation {
+    fn from(id: &RequestId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
+impl From<&LockId> for Correlation {
+    fn from(id: &LockId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
+impl fmt::Display for Correlation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What a fact is about, for look-ups: "identity:alice", "target:web1", "login:root@web1", "session:ses-…".
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Subject(String);
+
+impl Subject {
+    /// As it is read from a query.
+    #[must_use]
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The subject as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn of(kind: &str, name: impl fmt::Display) -> Self {
+        Self(format!("{kind}:{name}"))
+    }
+}
+
+/// A fact on its way into the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Entry {
+    /// When it was decided.
+    pub time: Timestamp,
+    /// Who caused it.
+    pub actor: Actor,
+    /// What it belongs to.
+    pub correlation: Correlation,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// A fact in the ledger: an entry with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    /// Its place.
+    pub seq: Seq,
+    /// When, who, under which request, and what.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+/// What happened.
+///
+/// A kind that is written is never renamed and its fields keep their meaning: the ledger outlives the code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all_fields = "kebab-case")]
+pub enum Fact {
+    /// The first fact of a ledger.
+    #[serde(rename = "ledger.opened")]
+    LedgerOpened {
+        /// The origin line of its checkpoints.
+        origin: String,
+        /// Fingerprint of the user CA key ("SHA256:…").
+        user_ca: String,
+        /// Fingerprint of the host CA key.
+        host_ca: String,
+        /// The ledger key, as a signed-note verifier key.
+        ledger_key: String,
+    },
+    /// A process took the ledger up.
+    #[serde(rename = "system.started")]
+    SystemStarted {
+        /// The program's version.
+        version: String,
+    },
+    /// A process laid the ledger down in order.
+    #[serde(rename = "system.stopped")]
+    SystemStopped {},
+    /// A policy was loaded.
+    #[serde(rename = "policy.loaded")]
+    PolicyLoaded {
+        /// SHA-256 of its text, in hexadecimal.
+        sha256: String,
+        /// How many policies it holds.
+        policies: u64,
+    },
+    /// A changed policy did not validate; the old one stays.
+    #[serde(rename = "policy.refused")]
+    PolicyRefused {
+        /// SHA-256 of its text, in hexadecimal.
+        sha256: String,
+        /// The first errors.
+        error: String,
+    },
+    /// A directory was loaded.
+    #[serde(rename = "directory.loaded")]
+    DirectoryLoaded {
+        /// SHA-256 of its text, in hexadecimal.
+        sha256: String,
+        /// How many identities it holds.
+        identities: u64,
+        /// How many targets it holds.
+        targets: u64,
+    },
+    /// A changed directory did not validate; the old one stays.
+    #[serde(rename = "directory.refused")]
+    DirectoryRefused {
+        /// SHA-256 of its text, in hexadecimal.
+        sha256: String,
+        /// What is wrong.
+        error: String,
+    },
+    /// A target was registered, or changed, through the API.
+    #[serde(rename = "target.registered")]
+    TargetRegistered {
+        /// Its name.
+        target: TargetName,
+        /// Fingerprints of its pinned host keys.
+        host_keys: Vec<String>,
+    },
+    /// Someone proved who they are and got a session token.
+    #[serde(rename = "identity.logged-in")]
+    IdentityLoggedIn {
+        /// Who.
+        identity: IdentityName,
+        /// Fingerprint of the key.
+        key: String,
+        /// From where.
+        address: String,
+        /// Whether a security key was touched.
+        touch: bool,
+    },
+    /// Someone whom the directory knows failed to prove it.
+    #[serde(rename = "identity.login-refused")]
+    IdentityLoginRefused {
+        /// Who they said they were.
+        identity: IdentityName,
+        /// Why it was refused.
+        reason: String,
+        /// From where.
+        address: String,
+    },
+    /// Access was asked for.
+    #[serde(rename = "request.filed")]
+    RequestFiled {
+        /// The request.
+        request: RequestId,
+        /// What is asked.
+        spec: RequestSpec,
+        /// How it came.
+        #[serde(flatten)]
+        asked: Asked,
+        /// The paths that policy offers, as they were when it was filed.
+        paths: Vec<PolicyPath>,
+    },
+    /// Access was asked for and refused at once; nothing is pending.
+    #[serde(rename = "request.refused")]
+    RequestRefused {
+        /// What was asked.
+        spec: RequestSpec,
+        /// Why not.
+        reason: String,
+    },
+    /// A reviewer answered.
+    #[serde(rename = "request.reviewed")]
+    RequestReviewed {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        verdict: Verdict,
+        /// The listed approver groups that the reviewer answers for.
+        groups: BTreeSet<crate::GroupName>,
+        /// In the reviewer's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
+    },
+    /// A reviewer took their answer back while the request was pending.
+    #[serde(rename = "request.review-withdrawn")]
+    ReviewWithdrawn {
+        /// The request.
+        request: RequestId,
+    },
+    /// The request was approved, and a grant begins (or the grant that it extends goes on).
+    #[serde(rename = "request.approved")]
+    RequestApproved {
+        /// The request, and the grant.
+        request: RequestId,
+        /// The path that was fulfilled.
+        path: PolicyPath,
+        /// Who approved; empty when the path needs nobody.
+        approvers: BTreeSet<IdentityName>,
+        /// The grant begins.
+        starts: Timestamp,
+        /// The grant ends.
+        ends: Timestamp,
+    },
+    /// A reviewer's denial ended the request.
+    #[serde(rename = "request.denied")]
+    RequestDenied {
+        /// The request.
+        request: RequestId,
+    },
+    /// Its asker took the request back.
+    #[serde(rename = "request.cancelled")]
+    RequestCancelled {
+        /// The request.
+        request: RequestId,
+    },
+    /// Nobody decided in time.
+    #[serde(rename = "request.expired")]
+    RequestExpired {
+        /// The request.
+        request: RequestId,
+    },
+    /// A scheduled grant began.
+    #[serde(rename = "grant.activated")]
+    GrantActivated {
+        /// The grant.
+        request: RequestId,
+    },
+    /// A grant was given more time.
+    #[serde(rename = "grant.extended")]
+    GrantExtended {
+        /// The grant.
+        request: RequestId,
+        /// The request that extended it.
+        by: RequestId,
+        /// When it would have ended.
+        from: Timestamp,
+        /// When it ends now.
+        to: Timestamp,
+    },
+    /// A grant ended.
+    #[serde(rename = "grant.ended")]
+    GrantEnded {
+        /// The grant.
+        request: RequestId,
+        /// How.
+        end: GrantEnd,
+        /// Why, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A certificate is about to be signed. Written and durable before the CA key is touched.
+    #[serde(rename = "certificate.intended")]
+    CertificateIntended {
+        /// What it will say.
+        certificate: CertificateBody,
+        /// The grant that it is issued under; `None` for a host certificate.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+        /// SHA-256 of the bytes to be signed, in hexadecimal.
+        tbs_sha256: String,
+    },
+    /// The certificate was signed, compared and handed out.
+    #[serde(rename = "certificate.issued")]
+    CertificateIssued {
+        /// Its serial.
+        serial: Serial,
+        /// SHA-256 of the whole certificate, in hexadecimal.
+        sha256: String,
+    },
+    /// The certificate was not handed out: the signer failed, or what it signed was not what was intended.
+    #[serde(rename = "certificate.failed")]
+    CertificateFailed {
+        /// Its serial.
+        serial: Serial,
+        /// What went wrong.
+        error: String,
+    },
+    /// A session was allowed and its certificate ordered.
+    #[serde(rename = "session.opened")]
+    SessionOpened {
+        /// The session.
+        session: SessionId,
+        /// Its grant.
+        request: RequestId,
+        /// Who.
+        identity: IdentityName,
+        /// Where.
+        target: TargetName,
+        /// As whom.
+        login: Login,
+        /// From which address.
+        address: String,
+        /// Through which proxy.
+        proxy: ProxyName,
+        /// Which way.
+        way: WayIn,
+    },
+    /// A session was asked for and refused.
+    #[serde(rename = "session.refused")]
+    SessionRefused {
+        /// Who.
+        identity: IdentityName,
+        /// Where; as it was typed.
+        target: String,
+        /// As whom; as it was typed.
+        login: String,
+        /// From which address.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+    /// One session is to be cut.
+    #[serde(rename = "session.cut")]
+    SessionCut {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: String,
+    },
+    /// A session ended. For a kill this is its receipt.
+    #[serde(rename = "session.ended")]
+    SessionEnded {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        end: SessionEnd,
+        /// When the proxy closed the sockets.
+        dropped: Timestamp,
+    },
+    /// A channel was opened and the target agreed to run what it asks for.
+    #[serde(rename = "channel.opened")]
+    ChannelOpened {
+        /// The session.
+        session: SessionId,
+        /// Its number in the session, from 0.
+        channel: u32,
+        /// What it carries.
+        channel_kind: ChannelKind,
+        /// Its terminal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pty: Option<Pty>,
+    },
+    /// A channel, or a request on one, was refused by the grant.
+    #[serde(rename = "channel.refused")]
+    ChannelRefused {
+        /// The session.
+        session: SessionId,
+        /// What was asked.
+        asked: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A channel was closed.
+    #[serde(rename = "channel.closed")]
+    ChannelClosed {
+        /// The session.
+        session: SessionId,
+        /// Its number in the session.
+        channel: u32,
+        /// What passed and how it finished.
+        #[serde(flatten)]
+        end: ChannelEnd,
+    },
+    /// A recording was armed, before the target saw the request.
+    #[serde(rename = "recording.started")]
+    RecordingStarted {
+        /// The recording.
+        recording: RecordingId,
+        /// Its session.
+        session: SessionId,
+        /// Its channel.
+        channel: u32,
+    },
+    /// A recording was closed.
+    #[serde(rename = "recording.closed")]
+    RecordingClosed {
+        /// The recording.
+        recording: RecordingId,
+        /// Its session.
+        session: SessionId,
+        /// What it is.
+        #[serde(flatten)]
+        closed: RecordingClosed,
+    },
+    /// A recording could not be written.
+    #[serde(rename = "recording.failed")]
+    RecordingFailed {
+        /// The recording.
+        recording: RecordingId,
+        /// Its session.
+        session: SessionId,
+        /// What went wrong.
+        error: String,
+    },
+    /// A recording was read.
+    #[serde(rename = "recording.replayed")]
+    RecordingReplayed {
+        /// The recording.
+        recording: RecordingId,
+        /// Its session.
+        session: SessionId,
+    },
+    /// A lock fell.
+    #[serde(rename = "lock.placed")]
+    LockPlaced {
+        /// The lock.
+        lock: Lock,
+    },
+    /// A lock was lifted, or its time was up.
+    #[serde(rename = "lock.lifted")]
+    LockLifted {
+        /// The lock.
+        lock: LockId,
+    },
+}
+
+/// What a recording is when it is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecordingClosed {
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// How many events it holds.
+    pub events: u64,
+    /// Length of what it shows, in milliseconds.
+    pub milliseconds: u64,
+    /// Whether it is whole.
+    pub status: RecordingStatus,
+}
+
+/// Whether a recording is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordingStatus {
+    /// Closed in order.
+    Complete,
+    /// Output beyond the policy's limit was left out, and the file says where.
+    Truncated,
+    /// Closed at the next start after a crash: whole up to the last flush.
+    Recovered,
+}
+
+impl Fact {
+    /// What the fact is about, sorted and without repeats. The asker of a request counts as well as its target.
+    #[must_use]
+    pub fn subjects(&self) -> BTreeSet<Subject> {
+        let mut subjects = BTreeSet::new();
+        let mut add = |subject: Subject| {
+            subjects.insert(subject);
+        };
+        match self {
+            Self::LedgerOpened { .. }
+            | Self::SystemStarted { .. }
+            | Self::SystemStopped {}
+            | Self::PolicyLoaded { .. }
+            | Self::PolicyRefused { .. }
+            | Self::DirectoryLoaded { .. }
+            | Self::DirectoryRefused { .. } => {}
+            Self::TargetRegistered { target, .. } => add(Subject::of("target", target)),
+            Self::IdentityLoggedIn { identity, .. } | Self::IdentityLoginRefused { identity, .. } => {
+                add(Subject::of("identity", identity));
+            }
+            Self::RequestFiled { request, spec, .. } => {
+                add(Subject::of("request", request));
+                add_spec(&mut add, spec);
+            }
+            Self::RequestRefused { spec, .. } => add_spec(&mut add, spec),
+            Self::RequestReviewed { request, .. }
+            | Self::ReviewWithdrawn { request }
+            | Self::RequestApproved { request, .. }
+            | Self::RequestDenied { request }
+            | Self::RequestCancelled { request }
+            | Self::RequestExpired { request }
+            | Self::GrantActivated { request }
+            | Self::GrantEnded { request, .. } => add(Subject::of("request", request)),
+            Self::GrantExtended { request, by, .. } => {
+                add(Subject::of("request", request));
+                add(Subject::of("request", by));
+            }
+            Self::CertificateIntended { certificate, request, .. } => {
+                add(Subject::of("certificate", certificate.serial));
+                if let Some(request) = request {
+                    add(Subject::of("request", request));
+                }
+            }
+            Self::CertificateIssued { serial, .. } | Self::CertificateFailed { serial, .. } => {
+                add(Subject::of("certificate", serial));
+            }
+            Self::SessionOpened { session, request, identity, target, login, .. } => {
+                add(Subject::of("session", session));
+                add(Subject::of("request", request));
+                add(Subject::of("identity", identity));
+                add(Subject::of("target", target));
+                add(Subject::of("login", format_args!("{login}@{target}")));
+            }
+            Self::SessionRefused { identity, .. } => add(Subject::of("identity", identity)),
+            Self::SessionCut { session, .. }
+            | Self::SessionEnded { session, .. }
+            | Self::ChannelOpened { session, .. }
+            | Self::ChannelRefused { session, .. }
+            | Self::ChannelClosed { session, .. } => add(Subject::of("session", session)),
+            Self::RecordingStarted { recording, session, .. }
+            | Self::RecordingClosed { recording, session, .. }
+            | Self::RecordingFailed { recording, session, .. }
+            | Self::RecordingReplayed { recording, session } => {
+                add(Subject::of("recording", recording));
+                add(Subject::of("session", session));
+            }
+            Self::LockPlaced { lock } => {
+                add(Subject::of("lock", &lock.id));
+                add(Subject::from_text(lock.subject.to_string()));
+            }
+            Self::LockLifted { lock } => add(Subject::of("lock", lock)),
+        }
+        subjects
+    }
+}
+
+fn add_spec(add: &mut impl FnMut(Subject), spec: &RequestSpec) {
+    add(Subject::of("identity", &spec.identity));
+    add(Subject::of("target", &spec.target));
+    add(Subject::of("login", format_args!("{}@{}", spec.login, spec.target)));
+}

@@ -1,0 +1,31 @@
+//! The words of Portcullis as types: names, ids, times, requests, grants, sessions and the facts that record them.
+//!
+//! This crate is pure. It knows no clock, no random source, no file and no socket: time and randomness come in as
+//! arguments, and its `Cargo.toml` is the proof.
+#![forbid(unsafe_code)]
+
+mod actor;
+mod certificate;
+mod channel;
+mod fact;
+mod id;
+mod lock;
+mod name;
+mod obligations;
+mod request;
+mod session;
+mod target;
+mod time;
+
+pub use actor::Actor;
+pub use certificate::{CertificateBody, CertificateProfile, Principal, Serial};
+pub use channel::{ChannelEnd, ChannelKind, ExitReport, Pty};
+pub use fact::{Correlation, Entry, Fact, Record, RecordingClosed, RecordingStatus, Seq, Subject};
+pub use id::{IdError, LockId, RecordingId, RequestId, SessionId};
+pub use lock::{Lock, LockSubject};
+pub use name::{GroupName, IdentityName, Login, NameError, ProxyName, TargetName};
+pub use obligations::{CertificateExtension, Obligations, PolicyPath, RecordingMode};
+pub use request::{Asked, GrantEnd, Reason, RequestSpec, Verdict};
+pub use session::{SessionEnd, WayIn};
+pub use target::{Target, TargetAddress};
+pub use time::{Span, TimeError, Timestamp};

@@ -1,0 +1,2 @@
+//! Where facts live: append-only segments, indexed by sled.
+#![forbid(unsafe_code)]

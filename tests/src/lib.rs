@@ -1,0 +1,2 @@
+//! End to end: real ssh clients, real sshd, faults.
+#![forbid(unsafe_code)]
