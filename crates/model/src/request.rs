@@ -120,6 +120,9 @@ pub struct Asked {
     /// The idempotency key that the client sent; the same key with the same question answers with the same request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// Whether the asker had touched a security key at login: some paths want it, and a review judges them later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub touch: bool,
     /// A pending request dies at this moment.
     pub expires: Timestamp,
 }
