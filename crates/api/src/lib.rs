@@ -1,2 +1,11 @@
-//! The API as seen from outside: wire types, problem codes and the client.
+//! The API as seen from outside: wire types, problem codes and the client that the command line and the proxy use.
+//!
+//! Wire types are not the domain's: a field here is a promise to people's scripts.
 #![forbid(unsafe_code)]
+
+mod client;
+pub mod problem;
+pub mod wire;
+
+pub use client::{Client, ClientError, ClientOptions, Credentials, EventStream, Heard, LedgerFilter, RecordingFilter};
+pub use problem::{Problem, ProblemCode};

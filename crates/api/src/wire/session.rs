@@ -1,0 +1,220 @@
+//! Sessions: what a proxy asks and reports, and what people see.
+
+use model::{
+    ChannelEnd, ChannelKind, IdentityName, Login, Obligations, ProxyName, Pty, RecordingClosed, RecordingId, RequestId,
+    SessionEnd, SessionId, TargetName, WayIn,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Time;
+
+/// `POST /v1/sessions` (proxies only): may this person in, and with which certificate?
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenSession {
+    /// The person certificate that authenticated the connection, in the OpenSSH one-line form.
+    pub certificate: String,
+    /// The target as it was typed.
+    pub target: String,
+    /// The login as it was typed.
+    pub login: String,
+    /// The person's address.
+    pub address: String,
+    /// Which way in.
+    #[schema(value_type = String)]
+    pub way: WayIn,
+    /// The ephemeral key of the proxy, in the OpenSSH one-line form.
+    pub public_key: String,
+}
+
+/// The answer: all that the proxy needs to carry the session.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OpenedSession {
+    /// The session.
+    #[schema(value_type = String)]
+    pub session: SessionId,
+    /// Its grant.
+    #[schema(value_type = String)]
+    pub request: RequestId,
+    /// Who.
+    #[schema(value_type = String)]
+    pub identity: IdentityName,
+    /// The target's name.
+    #[schema(value_type = String)]
+    pub target: TargetName,
+    /// As whom.
+    #[schema(value_type = String)]
+    pub login: Login,
+    /// Where the target listens; tried in order.
+    pub addresses: Vec<String>,
+    /// Pinned host keys in the OpenSSH one-line form. Empty: only a certificate of `host_ca` for `target`.
+    pub host_keys: Vec<String>,
+    /// The host CA's public key.
+    pub host_ca: String,
+    /// The session certificate for the proxy's ephemeral key.
+    pub certificate: String,
+    /// When the grant ends.
+    #[schema(value_type = String)]
+    pub deadline: Time,
+    /// The one exact command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The obligations of the path that the grant took.
+    #[schema(value_type = Object)]
+    pub obligations: Obligations,
+    /// The place in the ledger from which the proxy must follow the events to miss no revocation.
+    pub seq: u64,
+}
+
+/// `POST /v1/sessions/{id}/reports` (the session's proxy only).
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case", tag = "report", rename_all_fields = "kebab-case")]
+pub enum SessionReport {
+    /// The target agreed to run what a channel asks for.
+    ChannelOpened {
+        /// Its number in the session.
+        channel: u32,
+        /// What it carries.
+        #[schema(value_type = Object)]
+        channel_kind: ChannelKind,
+        /// Its terminal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Object>)]
+        pty: Option<Pty>,
+    },
+    /// A channel, or a request on one, was refused by the grant.
+    ChannelRefused {
+        /// What was asked.
+        asked: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A channel was closed.
+    ChannelClosed {
+        /// Its number in the session.
+        channel: u32,
+        /// What passed and how it finished.
+        #[serde(flatten)]
+        #[schema(value_type = Object)]
+        end: ChannelEnd,
+    },
+    /// A recording was armed.
+    RecordingStarted {
+        /// The recording.
+        #[schema(value_type = String)]
+        recording: RecordingId,
+        /// Its channel.
+        channel: u32,
+    },
+    /// A recording was closed.
+    RecordingClosed {
+        /// The recording.
+        #[schema(value_type = String)]
+        recording: RecordingId,
+        /// What it is.
+        #[serde(flatten)]
+        #[schema(value_type = Object)]
+        closed: RecordingClosed,
+    },
+    /// A recording could not be written.
+    RecordingFailed {
+        /// The recording.
+        #[schema(value_type = String)]
+        recording: RecordingId,
+        /// What went wrong.
+        error: String,
+    },
+    /// The session ended; for a kill, its receipt.
+    Ended {
+        /// Why.
+        #[schema(value_type = Object)]
+        end: SessionEnd,
+        /// When the sockets were closed.
+        #[schema(value_type = String)]
+        dropped: Time,
+    },
+}
+
+/// The body of a report: several at once keep their order.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionReports {
+    /// In the order in which they happened.
+    pub reports: Vec<SessionReport>,
+}
+
+/// A session as people see it.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Session {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: SessionId,
+    /// Its grant.
+    #[schema(value_type = String)]
+    pub request: RequestId,
+    /// Who.
+    #[schema(value_type = String)]
+    pub identity: IdentityName,
+    /// Where.
+    #[schema(value_type = String)]
+    pub target: TargetName,
+    /// As whom.
+    #[schema(value_type = String)]
+    pub login: Login,
+    /// From which address.
+    pub address: String,
+    /// Through which proxy.
+    #[schema(value_type = String)]
+    pub proxy: ProxyName,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub opened: Time,
+    /// Until when, once it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ended: Option<Time>,
+    /// Why it ended, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// For a kill: from the order to the closed sockets, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_micros: Option<u64>,
+    /// Its recordings.
+    #[schema(value_type = Vec<String>)]
+    pub recordings: Vec<RecordingId>,
+}
+
+/// `POST /v1/sessions/{id}/kill`
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Kill {
+    /// Why, for the person who is dropped and for the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `POST /v1/recovered` (proxies only): what an earlier run of this proxy left behind when it died. Ends every
+/// session of this proxy that is still counted as live, except the listed ones, and closes the recordings.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recovered {
+    /// Sessions that are live now.
+    #[schema(value_type = Vec<String>)]
+    pub live: Vec<SessionId>,
+    /// Recordings that were closed at start.
+    pub recordings: Vec<RecoveredRecording>,
+}
+
+/// A recording that a crash left open.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RecoveredRecording {
+    /// The recording.
+    #[schema(value_type = String)]
+    pub recording: RecordingId,
+    /// Its session.
+    #[schema(value_type = String)]
+    pub session: SessionId,
+    /// What is left of it.
+    #[schema(value_type = Object)]
+    pub closed: RecordingClosed,
+}
