@@ -1,0 +1,24 @@
+//! `cargo xtask setup`: makes a bare clone ready. Each step looks first and does nothing when there is nothing to do.
+
+mod packages;
+mod patched;
+mod tools;
+
+use anyhow::Result;
+
+use crate::run::say;
+use crate::workspace::Workspace;
+
+/// Everything that any of the commands needs.
+pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
+    to_build(workspace)?;
+    packages::install(&packages::FOR_TESTS)?;
+    tools::install(workspace)?;
+    say("setup", "ready");
+    Ok(())
+}
+
+/// What the workspace needs to resolve and build.
+pub(crate) fn to_build(workspace: &Workspace) -> Result<()> {
+    patched::write(workspace)
+}

@@ -1,0 +1,87 @@
+//! Debian packages: the real `ssh` and `sshd`, and what the tests drive.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run::{run, say, which};
+
+/// A package, and how to see that it is there.
+pub(crate) struct Package {
+    name: &'static str,
+    present: Present,
+}
+
+enum Present {
+    Program(&'static str),
+    File(&'static str),
+}
+
+const SSH: Package = Package { name: "openssh-client", present: Present::Program("ssh") };
+const SSHD: Package = Package { name: "openssh-server", present: Present::Program("sshd") };
+
+/// A real client and a real server.
+pub(crate) const FOR_DEMO: [Package; 2] = [SSH, SSHD];
+
+/// Besides: OpenSSH's own regress scripts, and players that did not come from here.
+pub(crate) const FOR_TESTS: [Package; 6] = [
+    SSH,
+    SSHD,
+    Package { name: "openssh-tests", present: Present::File("/usr/lib/openssh/regress") },
+    Package { name: "asciinema", present: Present::Program("asciinema") },
+    Package { name: "nodejs", present: Present::Program("node") },
+    Package { name: "npm", present: Present::Program("npm") },
+];
+
+impl Package {
+    fn is_present(&self) -> bool {
+        match self.present {
+            Present::Program(program) => which(program).is_some(),
+            Present::File(file) => Path::new(file).exists(),
+        }
+    }
+}
+
+/// Installs those that are missing, or says the exact command that would.
+pub(crate) fn install(packages: &[Package]) -> Result<()> {
+    let missing: Vec<&str> = packages.iter().filter(|package| !package.is_present()).map(|p| p.name).collect();
+    if missing.is_empty() {
+        say("setup", "packages: all there");
+        return Ok(());
+    }
+    let by_hand = format!("sudo apt-get install --yes --no-install-recommends {}", missing.join(" "));
+    if which("apt-get").is_none() {
+        bail!(
+            "missing: {}\nhint: this system has no apt-get; on Debian the command is `{by_hand}`",
+            missing.join(", ")
+        );
+    }
+    let Some(root) = privilege() else {
+        bail!("missing: {}\nhint: run `{by_hand}`, then this again", missing.join(", "));
+    };
+    say("setup", format_args!("packages: installing {}", missing.join(", ")));
+    run(apt(&root).args(["update", "--quiet"]))?;
+    run(apt(&root).args(["install", "--yes", "--no-install-recommends"]).args(&missing))?;
+    let still: Vec<&str> = packages.iter().filter(|package| !package.is_present()).map(|p| p.name).collect();
+    if !still.is_empty() {
+        bail!("installed, and yet not found: {}\nhint: `{by_hand}` and look at what it says", still.join(", "));
+    }
+    Ok(())
+}
+
+fn apt(privilege: &[&str]) -> Command {
+    let mut words = privilege.iter().chain(&["apt-get"]);
+    let mut command = Command::new(words.next().unwrap_or(&"apt-get"));
+    command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+/// The words before a command that needs root; `None` if there is no way to become root without a question.
+pub(crate) fn privilege() -> Option<Vec<&'static str>> {
+    if rustix::process::geteuid().is_root() {
+        return Some(Vec::new());
+    }
+    let quiet = Command::new("sudo").args(["--non-interactive", "true"]).output();
+    quiet.is_ok_and(|output| output.status.success()).then(|| vec!["sudo", "--non-interactive"])
+}

@@ -1,0 +1,58 @@
+//! Tools that only the tests need, installed for this checkout alone in `target/tools`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::run::{capture, cargo, run, say};
+use crate::workspace::Workspace;
+
+const ASCIINEMA: &str = "3.2.0";
+const PLAYER: &str = "3.17.0";
+
+/// asciinema 3 beside Debian's 2, and the player that browsers use: the readers whose verdict on a recording counts.
+pub(crate) fn install(workspace: &Workspace) -> Result<()> {
+    asciinema(workspace)?;
+    player(workspace)
+}
+
+/// Where `asciinema` 3 is.
+pub(crate) fn asciinema_program(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("bin/asciinema")
+}
+
+fn asciinema(workspace: &Workspace) -> Result<()> {
+    let program = asciinema_program(workspace);
+    let version = capture(Command::new(&program).arg("--version")).unwrap_or_default();
+    if version.contains(ASCIINEMA) {
+        say("setup", format_args!("asciinema {ASCIINEMA}: there"));
+        return Ok(());
+    }
+    say("setup", format_args!("asciinema {ASCIINEMA}: building it from crates.io (some minutes, once)"));
+    run(cargo(workspace.root())
+        .args(["install", "asciinema", "--version", ASCIINEMA, "--locked", "--force", "--quiet", "--root"])
+        .arg(workspace.tools())
+        .arg("--target-dir")
+        .arg(workspace.tools().join("build")))?;
+    // What it was built from weighs more than the tool.
+    let _ = fs::remove_dir_all(workspace.tools().join("build"));
+    Ok(())
+}
+
+fn player(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.tools().join("npm");
+    let manifest = folder.join("node_modules/asciinema-player/package.json");
+    let wanted = format!("\"version\": \"{PLAYER}\"");
+    if fs::read_to_string(manifest).is_ok_and(|text| text.contains(&wanted)) {
+        say("setup", format_args!("asciinema-player {PLAYER}: there"));
+        return Ok(());
+    }
+    say("setup", format_args!("asciinema-player {PLAYER}: installing it from npm"));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    run(Command::new("npm")
+        .current_dir(&folder)
+        .args(["install", "--no-fund", "--no-audit", "--ignore-scripts", "--loglevel=error", "--prefix", "."])
+        .arg(format!("asciinema-player@{PLAYER}")))
+}

@@ -1,0 +1,149 @@
+//! Pure crates do no I/O: by their manifests, by all that those pull in, and by their sources.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::none;
+use crate::workspace::Workspace;
+
+/// The pure crates and all that each may depend on.
+const PURE: [(&str, &str, &[&str]); 4] = [
+    ("portcullis-model", "crates/model", &["jiff", "serde", "strsim", "thiserror"]),
+    (
+        "portcullis-policy",
+        "crates/policy",
+        &["cedar-policy", "portcullis-model", "serde", "serde_json", "strsim", "thiserror"],
+    ),
+    ("portcullis-access", "crates/access", &["portcullis-model", "serde", "thiserror"]),
+    (
+        "portcullis-ledger",
+        "crates/ledger",
+        &["base64", "ed25519-dalek", "hex", "portcullis-model", "serde", "serde_json", "sha2", "thiserror"],
+    ),
+];
+
+/// Crates that do I/O or hand out randomness: not even at second hand.
+const IMPURE: [&str; 8] = ["async-std", "getrandom", "hyper", "mio", "rand", "reqwest", "socket2", "tokio"];
+
+/// What the source of a pure crate must not name. Types that only hold an address are data, and allowed.
+const WORDS: [&str; 14] = [
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "SystemTime",
+    "Instant",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "ToSocketAddrs",
+    "UnixStream",
+    "tokio::",
+    "getrandom",
+    "Timestamp::now",
+];
+
+/// Checks manifests, what they pull in, and sources.
+pub(crate) fn check(workspace: &Workspace, metadata: &Value) -> Result<()> {
+    let mut findings = Vec::new();
+    for (name, folder, allowed) in PURE {
+        let package = package(metadata, name).with_context(|| format!("{name} is not in the workspace"))?;
+        for dependency in normal_dependencies(package) {
+            if !allowed.contains(&dependency) {
+                findings.push(format!("{name} depends on {dependency}, which is not on the list of a pure crate"));
+            }
+        }
+        let id = package["id"].as_str().unwrap_or_default();
+        for pulled in closure(metadata, id) {
+            if IMPURE.contains(&pulled.as_str()) {
+                findings.push(format!("{name} pulls in {pulled} through its dependencies"));
+            }
+        }
+        let sources = format!("{folder}/src/");
+        for file in workspace.files()?.iter().filter(|file| file.starts_with(&sources) && file.ends_with(".rs")) {
+            let text = fs::read_to_string(workspace.path(file)).with_context(|| format!("cannot read {file}"))?;
+            findings.extend(scan(&text).map(|(line, word)| format!("{file}:{line}: a pure crate names {word}")));
+        }
+    }
+    none(&findings)
+}
+
+/// Lines outside comments and tests that name what is impure.
+fn scan(text: &str) -> impl Iterator<Item = (usize, &'static str)> {
+    text.lines()
+        .enumerate()
+        .take_while(|(_, line)| !line.trim_start().starts_with("#[cfg(test)]"))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .filter_map(|(number, line)| {
+            let word = WORDS.into_iter().find(|word| names(line, word))?;
+            Some((number + 1, word))
+        })
+}
+
+/// Whether the line holds the word as a word: `Instant` is not in `Instantly`.
+fn names(line: &str, word: &str) -> bool {
+    let part_of_a_name = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line.get(..at).and_then(|rest| rest.chars().next_back());
+        let after = line.get(at + word.len()..).and_then(|rest| rest.chars().next());
+        let ends_open = word.ends_with(':');
+        !before.is_some_and(part_of_a_name) && (ends_open || !after.is_some_and(part_of_a_name))
+    })
+}
+
+fn package<'a>(metadata: &'a Value, name: &str) -> Option<&'a Value> {
+    metadata["packages"].as_array()?.iter().find(|package| package["name"] == name)
+}
+
+fn normal_dependencies(package: &Value) -> impl Iterator<Item = &str> {
+    let dependencies = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
+    dependencies.iter().filter(|dependency| dependency["kind"] != "dev").filter_map(|d| d["name"].as_str())
+}
+
+/// Names of all packages that are built into this one on Linux, as the workspace resolves them.
+fn closure(metadata: &Value, id: &str) -> BTreeSet<String> {
+    let nodes = metadata.pointer("/resolve/nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut seen = BTreeSet::from([id.to_owned()]);
+    let mut next = vec![id.to_owned()];
+    while let Some(id) = next.pop() {
+        let node = nodes.iter().find(|node| node["id"] == id.as_str());
+        for dependency in node.and_then(|node| node["deps"].as_array()).into_iter().flatten() {
+            let kinds = dependency["dep_kinds"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let built_in = kinds.iter().any(|kind| kind["kind"].is_null() && on_linux(&kind["target"]));
+            let Some(to) = dependency["pkg"].as_str() else { continue };
+            if built_in && seen.insert(to.to_owned()) {
+                next.push(to.to_owned());
+            }
+        }
+    }
+    // "registry+https://…#name@1.2.3" or "path+file:///…/folder#name@1.2.3".
+    seen.iter()
+        .filter_map(|id| id.rsplit_once('#'))
+        .map(|(_, spec)| spec.split('@').next().unwrap_or(spec).to_owned())
+        .collect()
+}
+
+fn on_linux(target: &Value) -> bool {
+    let Some(target) = target.as_str() else { return true };
+    !["windows", "wasm", "macos", "apple", "hermit", "wasi"].iter().any(|other| target.contains(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scan;
+
+    #[test]
+    fn finds_words_and_not_parts_of_words() {
+        let found: Vec<_> =
+            scan("use std::fs;\nlet a = Instantly;\n// SystemTime\nlet b = SystemTime::now();").collect();
+        assert_eq!(found, [(1, "std::fs"), (4, "SystemTime")]);
+    }
+
+    #[test]
+    fn tests_of_a_pure_crate_may_do_io() {
+        assert_eq!(scan("fn a() {}\n#[cfg(test)]\nmod tests { use std::fs; }").count(), 0);
+    }
+}
