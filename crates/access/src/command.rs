@@ -1,0 +1,368 @@
+//! Commands: what someone wants. They carry what only the application can know: new ids, and what policy says.
+
+use std::collections::BTreeSet;
+
+use model::{
+    CertificateBody, ChannelEnd, ChannelKind, Fact, GroupName, IdentityName, Lock, LockId, Login, PolicyPath,
+    ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, Span, TargetName,
+    Timestamp, Verdict, WayIn,
+};
+
+/// What someone wants to happen. Each payload turns into a command with `into()`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Ask for access, or for more time.
+    FileRequest(Box<FileRequest>),
+    /// Approve or deny.
+    Review(Review),
+    /// Take one's own review back.
+    WithdrawReview(WithdrawReview),
+    /// Take one's own pending request back.
+    Cancel(Cancel),
+    /// Take a grant from its holder.
+    Revoke(Revoke),
+    /// Give one's own grant back.
+    Release(Release),
+    /// Place a lock.
+    Lock(SetLock),
+    /// Lift a lock.
+    Unlock(Unlock),
+    /// Let a session in: yields the [`Permit`](crate::Permit).
+    OpenSession(Box<OpenSession>),
+    /// Cut one session.
+    CutSession(CutSession),
+    /// A session's sockets are closed.
+    EndSession(EndSession),
+    /// A channel was opened.
+    ChannelOpened(ChannelOpened),
+    /// A channel, or a request on one, was refused by the proxy.
+    ChannelRefused(ChannelRefused),
+    /// A channel was closed.
+    ChannelClosed(ChannelClosed),
+    /// A recording was armed.
+    RecordingStarted(RecordingStarted),
+    /// A recording was closed.
+    RecordingClosed(RecordingClosed),
+    /// A recording could not be written.
+    RecordingFailed(RecordingFailed),
+    /// Someone reads a recording.
+    RecordingReplayed(RecordingReplayed),
+    /// A certificate is about to be signed.
+    IntendCertificate(Box<IntendCertificate>),
+    /// A certificate was handed out.
+    CertificateIssued(CertificateIssued),
+    /// A certificate was not handed out.
+    CertificateFailed(CertificateFailed),
+    /// Bring about what the clock has made due: at most [`BATCH`](crate::BATCH) facts; ask again while
+    /// [`State::next_deadline`](crate::State::next_deadline) is not later than now.
+    Tick,
+    /// Record a fact that changes no state.
+    Note(Note),
+}
+
+/// Ask for access; with `spec.extends`, for more time on an active grant. By the asker only.
+///
+/// The same `idempotency_key` with the same `spec` answers with the same request and no new fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRequest {
+    /// A new id.
+    pub request: RequestId,
+    /// What is asked.
+    pub spec: RequestSpec,
+    /// The client's key, at most [`MAX_KEY`](crate::MAX_KEY) bytes.
+    pub idempotency_key: Option<String>,
+    /// Whether the asker touched a security key at login.
+    pub touch: bool,
+    /// What policy offers this asker for this question. Empty: refused.
+    pub paths: Vec<PolicyPath>,
+    /// How long the request may be pending.
+    pub ttl: Span,
+}
+
+/// What policy says of a reviewer of one request, now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether policy lets them review it.
+    pub may_review: bool,
+    /// Their groups.
+    pub groups: BTreeSet<GroupName>,
+}
+
+/// Approve or deny a pending request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    /// The request.
+    pub request: RequestId,
+    /// The answer.
+    pub verdict: Verdict,
+    /// In the reviewer's words.
+    pub comment: Option<Reason>,
+    /// The reviewer's right.
+    pub standing: Standing,
+    /// What policy offers the asker now; `None`: what it offered when the request was filed.
+    pub paths: Option<Vec<PolicyPath>>,
+}
+
+/// Take one's own review of a pending request back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawReview {
+    /// The request.
+    pub request: RequestId,
+}
+
+/// Take one's own pending request back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    /// The request.
+    pub request: RequestId,
+}
+
+/// Take a scheduled or active grant from its holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoke {
+    /// The grant.
+    pub request: RequestId,
+    /// Why.
+    pub reason: Reason,
+    /// Whether policy lets the actor do so. The system needs no leave.
+    pub may_revoke: bool,
+}
+
+/// Give one's own scheduled or active grant back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The grant.
+    pub request: RequestId,
+}
+
+/// Place a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetLock {
+    /// The lock, with a new id.
+    pub lock: Lock,
+    /// Whether policy lets the actor do so. The system needs no leave.
+    pub may_lock: bool,
+}
+
+/// Lift a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlock {
+    /// The lock.
+    pub lock: LockId,
+    /// Whether policy lets the actor do so. The system needs no leave.
+    pub may_lock: bool,
+}
+
+/// Let a session in. By a proxy only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenSession {
+    /// A new id.
+    pub session: SessionId,
+    /// The grant that the person's certificate names.
+    pub request: RequestId,
+    /// Who.
+    pub identity: IdentityName,
+    /// Where.
+    pub target: TargetName,
+    /// As whom.
+    pub login: Login,
+    /// From which address.
+    pub address: String,
+    /// Through which proxy: the actor.
+    pub proxy: ProxyName,
+    /// Which way.
+    pub way: WayIn,
+    /// What policy says to `connect`, now. Empty: refused. Their obligations are not used: those of the grant's own
+    /// path hold.
+    pub paths: Vec<PolicyPath>,
+    /// How many sessions one identity may have at a time.
+    pub sessions_limit: u32,
+}
+
+/// Cut one session. By the system, by its own person, or by someone with the right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutSession {
+    /// The session.
+    pub session: SessionId,
+    /// Why.
+    pub reason: Reason,
+    /// Whether policy lets the actor cut other people's sessions.
+    pub may_cut: bool,
+}
+
+/// A session's sockets are closed. By its proxy, or by the system when the proxy is known to be dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndSession {
+    /// The session.
+    pub session: SessionId,
+    /// Why it ended.
+    pub end: SessionEnd,
+    /// When the sockets were closed.
+    pub dropped: Timestamp,
+}
+
+/// A channel was opened. By the session's proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelOpened {
+    /// The session.
+    pub session: SessionId,
+    /// Its number in the session, from 0.
+    pub channel: u32,
+    /// What it carries.
+    pub channel_kind: ChannelKind,
+    /// Its terminal.
+    pub pty: Option<Pty>,
+}
+
+/// A channel, or a request on one, was refused by the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelRefused {
+    /// The session.
+    pub session: SessionId,
+    /// What was asked.
+    pub asked: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// A channel was closed. By the session's proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelClosed {
+    /// The session.
+    pub session: SessionId,
+    /// Its number in the session.
+    pub channel: u32,
+    /// What passed and how it finished.
+    pub end: ChannelEnd,
+}
+
+/// A recording was armed. By the session's proxy, before the target sees the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingStarted {
+    /// A new id.
+    pub recording: RecordingId,
+    /// Its session.
+    pub session: SessionId,
+    /// Its channel.
+    pub channel: u32,
+}
+
+/// A recording was closed: in order, or at the next start after a crash (its session may have ended by then).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingClosed {
+    /// The recording.
+    pub recording: RecordingId,
+    /// What it is.
+    pub closed: model::RecordingClosed,
+}
+
+/// A recording could not be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingFailed {
+    /// The recording.
+    pub recording: RecordingId,
+    /// What went wrong.
+    pub error: String,
+}
+
+/// Someone reads a recording. The state forgets old recordings, so session and request come from the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingReplayed {
+    /// The recording.
+    pub recording: RecordingId,
+    /// Its session.
+    pub session: SessionId,
+    /// Its grant.
+    pub request: RequestId,
+    /// Whether policy lets the actor replay it.
+    pub may_replay: bool,
+}
+
+/// A certificate is about to be signed.
+///
+/// A person's: by the holder of the active grant in `request`. A session's: by a proxy that has a live session under
+/// it. A host's: `request` is `None`, and the actor is the system or may administer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntendCertificate {
+    /// What it will say.
+    pub certificate: CertificateBody,
+    /// The grant.
+    pub request: Option<RequestId>,
+    /// SHA-256 of the bytes to be signed, in hexadecimal.
+    pub tbs_sha256: String,
+    /// For a host certificate: whether policy lets the actor administer.
+    pub may_administer: bool,
+}
+
+/// A certificate was signed, compared and is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateIssued {
+    /// Its serial.
+    pub serial: Serial,
+    /// SHA-256 of the whole certificate, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A certificate was not handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFailed {
+    /// Its serial.
+    pub serial: Serial,
+    /// What went wrong.
+    pub error: String,
+}
+
+/// A fact that changes no state: the ledger, the system, policy, directory, targets, logins, and refusals of requests
+/// and sessions. Any other kind is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The fact.
+    pub fact: Fact,
+    /// The request that it belongs to, if it belongs to one.
+    pub request: Option<RequestId>,
+}
+
+macro_rules! into_command {
+    ($($name:ident),* $(,)?) => {
+        $(impl From<$name> for Command {
+            fn from(payload: $name) -> Self {
+                Self::$name(payload)
+            }
+        })*
+    };
+    (boxed $($name:ident),* $(,)?) => {
+        $(impl From<$name> for Command {
+            fn from(payload: $name) -> Self {
+                Self::$name(Box::new(payload))
+            }
+        })*
+    };
+}
+
+into_command!(
+    Review,
+    WithdrawReview,
+    Cancel,
+    Revoke,
+    Release,
+    Unlock,
+    CutSession,
+    EndSession,
+    ChannelOpened,
+    ChannelRefused,
+    ChannelClosed,
+    RecordingStarted,
+    RecordingClosed,
+    RecordingFailed,
+    RecordingReplayed,
+    CertificateIssued,
+    CertificateFailed,
+    Note,
+);
+into_command!(boxed FileRequest, OpenSession, IntendCertificate);
+
+impl From<SetLock> for Command {
+    fn from(payload: SetLock) -> Self {
+        Self::Lock(payload)
+    }
+}

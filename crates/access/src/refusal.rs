@@ -1,0 +1,40 @@
+//! Refusals: a stable code for programs, a sentence for people, and what to do next.
+
+use std::fmt;
+
+/// Why a command is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Stable, in kebab case: "no-active-grant".
+    pub code: &'static str,
+    /// What is so, without a full stop: "no active grant for root@web1".
+    pub sentence: String,
+    /// What to do next, when something can be done: "run: portcullis request root@web1 --for 30m".
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal without a hint.
+    #[must_use]
+    pub fn new(code: &'static str, sentence: impl Into<String>) -> Self {
+        Self { code, sentence: sentence.into(), hint: None }
+    }
+
+    /// The same refusal with what to do next.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)?;
+        if let Some(hint) = &self.hint {
+            write!(f, ": {hint}")?;
+        }
+        Ok(())
+    }
+}
