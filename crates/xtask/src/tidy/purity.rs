@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::none;
+use crate::run::{capture, cargo};
 use crate::workspace::Workspace;
 
 /// The pure crates and all that each may depend on.
@@ -56,11 +57,8 @@ pub(crate) fn check(workspace: &Workspace, metadata: &Value) -> Result<()> {
                 findings.push(format!("{name} depends on {dependency}, which is not on the list of a pure crate"));
             }
         }
-        let id = package["id"].as_str().unwrap_or_default();
-        for pulled in closure(metadata, id) {
-            if IMPURE.contains(&pulled.as_str()) {
-                findings.push(format!("{name} pulls in {pulled} through its dependencies"));
-            }
+        for pulled in built_in(workspace, name)?.iter().filter(|pulled| IMPURE.contains(&pulled.as_str())) {
+            findings.push(format!("{name} pulls in {pulled} through its dependencies"));
         }
         let sources = format!("{folder}/src/");
         for file in workspace.files()?.iter().filter(|file| file.starts_with(&sources) && file.ends_with(".rs")) {
@@ -103,32 +101,11 @@ fn normal_dependencies(package: &Value) -> impl Iterator<Item = &str> {
     dependencies.iter().filter(|dependency| dependency["kind"] != "dev").filter_map(|d| d["name"].as_str())
 }
 
-/// Names of all packages that are built into this one on Linux, as the workspace resolves them.
-fn closure(metadata: &Value, id: &str) -> BTreeSet<String> {
-    let nodes = metadata.pointer("/resolve/nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let mut seen = BTreeSet::from([id.to_owned()]);
-    let mut next = vec![id.to_owned()];
-    while let Some(id) = next.pop() {
-        let node = nodes.iter().find(|node| node["id"] == id.as_str());
-        for dependency in node.and_then(|node| node["deps"].as_array()).into_iter().flatten() {
-            let kinds = dependency["dep_kinds"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let built_in = kinds.iter().any(|kind| kind["kind"].is_null() && on_linux(&kind["target"]));
-            let Some(to) = dependency["pkg"].as_str() else { continue };
-            if built_in && seen.insert(to.to_owned()) {
-                next.push(to.to_owned());
-            }
-        }
-    }
-    // "registry+https://…#name@1.2.3" or "path+file:///…/folder#name@1.2.3".
-    seen.iter()
-        .filter_map(|id| id.rsplit_once('#'))
-        .map(|(_, spec)| spec.split('@').next().unwrap_or(spec).to_owned())
-        .collect()
-}
-
-fn on_linux(target: &Value) -> bool {
-    let Some(target) = target.as_str() else { return true };
-    !["windows", "wasm", "macos", "apple", "hermit", "wasi"].iter().any(|other| target.contains(other))
+/// Names of all packages that are built into this one when it is built alone, with its own choice of features.
+fn built_in(workspace: &Workspace, name: &str) -> Result<BTreeSet<String>> {
+    let mut tree = cargo(workspace.root());
+    tree.args(["tree", "--locked", "--package", name, "--edges", "normal", "--prefix", "none"]);
+    Ok(capture(&mut tree)?.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }
 
 #[cfg(test)]
