@@ -3,6 +3,7 @@
 
 mod run;
 mod setup;
+mod site;
 mod test;
 mod tidy;
 mod workspace;
