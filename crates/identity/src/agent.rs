@@ -190,7 +190,9 @@ impl Connection {
         let flags = if key.is_rsa() { RSA_SHA2_512 } else { 0 };
         let mut message = vec![SIGN_REQUEST];
         let blob = HeldKey::Plain(key.clone()).blob()?;
-        encode(&mut message, (&blob, &data, &flags))?;
+        put(&mut message, &blob)?;
+        put(&mut message, data)?;
+        put(&mut message, &flags)?;
         let answer = self.ask(&message, PATIENT).await?;
         let mut rest = match answer.split_first() {
             Some((&SIGN_RESPONSE, rest)) => rest,
@@ -216,18 +218,19 @@ impl Connection {
         let mut message = Zeroizing::new(Vec::with_capacity(8192));
         message.push(if lifetime.is_some() { ADD_ID_CONSTRAINED } else { ADD_IDENTITY });
         match certificate {
-            None => encode(&mut message, (private.key_data(),))?,
+            None => put(&mut message, private.key_data())?,
             Some(certificate) => {
                 let name = certificate.algorithm().to_certificate_type();
                 let blob = certificate.to_bytes().map_err(|_| AgentError::Malformed)?;
-                encode(&mut message, (&name, &blob))?;
+                put(&mut message, &name)?;
+                put(&mut message, &blob)?;
                 encode_private_part(&mut message, private)?;
             }
         }
-        encode(&mut message, (&comment,))?;
+        put(&mut message, comment)?;
         if let Some(lifetime) = lifetime {
             message.push(CONSTRAIN_LIFETIME);
-            encode(&mut message, (&lifetime.seconds(),))?;
+            put(&mut message, &lifetime.seconds())?;
         }
         self.command(&message, "add the key").await
     }
@@ -238,7 +241,7 @@ impl Connection {
     /// The agent refused.
     pub async fn remove(&mut self, key: &HeldKey) -> Result<(), AgentError> {
         let mut message = vec![REMOVE_IDENTITY];
-        encode(&mut message, (&key.blob()?,))?;
+        put(&mut message, &key.blob()?)?;
         self.command(&message, "remove the key").await
     }
 
@@ -268,29 +271,8 @@ impl Connection {
     }
 }
 
-/// A few values one after the other.
-trait Parts {
-    fn write(&self, out: &mut Vec<u8>) -> Result<(), ssh_key::encoding::Error>;
-}
-
-macro_rules! parts {
-    ($($name:ident)+) => {
-        impl<$($name: Encode + ?Sized),+> Parts for ($(&$name,)+) {
-            fn write(&self, out: &mut Vec<u8>) -> Result<(), ssh_key::encoding::Error> {
-                #[expect(non_snake_case, reason = "the type parameters name the values too")]
-                let ($($name,)+) = self;
-                $($name.encode(out)?;)+
-                Ok(())
-            }
-        }
-    };
-}
-parts!(A);
-parts!(A B);
-parts!(A B C);
-
-fn encode(out: &mut Vec<u8>, parts: impl Parts) -> Result<(), AgentError> {
-    parts.write(out).map_err(|_| AgentError::Malformed)
+fn put<T: Encode + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), AgentError> {
+    value.encode(out).map_err(|_| AgentError::Malformed)
 }
 
 /// The private fields that follow a certificate (draft-ietf-sshm-ssh-agent, section 3.2): what the certificate
@@ -300,12 +282,15 @@ fn encode_private_part(out: &mut Vec<u8>, private: &PrivateKey) -> Result<(), Ag
     let data: &KeypairData = private.key_data();
     if let Some(pair) = data.ed25519() {
         let both = Zeroizing::new(pair.to_bytes());
-        return encode(out, (pair.public.as_ref().as_slice(), both.as_slice()));
+        put(out, pair.public.as_ref().as_slice())?;
+        return put(out, both.as_slice());
     }
     if let Some(pair) = data.rsa() {
         let rsa = pair.private();
-        encode(out, (rsa.d(), rsa.iqmp()))?;
-        return encode(out, (rsa.p(), rsa.q()));
+        put(out, rsa.d())?;
+        put(out, rsa.iqmp())?;
+        put(out, rsa.p())?;
+        return put(out, rsa.q());
     }
     if matches!(private.algorithm(), Algorithm::Ecdsa { .. }) {
         // ssh-key writes type, curve, point and scalar; only the scalar is wanted, which is the last string.

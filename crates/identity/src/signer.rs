@@ -14,7 +14,7 @@ use crate::{KeyError, Statement, check_key, fingerprint};
 #[derive(Debug)]
 pub enum Signer {
     /// A key file.
-    File(FileKey),
+    File(Box<FileKey>),
     /// One key of an ssh-agent.
     Agent {
         /// The agent's socket, connected anew for each signature.

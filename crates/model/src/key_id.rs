@@ -75,8 +75,8 @@ impl KeyId {
     /// The key id of a person's certificate; approvers beyond the limit are counted instead of named.
     #[must_use]
     pub fn person(
-        request: RequestId,
-        identity: IdentityName,
+        request: &RequestId,
+        identity: &IdentityName,
         approvers: &BTreeSet<IdentityName>,
         serial: Serial,
     ) -> Self {
@@ -88,9 +88,9 @@ impl KeyId {
     /// The key id of a session certificate; approvers beyond the limit are counted instead of named.
     #[must_use]
     pub fn session(
-        request: RequestId,
-        session: SessionId,
-        identity: IdentityName,
+        request: &RequestId,
+        session: &SessionId,
+        identity: &IdentityName,
         approvers: &BTreeSet<IdentityName>,
         serial: Serial,
     ) -> Self {
@@ -341,12 +341,12 @@ mod tests {
         let session = SessionId::from_random(2);
         let serial = Serial::new(42).unwrap();
         let approvers = BTreeSet::from(["bob".parse().unwrap(), "carol".parse().unwrap()]);
-        let person = KeyId::person(request.clone(), "alice".parse().unwrap(), &approvers, serial);
+        let person = KeyId::person(&request, &"alice".parse().unwrap(), &approvers, serial);
         assert_eq!(
             person.to_string(),
             "portcullis person req-000000000001 identity=alice approvers=bob,carol serial=42"
         );
-        let session = KeyId::session(request, session, "alice".parse().unwrap(), &BTreeSet::new(), serial);
+        let session = KeyId::session(&request, &session, &"alice".parse().unwrap(), &BTreeSet::new(), serial);
         assert_eq!(
             session.to_string(),
             "portcullis session req-000000000001 session=ses-000000000002 identity=alice approvers= serial=42"
@@ -364,7 +364,7 @@ mod tests {
         let serial = Serial::new(u64::MAX).unwrap();
         let approvers = names(5000, IdentityName::LIMIT);
         let session =
-            KeyId::session(RequestId::from_random(1), SessionId::from_random(2), identity, &approvers, serial);
+            KeyId::session(&RequestId::from_random(1), &SessionId::from_random(2), &identity, &approvers, serial);
         let text = session.to_string();
         assert!(text.len() <= KeyId::LIMIT, "{}", text.len());
         assert!(text.contains("approvers=+5000 "), "{text}");
@@ -407,8 +407,8 @@ mod tests {
             let serial = Serial::new(serial).unwrap();
             let request = RequestId::from_random(request);
             for key_id in [
-                KeyId::person(request.clone(), identity.clone(), &approvers, serial),
-                KeyId::session(request, SessionId::from_random(session), identity, &approvers, serial),
+                KeyId::person(&request, &identity, &approvers, serial),
+                KeyId::session(&request, &SessionId::from_random(session), &identity, &approvers, serial),
             ] {
                 let text = key_id.to_string();
                 prop_assert!(text.len() <= KeyId::LIMIT);
