@@ -281,7 +281,7 @@ pub struct RecordingReplayed {
 /// A certificate is about to be signed.
 ///
 /// A person's: by the holder of the active grant in `request`. A session's: by a proxy that has a live session under
-/// it. A host's: `request` is `None`, and the actor is the system or may administer.
+/// it. A host's: `request` is `None`, and the application says that the actor may have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntendCertificate {
     /// What it will say.
@@ -290,8 +290,8 @@ pub struct IntendCertificate {
     pub request: Option<RequestId>,
     /// SHA-256 of the bytes to be signed, in hexadecimal.
     pub tbs_sha256: String,
-    /// For a host certificate: whether policy lets the actor administer.
-    pub may_administer: bool,
+    /// For a host certificate: whether the actor may have it. The system needs no leave.
+    pub may_issue_host: bool,
 }
 
 /// A certificate was signed, compared and is handed out.

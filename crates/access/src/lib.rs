@@ -27,7 +27,7 @@ pub use corruption::{Corruption, Problem};
 pub use decide::{Decision, decide};
 pub use limits::{
     BATCH, MAX_AHEAD, MAX_CHANNELS, MAX_COMMAND, MAX_GRANTS, MAX_KEY, MAX_LOCKS, MAX_PATHS, MAX_PENDING, MAX_REVIEWS,
-    MAX_REVIEWS_EACH, MAX_TICKET, RETENTION,
+    MAX_REVIEWS_EACH, MAX_TICKET, RETENTION, SESSION_CERTIFICATE,
 };
 pub use paths::PathGap;
 pub use permit::Permit;

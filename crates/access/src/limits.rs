@@ -41,3 +41,6 @@ pub const MAX_AHEAD: Span = Span::from_hours(30 * 24);
 
 /// How many facts one [`Tick`](crate::Command::Tick) yields at most.
 pub const BATCH: usize = 1_000;
+
+/// The longest life of a session certificate.
+pub const SESSION_CERTIFICATE: Span = Span::from_minutes(2);

@@ -1,8 +1,19 @@
 //! Deciding: state, who acts, what they want and when, in; facts out.
 
-use model::{Actor, Entry, RequestId, Timestamp};
+mod certificate;
+mod file;
+mod grant;
+mod lock;
+mod note;
+mod recording;
+mod review;
+mod session;
+mod tick;
 
-use crate::{Command, PathGap, Permit, Refusal, State};
+use model::{Actor, Correlation, Entry, Fact, IdentityName, Login, RequestId, TargetName, Timestamp};
+
+use crate::state::{Grant, GrantState, Pending, Request, RequestState};
+use crate::{Command, PathGap, Permit, PlacedLock, Refusal, State};
 
 /// What a command leads to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,10 +31,204 @@ pub struct Decision {
 
 /// Decides a command at `now`.
 ///
+/// What the clock has made due is taken into account whether or not a `Tick` has said so yet: a grant whose time is
+/// up lets nobody in.
+///
 /// # Errors
 /// A [`Refusal`] that says what is so and what to do next. Nothing changes then; an edge that must keep a refusal
 /// records it with [`Note`](crate::Note).
 pub fn decide(state: &State, actor: &Actor, command: Command, now: Timestamp) -> Result<Decision, Refusal> {
-    let _ = (state, actor, command, now);
-    Err(Refusal::new("not-built", "nothing is decided yet"))
+    let desk = Desk { state, actor, now };
+    match command {
+        Command::FileRequest(file) => desk.file(*file),
+        Command::Review(review) => desk.review(review),
+        Command::WithdrawReview(withdraw) => desk.withdraw(&withdraw).map(Decision::of),
+        Command::Cancel(cancel) => desk.cancel(&cancel).map(Decision::of),
+        Command::Revoke(revoke) => desk.revoke(&revoke).map(Decision::of),
+        Command::Release(release) => desk.release(&release).map(Decision::of),
+        Command::Lock(lock) => desk.lock(lock).map(Decision::of),
+        Command::Unlock(unlock) => desk.unlock(&unlock).map(Decision::of),
+        Command::OpenSession(open) => desk.open_session(*open),
+        Command::CutSession(cut) => desk.cut_session(&cut).map(Decision::of),
+        Command::EndSession(end) => desk.end_session(end).map(Decision::of),
+        Command::ChannelOpened(opened) => desk.channel_opened(opened).map(Decision::of),
+        Command::ChannelRefused(refused) => desk.channel_refused(refused).map(Decision::of),
+        Command::ChannelClosed(closed) => desk.channel_closed(closed).map(Decision::of),
+        Command::RecordingStarted(started) => desk.recording_started(started).map(Decision::of),
+        Command::RecordingClosed(closed) => desk.recording_closed(closed).map(Decision::of),
+        Command::RecordingFailed(failed) => desk.recording_failed(failed).map(Decision::of),
+        Command::RecordingReplayed(replayed) => desk.recording_replayed(replayed).map(Decision::of),
+        Command::IntendCertificate(intend) => desk.intend_certificate(*intend).map(Decision::of),
+        Command::CertificateIssued(issued) => desk.certificate_issued(issued).map(Decision::of),
+        Command::CertificateFailed(failed) => desk.certificate_failed(failed).map(Decision::of),
+        Command::Tick => desk.tick().map(Decision::of),
+        Command::Note(note) => desk.note(note).map(Decision::of),
+    }
+}
+
+impl Decision {
+    fn of(facts: Vec<Entry>) -> Self {
+        Self { facts, ..Self::default() }
+    }
+}
+
+/// What a decision is made from. The files beside this one add one subject each.
+struct Desk<'a> {
+    state: &'a State,
+    actor: &'a Actor,
+    now: Timestamp,
+}
+
+impl<'a> Desk<'a> {
+    /// A fact caused by the actor.
+    fn entry(&self, correlation: impl Into<Correlation>, fact: Fact) -> Entry {
+        self.entry_by(self.actor.clone(), correlation, fact)
+    }
+
+    /// A fact caused by a deadline or by policy.
+    fn system_entry(&self, correlation: impl Into<Correlation>, fact: Fact) -> Entry {
+        self.entry_by(Actor::System, correlation, fact)
+    }
+
+    fn entry_by(&self, actor: Actor, correlation: impl Into<Correlation>, fact: Fact) -> Entry {
+        Entry { time: self.now, actor, correlation: correlation.into(), fact }
+    }
+
+    /// The person who acts.
+    fn person(&self, what: &str) -> Result<&'a IdentityName, Refusal> {
+        self.actor
+            .identity()
+            .ok_or_else(|| Refusal::new("not-a-person", format!("{} cannot {what}: only a person can", self.actor)))
+    }
+
+    fn request(&self, id: &RequestId) -> Result<&'a Request, Refusal> {
+        self.state.request(id).ok_or_else(|| {
+            Refusal::new("unknown-request", format!("there is no request {id}"))
+                .with_hint("an ended one may be out of reach here: search the ledger for it")
+        })
+    }
+
+    /// A request that is pending, also by the clock.
+    fn pending(&self, id: &RequestId, cannot: &str) -> Result<(&'a Request, &'a Pending), Refusal> {
+        let request = self.request(id)?;
+        let refuse =
+            |word: &str| Refusal::new("request-not-pending", format!("request {id} is {word}: it cannot be {cannot}"));
+        match &request.state {
+            RequestState::Pending(_) if request.asked.expires <= self.now => Err(refuse("expired")),
+            RequestState::Pending(pending) if pending.denial().is_some() => Err(refuse("denied")),
+            RequestState::Pending(pending) => Ok((request, pending)),
+            RequestState::Denied(_)
+            | RequestState::Cancelled(_)
+            | RequestState::Expired(_)
+            | RequestState::Granted(_)
+            | RequestState::Extended(_) => Err(refuse(described(request.status()))),
+        }
+    }
+
+    /// A grant that is scheduled or active, also by the clock.
+    fn live_grant(&self, id: &RequestId, cannot: &str) -> Result<(&'a Request, &'a Grant), Refusal> {
+        let request = self.request(id)?;
+        let refuse = |word: &str| {
+            let sentence = format!("request {id} is {word}: there is no grant to be {cannot}");
+            Refusal::new("grant-not-live", sentence)
+        };
+        match &request.state {
+            RequestState::Granted(grant) if grant.is_live() && self.now < grant.ends => Ok((request, grant)),
+            RequestState::Granted(grant) if grant.is_live() => Err(refuse("over")),
+            RequestState::Granted(_)
+            | RequestState::Pending(_)
+            | RequestState::Denied(_)
+            | RequestState::Cancelled(_)
+            | RequestState::Expired(_)
+            | RequestState::Extended(_) => Err(refuse(described(request.status()))),
+        }
+    }
+
+    /// A grant that is active, and the fact that says so when the clock was first to say it.
+    fn active_grant(&self, id: &RequestId) -> Result<(&'a Request, &'a Grant, Option<Entry>), Refusal> {
+        let request = self.request(id)?;
+        match &request.state {
+            RequestState::Granted(grant) if grant.is_active(self.now) => {
+                let activated = match grant.state {
+                    GrantState::Scheduled => Some(self.system_entry(id, Fact::GrantActivated { request: id.clone() })),
+                    GrantState::Active | GrantState::Ended(_) => None,
+                };
+                Ok((request, grant, activated))
+            }
+            RequestState::Granted(grant) if grant.is_live() && self.now < grant.starts => {
+                let sentence = format!("grant {id} for {} begins at {}", place(request), grant.starts);
+                Err(Refusal::new("no-active-grant", sentence).with_hint(format!("try again at {}", grant.starts)))
+            }
+            RequestState::Granted(grant) if grant.is_live() => Err(self.no_grant(request, "over")),
+            RequestState::Granted(_)
+            | RequestState::Pending(_)
+            | RequestState::Denied(_)
+            | RequestState::Cancelled(_)
+            | RequestState::Expired(_)
+            | RequestState::Extended(_) => Err(self.no_grant(request, described(request.status()))),
+        }
+    }
+
+    fn no_grant(&self, request: &Request, word: &str) -> Refusal {
+        let place = place(request);
+        Refusal::new("no-active-grant", format!("no active grant for {place}: {} is {word}", request.id))
+            .with_hint(format!("run: portcullis request {place} --for 30m"))
+    }
+
+    /// Refuses when a lock covers this.
+    fn unlocked(
+        &self,
+        identity: &IdentityName,
+        target: &TargetName,
+        login: &Login,
+        grant: Option<&RequestId>,
+    ) -> Result<(), Refusal> {
+        match self.state.lock_over(identity, target, login, grant, self.now) {
+            Some(placed) => Err(locked(placed)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses when the person who acts is locked.
+    fn actor_unlocked(&self) -> Result<(), Refusal> {
+        let Some(name) = self.actor.identity() else { return Ok(()) };
+        match self.state.lock_on(&model::LockSubject::Identity(name.clone()), self.now) {
+            Some(placed) => Err(locked(placed)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses someone without the right. The system needs none.
+    fn allowed(&self, allowed: bool, what: &str) -> Result<(), Refusal> {
+        match self.actor {
+            Actor::System => Ok(()),
+            Actor::Identity(_) | Actor::Proxy(_) if allowed => self.actor_unlocked(),
+            Actor::Identity(_) | Actor::Proxy(_) => {
+                Err(Refusal::new("not-allowed", format!("{} may not {what}", self.actor))
+                    .with_hint("run: portcullis policy explain"))
+            }
+        }
+    }
+}
+
+/// "root@web1"
+fn place(request: &Request) -> String {
+    format!("{}@{}", request.spec.login, request.spec.target)
+}
+
+/// A state's word as it is said of a request that is no longer pending.
+fn described(word: &'static str) -> &'static str {
+    match word {
+        "scheduled" | "active" => "approved",
+        other => other,
+    }
+}
+
+fn locked(placed: &PlacedLock) -> Refusal {
+    let PlacedLock { lock, .. } = placed;
+    let refusal = Refusal::new("locked", format!("{} is locked: {}", lock.subject, lock.reason));
+    match lock.until {
+        Some(until) => refusal.with_hint(format!("{} lifts itself at {until}", lock.id)),
+        None => refusal.with_hint(format!("someone who may lock can lift it: portcullis unlock {}", lock.id)),
+    }
 }

@@ -3,6 +3,8 @@
 mod apply;
 mod certificate;
 mod index;
+mod lifecycle;
+mod others;
 mod recording;
 mod request;
 mod session;
