@@ -10,6 +10,7 @@ mod channel;
 mod fact;
 mod id;
 mod key_id;
+mod kind;
 mod lock;
 mod name;
 mod obligations;
