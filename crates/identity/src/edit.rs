@@ -1,7 +1,7 @@
 //! Changes to a directory file that keep its comments and its order.
 
 use model::{ProxyName, Target, TargetName};
-use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use crate::{Directory, StrictError};
 
@@ -59,10 +59,16 @@ impl Directory {
         for key in gone {
             entry.remove(&key);
         }
-        for (key, item) in &new {
-            let same = entry.get(key).is_some_and(|old| old.to_string().trim() == item.to_string().trim());
-            if !same {
-                entry.insert(key, item.clone());
+        for (key, item) in new {
+            let (Some(old), Ok(mut value)) =
+                (entry.get_mut(&key).and_then(Item::as_value_mut), item.clone().into_value())
+            else {
+                entry.insert(&key, item);
+                continue;
+            };
+            if bare(old) != bare(&value) {
+                *value.decor_mut() = old.decor().clone();
+                *old = value;
             }
         }
         validated(&document)
@@ -126,6 +132,11 @@ fn entries<'a>(document: &'a mut DocumentMut, kind: &'static str) -> Result<&'a 
 
 fn find(entries: &ArrayOfTables, name: &str) -> Option<usize> {
     entries.iter().position(|entry| entry.get("name").and_then(Item::as_str) == Some(name))
+}
+
+/// A value without the spaces and comments around it.
+fn bare(value: &Value) -> String {
+    value.clone().decorated("", "").to_string()
 }
 
 fn validated(document: &DocumentMut) -> Result<String, EditError> {

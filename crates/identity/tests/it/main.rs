@@ -1,0 +1,14 @@
+//! The crate against the real thing: ssh-keygen, ssh-agent, a software security key.
+
+#[cfg(test)]
+mod agent;
+#[cfg(test)]
+mod directory;
+#[cfg(test)]
+mod edit;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod proof;
+#[cfg(test)]
+mod support;
