@@ -27,7 +27,7 @@ pub struct Target {
     pub host_keys: Vec<String>,
 }
 
-/// A host and a port: "10.1.2.3:22", "web1.example.org" (port 22), "[::1]:2222".
+/// A host and a port: `10.1.2.3:22`, `web1.example.org` (port 22), `[::1]:2222`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TargetAddress {
