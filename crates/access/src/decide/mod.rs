@@ -171,8 +171,16 @@ impl<'a> Desk<'a> {
 
     fn no_grant(&self, request: &Request, word: &str) -> Refusal {
         let place = place(request);
+        let hint = match request.state {
+            RequestState::Pending(_) => format!("it waits for an answer: portcullis requests {}", request.id),
+            RequestState::Denied(_)
+            | RequestState::Cancelled(_)
+            | RequestState::Expired(_)
+            | RequestState::Granted(_)
+            | RequestState::Extended(_) => format!("run: portcullis request {place} --for 30m"),
+        };
         Refusal::new("no-active-grant", format!("no active grant for {place}: {} is {word}", request.id))
-            .with_hint(format!("run: portcullis request {place} --for 30m"))
+            .with_hint(hint)
     }
 
     /// Refuses when a lock covers this.

@@ -1,0 +1,12 @@
+//! The decider, from outside: every state × command, the rules one by one, and what holds whatever happens.
+
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod world;
