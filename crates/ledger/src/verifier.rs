@@ -108,6 +108,18 @@ impl Verifier {
         Seq(self.tree.size())
     }
 
+    /// The chain hash behind the last good record.
+    #[must_use]
+    pub const fn chain(&self) -> Digest {
+        self.chain
+    }
+
+    /// The Merkle tree of the good records.
+    #[must_use]
+    pub const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// Checks the next record against the chain hash that is stored with it.
     ///
     /// # Errors
