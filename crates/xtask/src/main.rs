@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that is done to this repository.
 #![forbid(unsafe_code)]
 
+mod demo;
 mod run;
 mod setup;
 mod site;
@@ -45,6 +46,8 @@ fn dispatch() -> Result<ExitCode> {
         ["test"] => return test::test(&workspace, None),
         ["test", filter] => return test::test(&workspace, Some(filter)),
         ["tidy"] => return tidy::tidy(&workspace),
+        ["demo"] => demo::demo(&workspace, false)?,
+        ["demo", "--keep"] => demo::demo(&workspace, true)?,
         other => bail!("unknown command «{}»\n\n{USAGE}", other.join(" ")),
     }
     Ok(ExitCode::SUCCESS)

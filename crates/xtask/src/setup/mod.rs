@@ -22,3 +22,9 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
 pub(crate) fn to_build(workspace: &Workspace) -> Result<()> {
     patched::write(workspace)
 }
+
+/// What the demo and the benchmarks need besides: a real ssh and a real sshd.
+pub(crate) fn to_run(workspace: &Workspace) -> Result<()> {
+    to_build(workspace)?;
+    packages::install(&packages::FOR_DEMO)
+}

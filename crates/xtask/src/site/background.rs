@@ -1,6 +1,7 @@
 //! A process that runs while the story is told.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -55,6 +56,12 @@ impl Background {
             None => Ok(()),
             Some(status) => bail!("{} ended by itself ({status})\n{}", self.name, self.tail()),
         }
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("its standard input is closed")?;
+        writeln!(input, "{line}").with_context(|| format!("cannot tell {} «{line}»", self.name))
     }
 
     /// The last lines of its log.

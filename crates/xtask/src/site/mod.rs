@@ -1,11 +1,14 @@
 //! A small site on this machine for the demo and the benchmarks: people, a server, and Portcullis between them.
 
 mod background;
+mod person;
 mod pty;
+#[expect(clippy::module_inception, reason = "the site as a whole, beside its parts")]
+mod site;
 mod stage;
 mod web1;
 
-pub(crate) use background::Background;
+pub(crate) use person::Person;
 pub(crate) use pty::Terminal;
+pub(crate) use site::Site;
 pub(crate) use stage::{Ran, Stage};
-pub(crate) use web1::Web1;

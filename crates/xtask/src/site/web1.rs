@@ -4,9 +4,8 @@
 //! enrol a server are applied, and nothing of this machine is touched. Where namespaces are refused (as in an
 //! unprivileged container), it falls back to a temporary user and a folder other than `/etc/ssh`.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -30,23 +29,22 @@ pub(crate) struct Web1 {
 }
 
 impl Web1 {
-    /// Makes its host key and an `sshd_config` that lets nobody in yet.
-    pub(crate) fn build(stage: &Stage) -> Result<Self> {
+    /// Makes its host key and an `sshd_config` that lets one key in, as root: so a server is before it is enrolled.
+    pub(crate) fn build(stage: &Stage, operator: &str) -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            bail!("a real sshd that takes several logins runs as root\nhint: sudo -E env \"PATH=$PATH\" cargo xtask demo");
+            bail!("a real sshd with several logins runs as root\nhint: run cargo xtask demo as root");
         }
         let folder = stage.folder("web1")?;
         let isolated = capture(Command::new("unshare").args(["--mount", "--uts", "--pid", "--fork", "true"])).is_ok();
         let web1 = Self { port: free_port()?, folder, isolated, sshd: None };
-        for name in ["etc-ssh", "home", "run"] {
+        for name in ["etc-ssh/sshd_config.d", "home"] {
             fs::create_dir_all(web1.folder.join(name))?;
         }
-        capture(
-            Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-C", "web1", "-f"])
-                .arg(web1.file("ssh_host_ed25519_key")),
-        )?;
-        web1.write_config()?;
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "web1", "-f"]).arg(web1.file("ssh_host_ed25519_key"));
+        capture(&mut keygen)?;
+        fs::write(web1.file("operator_keys"), format!("{operator}\n"))?;
+        web1.write_config(&format!("{}/operator_keys", web1.etc_ssh()))?;
         web1.write_users()?;
         Ok(web1)
     }
@@ -56,14 +54,24 @@ impl Web1 {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
-    /// A file of its `/etc/ssh`, as it is reached from outside.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.folder.join("etc-ssh").join(name)
-    }
-
     /// How the server itself names its `/etc/ssh`.
     pub(crate) fn etc_ssh(&self) -> String {
         if self.isolated { "/etc/ssh".to_owned() } else { self.folder.join("etc-ssh").display().to_string() }
+    }
+
+    /// The command that reloads its sshd, as it is typed on the server.
+    pub(crate) fn reload_command(&self) -> String {
+        format!("kill -HUP $(cat {}/sshd.pid)", self.etc_ssh())
+    }
+
+    /// The public half of its host key, as one line.
+    pub(crate) fn host_key(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.file("ssh_host_ed25519_key.pub"))?.trim().to_owned())
+    }
+
+    /// What its enrolment put into its configuration.
+    pub(crate) fn enrolled_lines(&self) -> Result<String> {
+        fs::read_to_string(self.file("sshd_config.d/00-portcullis.conf")).context("web1 is not enrolled")
     }
 
     /// The home folder of its login.
@@ -71,38 +79,43 @@ impl Web1 {
         self.folder.join("home")
     }
 
-    /// Adds lines to its `sshd_config`: sshd takes the first value of each option, so they cannot weaken what stands
-    /// there.
-    pub(crate) fn configure(&self, lines: &str) -> Result<()> {
-        let mut file = OpenOptions::new().append(true).open(self.file("sshd_config"))?;
-        Ok(writeln!(file, "{lines}")?)
-    }
-
-    /// Writes a file of its `/etc/ssh`.
-    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.file(name);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    }
-
     /// Starts it, and waits until it listens.
     pub(crate) fn start(&mut self, stage: &Stage) -> Result<()> {
         let sshd = which("sshd").context("sshd is not installed")?;
-        let mut sshd = Background::start(stage, "sshd", &mut self.command(&sshd))?;
-        let address = self.address();
-        stage.wait("sshd to listen", Duration::from_secs(15), || {
-            sshd.check()?;
-            Ok(TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok().map(drop))
-        })?;
-        self.sshd = Some(sshd);
-        Ok(())
+        self.sshd = Some(Background::start(stage, "sshd", &mut self.command(&sshd))?);
+        self.wait_listening(stage, 1)
+    }
+
+    /// Takes the operator's key away: from now on the CA key is the only way in.
+    pub(crate) fn trust_only_the_ca(&mut self, stage: &Stage) -> Result<()> {
+        let before = self.times_listening();
+        self.write_config("none")?;
+        self.sshd.as_mut().context("sshd is not running")?.tell("reload")?;
+        self.wait_listening(stage, before + 1)
     }
 
     /// The end of its log.
     pub(crate) fn log(&self) -> String {
         self.sshd.as_ref().map(Background::tail).unwrap_or_default()
+    }
+
+    fn wait_listening(&mut self, stage: &Stage, times: usize) -> Result<()> {
+        let listening = stage.wait("sshd to listen", Duration::from_secs(15), || {
+            if let Some(sshd) = &mut self.sshd {
+                sshd.check()?;
+            }
+            Ok((self.times_listening() >= times).then_some(()))
+        });
+        listening.with_context(|| self.log())
+    }
+
+    fn times_listening(&self) -> usize {
+        let log = self.sshd.as_ref().and_then(|sshd| fs::read_to_string(sshd.log()).ok());
+        log.map(|log| log.matches("Server listening on").count()).unwrap_or_default()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join("etc-ssh").join(name)
     }
 
     /// A shell that prepares the place, starts sshd, and takes everything down when its input closes: so also when this
@@ -121,19 +134,19 @@ impl Web1 {
         command
     }
 
-    fn write_config(&self) -> Result<()> {
+    fn write_config(&self, authorized_keys: &str) -> Result<()> {
         let etc = self.etc_ssh();
         let strict = if self.isolated { "yes" } else { "no" };
-        self.write(
-            "sshd_config",
-            &format!(
-                "ListenAddress {}\nHostKey {etc}/ssh_host_ed25519_key\nPidFile none\nUsePAM no\nStrictModes {strict}\n\
-                 AuthorizedKeysFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-                 PrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\nMaxStartups 500\nMaxSessions 500\n\
-                 Subsystem sftp internal-sftp\n",
-                self.address()
-            ),
-        )
+        let text = format!(
+            "Include {etc}/sshd_config.d/*.conf\n\
+             ListenAddress {}\nHostKey {etc}/ssh_host_ed25519_key\nPidFile {etc}/sshd.pid\n\
+             AuthorizedKeysFile {authorized_keys}\nPermitRootLogin prohibit-password\nStrictModes {strict}\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n\
+             PrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\nMaxStartups 500\nMaxSessions 500\n\
+             Subsystem sftp internal-sftp\n",
+            self.address()
+        );
+        Ok(fs::write(self.file("sshd_config"), text)?)
     }
 
     /// The machine's users, and one more. The password `*` fits nothing and is not a locked account.
@@ -159,7 +172,7 @@ mount -t tmpfs tmpfs /run
 mkdir -m 0755 /run/sshd
 hostname web1 2>/dev/null || true
 "$2" -D -e -f /etc/ssh/sshd_config </dev/null &
-cat >/dev/null
+while read -r word; do kill -HUP "$!"; done
 "#;
 
 const PLAIN: &str = r#"
@@ -173,5 +186,5 @@ trap clean EXIT
 trap 'exit 1' TERM INT HUP
 "$2" -D -e -f "$1/etc-ssh/sshd_config" </dev/null &
 sshd=$!
-cat >/dev/null
+while read -r word; do kill -HUP "$sshd"; done
 "#;

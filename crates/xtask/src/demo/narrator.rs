@@ -1,0 +1,72 @@
+//! Tells what happens, as one would see it over someone's shoulder.
+
+use std::process::Command;
+
+use crate::run::shown;
+
+/// Numbers the scenes.
+#[derive(Default)]
+pub(crate) struct Narrator {
+    scene: u32,
+}
+
+impl Narrator {
+    /// A new scene.
+    pub(crate) fn scene(&mut self, title: &str) {
+        self.scene += 1;
+        println!("\n{}. {title}", self.scene);
+    }
+
+    /// What someone types. The folder that only this run has is shortened.
+    pub(crate) fn types(&self, who: &str, command: &Command, folder: &str) {
+        let line = shown(command).replace(folder, "…");
+        let line = line.split_once("/portcullis ").filter(|(path, _)| !path.contains(' ')).map_or_else(
+            || line.clone(),
+            |(_, words)| format!("portcullis {words}"),
+        );
+        println!("   {who}$ {line}");
+    }
+
+    /// What they see.
+    pub(crate) fn sees(&self, text: &str) {
+        for line in text.trim_end().lines() {
+            println!("   | {}", printable(line));
+        }
+    }
+
+    /// What it means.
+    pub(crate) fn notes(&self, text: &str) {
+        println!("   {text}");
+    }
+}
+
+/// The line without what a terminal would act upon.
+fn printable(line: &str) -> String {
+    let mut text = String::new();
+    let mut chars = line.trim_end_matches('\r').chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' if chars.peek() == Some(&'[') => {
+                // A control sequence ends with a letter or one of its neighbours (ECMA-48, section 5.4).
+                chars.by_ref().skip(1).find(|c| ('\u{40}'..='\u{7e}').contains(c));
+            }
+            '\u{1b}' => {
+                chars.next();
+            }
+            c if c.is_control() && c != '\t' => {}
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_a_terminal_would_act_upon_is_left_out() {
+        assert_eq!(printable("\u{1b}[?2004hdemo@web1:~$ ls\r"), "demo@web1:~$ ls");
+        assert_eq!(printable("\u{1b}[1;31mred\u{1b}[0m \u{7}bell"), "red bell");
+    }
+}
