@@ -454,3 +454,6 @@ impl Sink {
         Ok(self.sha.finalize().into())
     }
 }
+
+#[cfg(test)]
+mod tests;

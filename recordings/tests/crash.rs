@@ -1,4 +1,11 @@
 //! A writer killed with SIGKILL: what was flushed is there, is whole, and is entered at the next start.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests stop the test"
+)]
 
 mod common;
 

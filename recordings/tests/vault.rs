@@ -1,4 +1,11 @@
 //! The vault on a real disk: arming, flushing, closing, filing, following, and what happens when the disk refuses.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests stop the test"
+)]
 
 mod common;
 
@@ -350,7 +357,7 @@ async fn a_full_disk_fails_the_recording_and_leaves_it_playable() {
 
     // What fitted is in the file as whole lines: it plays to its end.
     let output = output_of(&vault.archive(), &header);
-    assert!(output.len() > 32 * 1024 && output.len() % 1000 == 0, "{}", output.len());
+    assert!(output.len() > 32 * 1024 && output.len().is_multiple_of(1000), "{}", output.len());
 
     // While there is no room a new session is refused; once there is, it goes on.
     let filler = disk.0.path().join("filler");

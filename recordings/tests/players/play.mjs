@@ -15,7 +15,8 @@ const logger = { log() {}, debug() {}, info() {}, warn() {}, error: console.erro
 const core = new Core({ data: readFileSync(recording, 'utf8') }, { logger, speed: 1e9 });
 const seen = { output: '', input: '', resizes: [], markers: [], metadata: null };
 const ended = new Promise((resolve, reject) => {
-  core.addEventListener('output', (text) => { seen.output += text; });
+  // Events that fall together come as an array.
+  core.addEventListener('output', (text) => { seen.output += [text].flat().join(''); });
   core.addEventListener('input', ({ data }) => { seen.input += data; });
   core.addEventListener('resize', ({ cols, rows }) => { seen.resizes.push(`${cols}x${rows}`); });
   core.addEventListener('marker', ({ label }) => { seen.markers.push(label); });
