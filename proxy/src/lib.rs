@@ -1,2 +1,47 @@
 //! Terminates SSH, opens targets, bridges channels, enforces time, kills.
+//!
+//! ```text
+//! listener → server (who may log in) ─┬─ login+target ──→ session ─→ bridge ⇄ target
+//!                                     └─ -J → inner server ─↗  ↑
+//!                                                     feed → registry (ends sessions, out of band)
+//! ```
+//!
+//! - Nothing here holds a CA key. What a session may do is a [`permit`] that only the CA's answer makes.
+//! - No queue is without a bound, and no wait for a peer is without an end.
+//! - Ending a session waits for nobody.
 #![forbid(unsafe_code)]
+
+mod algorithms;
+mod ambient;
+mod auth;
+mod bridge;
+mod ca;
+mod clock;
+mod config;
+mod control;
+mod cut;
+mod destination;
+mod dial;
+mod feed;
+mod gate;
+mod hosts;
+mod inner;
+mod limits;
+mod permit;
+mod proxy;
+mod record;
+mod registry;
+mod report;
+mod server;
+mod session;
+mod signal;
+mod words;
+
+pub use ambient::Ambient;
+pub use ca::Api;
+pub use config::{Config, Millis};
+pub use control::{Control, ControlError, Feed, HostCertificate};
+pub use proxy::{Parts, Proxy, ProxyError};
+
+/// How many requests on one channel may wait for their turn; who sends more loses the channel.
+const REQUESTS: usize = 256;

@@ -1,0 +1,142 @@
+//! From the target to the person: data, recorded before it is shown, replies and the end.
+
+use std::sync::atomic::Ordering;
+
+use api::wire::SessionReport;
+use model::ExitReport;
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, server};
+
+use super::replies::Request;
+use super::{Ended, STDERR, Shared};
+
+/// Carries what the target sends until the channel ends.
+pub(super) async fn run(
+    shared: &Shared,
+    target: &mut ChannelReadHalf,
+    person: &ChannelWriteHalf<server::Msg>,
+) -> Ended {
+    let mut warnings = shared.live.warnings();
+    loop {
+        let msg = tokio::select! {
+            biased;
+            Ok(()) = warnings.changed() => {
+                let words = warnings.borrow_and_update().clone();
+                let (Some(words), true) = (words, shared.pty().is_some()) else { continue };
+                if let Some(tape) = shared.tape.get()
+                    && let Err(broken) = tape.marker(words.first()).await
+                {
+                    return Ended::Recording(broken.to_string());
+                }
+                if person.extended_data_bytes(STDERR, words.bytes(true)).await.is_err() {
+                    return Ended::Person;
+                }
+                continue;
+            }
+            msg = target.wait() => msg,
+        };
+        match msg {
+            None => return Ended::Lost,
+            Some(msg) => {
+                if let Some(ended) = carry(shared, msg, person).await {
+                    return ended;
+                }
+            }
+        }
+    }
+}
+
+async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<server::Msg>) -> Option<Ended> {
+    let sent = match msg {
+        ChannelMsg::Data { data } => {
+            count(shared, data.len());
+            if let Some(tape) = shared.tape.get()
+                && let Err(broken) = tape.output(&data).await
+            {
+                return Some(Ended::Recording(broken.to_string()));
+            }
+            person.data_bytes(data).await
+        }
+        ChannelMsg::ExtendedData { data, ext } => {
+            count(shared, data.len());
+            if let Some(tape) = shared.tape.get()
+                && let Err(broken) = tape.stderr(&data).await
+            {
+                return Some(Ended::Recording(broken.to_string()));
+            }
+            person.extended_data_bytes(ext, data).await
+        }
+        ChannelMsg::Success => {
+            answered(shared, true).await;
+            Ok(())
+        }
+        ChannelMsg::Failure => {
+            answered(shared, false).await;
+            Ok(())
+        }
+        ChannelMsg::Eof => person.eof().await,
+        ChannelMsg::Close => return Some(Ended::Target),
+        ChannelMsg::ExitStatus { exit_status } => {
+            let _ = shared.exit.set(ExitReport::Status(exit_status));
+            lost(shared.handle.exit_status_request(shared.id, exit_status).await)
+        }
+        ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
+            let _ = shared.exit.set(ExitReport::Signal(name(&signal_name)));
+            let told = shared.handle.exit_signal_request(shared.id, signal_name, core_dumped, error_message, lang_tag);
+            lost(told.await)
+        }
+        ChannelMsg::XonXoff { client_can_do } => lost(shared.handle.xon_xoff_request(shared.id, client_can_do).await),
+        // A target has no business with these.
+        ChannelMsg::Open { .. }
+        | ChannelMsg::RequestPty { .. }
+        | ChannelMsg::RequestShell { .. }
+        | ChannelMsg::Exec { .. }
+        | ChannelMsg::Signal { .. }
+        | ChannelMsg::RequestSubsystem { .. }
+        | ChannelMsg::RequestX11 { .. }
+        | ChannelMsg::SetEnv { .. }
+        | ChannelMsg::WindowChange { .. }
+        | ChannelMsg::AgentForward { .. }
+        | ChannelMsg::Request { .. }
+        | ChannelMsg::WindowAdjusted { .. }
+        | ChannelMsg::OpenFailure(_)
+        | _ => Ok(()),
+    };
+    sent.is_err().then_some(Ended::Person)
+}
+
+fn count(shared: &Shared, bytes: usize) {
+    shared.live.touch();
+    shared.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+}
+
+/// The target has answered a request: the ledger learns what runs, and the person that it does.
+async fn answered(shared: &Shared, granted: bool) {
+    let Some(request) = shared.replies.answered(granted, &shared.handle, shared.id).await else { return };
+    match request {
+        Request::Pty => {
+            if !granted {
+                shared.set_pty(None);
+            }
+            shared.replies.pty_settled();
+        }
+        Request::Start(channel_kind) if granted => {
+            if shared.running.set(()).is_ok() {
+                let pty = shared.pty();
+                shared.report(SessionReport::ChannelOpened { channel: shared.number, channel_kind, pty });
+            }
+        }
+        Request::Start(_) | Request::Other => {}
+    }
+}
+
+fn lost(told: Result<(), ()>) -> Result<(), russh::Error> {
+    told.map_err(|()| russh::Error::SendError)
+}
+
+/// The name of a signal without its "SIG" (RFC 4254, section 6.10).
+fn name(signal: &Sig) -> String {
+    match signal {
+        Sig::Custom(name) => name.chars().filter(|c| !c.is_control()).take(64).collect(),
+        known => format!("{known:?}"),
+    }
+}

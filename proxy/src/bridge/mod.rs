@@ -1,0 +1,270 @@
+//! One channel between a person and a target: what goes up, what comes down, and how it ends.
+//!
+//! Every wait in here is for a window, a queue or a disk, all of them bounded; and the whole is dropped when the
+//! session ends, so a peer that stops taking part holds up nothing but its own channel.
+
+mod down;
+mod replies;
+mod up;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use api::wire::SessionReport;
+use model::{ChannelEnd, ChannelKind, ExitReport, Pty, SessionEnd};
+use russh::{ChannelId, ChannelWriteHalf, server};
+use tracing::{debug, warn};
+
+use crate::dial::Target;
+use crate::gate::Gate;
+use crate::record::Tape;
+use crate::registry::Live;
+use crate::signal::{RaiseOnDrop, Signal};
+use crate::words::{self, Words};
+
+use replies::Replies;
+
+/// The extended data type of standard error (RFC 4254, section 5.2).
+const STDERR: u32 = 1;
+/// What a command that was not run answers with, like `ssh` itself.
+pub(crate) const NOT_RUN: u32 = 255;
+/// How long a person who has closed a channel may keep it for what the target has not yet taken.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A channel that a person opened.
+pub(crate) struct Opened {
+    /// The person's side.
+    pub(crate) channel: russh::Channel<server::Msg>,
+    /// For replies, which a channel itself cannot send.
+    pub(crate) handle: server::Handle,
+    /// Raised when the person closes the channel, whatever waits before it in the queue; and when it has ended.
+    pub(crate) closed: Signal,
+}
+
+/// A channel that has ended, with what is still to be done for it.
+pub(crate) struct Closing {
+    shared: Arc<Shared>,
+}
+
+/// What both directions of a channel share.
+struct Shared {
+    gate: Arc<Gate>,
+    live: Arc<Live>,
+    /// The channel's number in its session.
+    number: u32,
+    handle: server::Handle,
+    id: ChannelId,
+    replies: Replies,
+    pty: Mutex<Option<Pty>>,
+    /// What the channel carries, once it was asked for.
+    kind: OnceLock<ChannelKind>,
+    tape: OnceLock<Tape>,
+    /// Raised when there is a tape.
+    armed: Signal,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    exit: OnceLock<ExitReport>,
+    /// The target has agreed, and the ledger knows the channel.
+    running: OnceLock<()>,
+}
+
+/// How a channel ended.
+#[derive(Debug)]
+enum Ended {
+    /// The person closed it, or is gone.
+    Person,
+    /// The target closed it.
+    Target,
+    /// The target is gone without closing it.
+    Lost,
+    /// It was refused.
+    Refused(Words),
+    /// Its recording failed.
+    Recording(String),
+    /// The session has ended.
+    Session,
+}
+
+/// Carries one channel until it ends.
+pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: Arc<Target>, opened: Opened) -> Closing {
+    let Opened { channel, handle, closed } = opened;
+    let _done = RaiseOnDrop(closed.clone());
+    let shared = Arc::new(Shared {
+        gate,
+        live,
+        number,
+        handle,
+        id: channel.id(),
+        replies: Replies::default(),
+        pty: Mutex::new(None),
+        kind: OnceLock::new(),
+        tape: OnceLock::new(),
+        armed: Signal::default(),
+        bytes_in: AtomicU64::new(0),
+        bytes_out: AtomicU64::new(0),
+        exit: OnceLock::new(),
+        running: OnceLock::new(),
+    });
+    let (mut person_read, person) = channel.split();
+    let ended = match shared.open(&target).await {
+        Err(words) => Ended::Refused(words),
+        Ok(channel) => {
+            let (mut target_read, target) = channel.split();
+            let ended = tokio::select! {
+                biased;
+                () = shared.live.stop().raised() => Ended::Session,
+                ended = down::run(&shared, &mut target_read, &person) => ended,
+                ended = up::run(&shared, &mut person_read, &target) => ended,
+                why = shared.recording_fails() => Ended::Recording(why),
+                () = async { closed.raised().await; tokio::time::sleep(LINGER).await } => Ended::Person,
+            };
+            // A session that has ended has lost its target already.
+            if !matches!(ended, Ended::Session) {
+                let _ = tokio::time::timeout(shared.gate.config.notice.to_std(), target.close()).await;
+            }
+            ended
+        }
+    };
+    debug!(session = %shared.live.permit().session(), number, ?ended, "the channel ended");
+    // Whoever reads on would hold up the window of somebody who is still sending.
+    drop(person_read);
+    shared.say_goodbye(&person, ended).await;
+    Closing { shared }
+}
+
+/// Tells the person of a channel why nothing comes of it. Every request is granted, so that the words are read and
+/// not an error of the client's own; the exit status says the rest.
+pub(crate) async fn refuse(opened: Opened, words: &Words, patience: Duration) {
+    let Opened { mut channel, handle, closed } = opened;
+    let _done = RaiseOnDrop(closed.clone());
+    let id = channel.id();
+    let speak = async {
+        let mut terminal = false;
+        loop {
+            match channel.wait().await {
+                Some(msg) => {
+                    let Some((want_reply, starts, pty)) = replies::asks(&msg) else { continue };
+                    terminal |= pty;
+                    if want_reply {
+                        let _ = handle.channel_success(id).await;
+                    }
+                    if starts {
+                        break;
+                    }
+                }
+                None => return,
+            }
+        }
+        let _ = channel.extended_data_bytes(STDERR, words.bytes(terminal)).await;
+        let _ = handle.exit_status_request(id, NOT_RUN).await;
+        let _ = channel.eof().await;
+        let _ = channel.close().await;
+    };
+    let told = async {
+        tokio::select! {
+            () = speak => {}
+            () = closed.raised() => {}
+        }
+    };
+    if tokio::time::timeout(patience, told).await.is_err() {
+        let _ = tokio::time::timeout(Duration::from_millis(100), handle.close(id)).await;
+    }
+}
+
+impl Shared {
+    async fn open(&self, target: &Target) -> Result<russh::Channel<russh::client::Msg>, Words> {
+        let name = &self.live.permit().destination().target;
+        let opening = tokio::time::timeout(self.gate.config.dial_timeout.to_std(), target.open());
+        tokio::select! {
+            biased;
+            () = self.live.stop().raised() => Err(Words::say("the session has ended")),
+            opened = opening => match opened {
+                Ok(Ok(channel)) => Ok(channel),
+                Ok(Err(error)) => Err(Words::say(format!("{name} opens no further channel: {error}"))),
+                Err(_) => Err(Words::say(format!("{name} does not answer"))),
+            },
+        }
+    }
+
+    async fn recording_fails(&self) -> String {
+        self.armed.raised().await;
+        match self.tape.get() {
+            Some(tape) => tape.broken().await.to_string(),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn pty(&self) -> Option<Pty> {
+        self.pty.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_pty(&self, pty: Option<Pty>) {
+        *self.pty.lock().unwrap_or_else(PoisonError::into_inner) = pty;
+    }
+
+    /// Tells the ledger. A session whose story the ledger does not take ends.
+    fn report(&self, report: SessionReport) {
+        if let Err(backlog) = self.gate.reporter.send(self.live.permit().session(), report) {
+            warn!(session = %self.live.permit().session(), "{backlog}");
+            self.live.end(SessionEnd::Proxy { reason: backlog.to_string() });
+        }
+    }
+
+    /// The last words on a channel, as far as the person takes them in time.
+    async fn say_goodbye(&self, person: &ChannelWriteHalf<server::Msg>, ended: Ended) {
+        let permit = self.live.permit();
+        let target = &permit.destination().target;
+        let words = match ended {
+            Ended::Person => None,
+            // What the target said to the end was passed on already.
+            Ended::Target => {
+                let _ = person.close().await;
+                return;
+            }
+            Ended::Lost if self.exit.get().is_some() => None,
+            Ended::Lost => Some(Words::say(format!("the connection to {target} is lost"))),
+            Ended::Refused(words) => Some(words),
+            Ended::Recording(error) => {
+                self.live.end(SessionEnd::Recording { error });
+                self.live.ended().and_then(|end| words::ended(end, permit))
+            }
+            Ended::Session => self.live.ended().and_then(|end| words::ended(end, permit)),
+        };
+        let goodbye = async {
+            if let Some(words) = words {
+                self.replies.grant_all(&self.handle, self.id).await;
+                let _ = person.extended_data_bytes(STDERR, words.bytes(self.pty().is_some())).await;
+                if self.exit.get().is_none() {
+                    let _ = self.handle.exit_status_request(self.id, NOT_RUN).await;
+                }
+                let _ = person.eof().await;
+            }
+            let _ = person.close().await;
+        };
+        let _ = tokio::time::timeout(self.gate.config.notice.to_std(), goodbye).await;
+    }
+}
+
+impl Closing {
+    /// Closes the recording, and tells the ledger how the channel ended.
+    pub(crate) async fn finish(self) {
+        // Both directions have ended, so nobody else holds it.
+        let Some(shared) = Arc::into_inner(self.shared) else { return };
+        if let Some(tape) = shared.tape.into_inner() {
+            tape.finish(&shared.gate, shared.live.permit(), shared.exit.get()).await;
+        }
+        if shared.running.get().is_none() {
+            return;
+        }
+        let end = ChannelEnd {
+            bytes_in: shared.bytes_in.load(Ordering::Relaxed),
+            bytes_out: shared.bytes_out.load(Ordering::Relaxed),
+            exit: shared.exit.into_inner(),
+        };
+        let closed = SessionReport::ChannelClosed { channel: shared.number, end };
+        if let Err(backlog) = shared.gate.reporter.send(shared.live.permit().session(), closed) {
+            warn!(session = %shared.live.permit().session(), "{backlog}");
+        }
+    }
+}

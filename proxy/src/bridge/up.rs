@@ -1,0 +1,183 @@
+//! From the person to the target: requests, each judged by the grant, and data.
+
+use std::sync::atomic::Ordering;
+
+use api::wire::SessionReport;
+use model::{CertificateExtension, ChannelKind, Pty};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client};
+
+use crate::record::Tape;
+use crate::words::Words;
+
+use super::replies::Request;
+use super::{Ended, Shared};
+
+/// Carries what the person sends until the channel ends.
+pub(super) async fn run(
+    shared: &Shared,
+    person: &mut ChannelReadHalf,
+    target: &ChannelWriteHalf<client::Msg>,
+) -> Ended {
+    while let Some(msg) = person.wait().await {
+        match carry(shared, msg, target).await {
+            Ok(()) => {}
+            Err(Stop::Ended(ended)) => return ended,
+            // What the target said before it went is still on its way down.
+            Err(Stop::Target) => return std::future::pending().await,
+        }
+    }
+    Ended::Person
+}
+
+enum Stop {
+    Ended(Ended),
+    Target,
+}
+
+impl From<russh::Error> for Stop {
+    fn from(_: russh::Error) -> Self {
+        Self::Target
+    }
+}
+
+async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<client::Msg>) -> Result<(), Stop> {
+    match msg {
+        ChannelMsg::Data { data } => {
+            shared.live.touch();
+            shared.bytes_in.fetch_add(data.len() as u64, Ordering::Relaxed);
+            if let Some(tape) = shared.tape.get() {
+                tape.input(&data).await.map_err(broken)?;
+            }
+            target.data_bytes(data).await?;
+        }
+        ChannelMsg::Eof => target.eof().await?,
+        ChannelMsg::Close => return Err(Stop::Ended(Ended::Person)),
+        ChannelMsg::RequestPty { want_reply, term, col_width, row_height, pix_width, pix_height, terminal_modes } => {
+            let permit = shared.live.permit();
+            let allowed = permit.command().is_none()
+                && permit.obligations().extensions.contains(&CertificateExtension::Pty)
+                && shared.pty().is_none()
+                && shared.kind.get().is_none();
+            if !allowed {
+                refuse(shared, want_reply, "pty", "the grant allows no terminal").await;
+                return Ok(());
+            }
+            // Control characters and endless names have no place in a terminal's name, nor in a log.
+            let name: String = term.chars().filter(|c| !c.is_control()).take(128).collect();
+            let pty = Pty { term: name, columns: size(col_width), rows: size(row_height) };
+            shared.set_pty(Some(pty));
+            shared.replies.expect(want_reply, Request::Pty).await;
+            target.request_pty(true, &term, col_width, row_height, pix_width, pix_height, &terminal_modes).await?;
+        }
+        ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
+            if shared.pty().is_some() {
+                if let Some(tape) = shared.tape.get() {
+                    tape.resize(col_width, row_height).await.map_err(broken)?;
+                }
+                target.window_change(col_width, row_height, pix_width, pix_height).await?;
+            }
+        }
+        ChannelMsg::SetEnv { want_reply, variable_name, variable_value } => {
+            if shared.gate.config.passes(&variable_name) {
+                if want_reply {
+                    shared.replies.expect(true, Request::Other).await;
+                }
+                target.set_env(want_reply, variable_name, variable_value).await?;
+            } else {
+                // Clients send their whole wish list; sshd drops what it does not want without a word too.
+                shared.replies.answer(want_reply, false, &shared.handle, shared.id).await;
+            }
+        }
+        ChannelMsg::RequestShell { want_reply } => {
+            if start(shared, want_reply, ChannelKind::Shell, None).await? {
+                target.request_shell(true).await?;
+            }
+        }
+        ChannelMsg::Exec { want_reply, command } => {
+            let kind = ChannelKind::Exec { command: String::from_utf8_lossy(&command).into_owned() };
+            if start(shared, want_reply, kind, Some(&command)).await? {
+                target.exec(true, command).await?;
+            }
+        }
+        ChannelMsg::RequestSubsystem { want_reply, name } => {
+            if start(shared, want_reply, ChannelKind::Subsystem { name: name.clone() }, None).await? {
+                target.request_subsystem(true, name).await?;
+            }
+        }
+        ChannelMsg::Signal { signal } => target.signal(signal).await?,
+        ChannelMsg::Request { want_reply, name, data } if name == "break" => {
+            if want_reply {
+                shared.replies.expect(true, Request::Other).await;
+            }
+            target.request(want_reply, name, data).await?;
+        }
+        ChannelMsg::AgentForward { want_reply } => {
+            refuse(shared, want_reply, "agent forwarding", "the grant allows none").await;
+        }
+        ChannelMsg::RequestX11 { want_reply, .. } => {
+            refuse(shared, want_reply, "X11 forwarding", "the grant allows none").await;
+        }
+        ChannelMsg::Request { want_reply, .. } => {
+            shared.replies.answer(want_reply, false, &shared.handle, shared.id).await;
+        }
+        // A person's client has no business with these.
+        ChannelMsg::ExtendedData { .. }
+        | ChannelMsg::Open { .. }
+        | ChannelMsg::XonXoff { .. }
+        | ChannelMsg::ExitStatus { .. }
+        | ChannelMsg::ExitSignal { .. }
+        | ChannelMsg::WindowAdjusted { .. }
+        | ChannelMsg::Success
+        | ChannelMsg::Failure
+        | ChannelMsg::OpenFailure(_)
+        | _ => {}
+    }
+    Ok(())
+}
+
+/// Judges a request to run something, and arms its recording, before the target sees it; `false` when it must not.
+async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option<&[u8]>) -> Result<bool, Stop> {
+    let permit = shared.live.permit();
+    if let Some(command) = permit.command()
+        && raw != Some(command.as_bytes())
+    {
+        let reason = "the grant is for one exact command and no other";
+        shared.replies.answer(want_reply, true, &shared.handle, shared.id).await;
+        shared.report(SessionReport::ChannelRefused { asked: describe(&kind), reason: reason.to_owned() });
+        let words = Words::say(format!("{} allows one exact command: {command}", permit.request()))
+            .hint(format!("for anything else, {}", crate::words::request(permit.destination())));
+        return Err(Stop::Ended(Ended::Refused(words)));
+    }
+    if shared.kind.set(kind.clone()).is_err() {
+        // One channel runs one thing (RFC 4254, section 6.5).
+        shared.replies.answer(want_reply, false, &shared.handle, shared.id).await;
+        return Ok(false);
+    }
+    shared.replies.ptys_settled().await;
+    let tape = Tape::arm(&shared.gate, permit, shared.number, &kind, shared.pty().as_ref()).await.map_err(broken)?;
+    let _ = shared.tape.set(tape);
+    shared.armed.raise();
+    shared.replies.expect(want_reply, Request::Start(kind)).await;
+    Ok(true)
+}
+
+async fn refuse(shared: &Shared, want_reply: bool, asked: &str, reason: &str) {
+    shared.report(SessionReport::ChannelRefused { asked: asked.to_owned(), reason: reason.to_owned() });
+    shared.replies.answer(want_reply, false, &shared.handle, shared.id).await;
+}
+
+fn broken(why: crate::record::Broken) -> Stop {
+    Stop::Ended(Ended::Recording(why.to_string()))
+}
+
+fn describe(kind: &ChannelKind) -> String {
+    match kind {
+        ChannelKind::Shell => "shell".to_owned(),
+        ChannelKind::Exec { command } => format!("exec {command}"),
+        ChannelKind::Subsystem { name } => format!("subsystem {name}"),
+    }
+}
+
+fn size(cells: u32) -> u16 {
+    u16::try_from(cells.max(1)).unwrap_or(u16::MAX)
+}

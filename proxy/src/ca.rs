@@ -1,0 +1,85 @@
+//! [`Control`] over the HTTPS API.
+
+use api::wire::{
+    CaKeys, HostSubject, IssueHostCertificate, OpenSession, OpenedSession, Recovered, SessionReport, SessionReports,
+};
+use api::{Client, ClientError, EventStream, Heard};
+use async_trait::async_trait;
+use model::SessionId;
+
+use crate::control::{Control, ControlError, Feed, HostCertificate};
+
+/// The CA behind its API. The client must log in as the proxy by itself.
+#[derive(Clone, Debug)]
+pub struct Api(Client);
+
+impl Api {
+    /// The CA that this client reaches.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+#[async_trait]
+impl Control for Api {
+    async fn keys(&self) -> Result<CaKeys, ControlError> {
+        self.0.ca().await.map_err(error)
+    }
+
+    async fn open(&self, ask: &OpenSession) -> Result<OpenedSession, ControlError> {
+        self.0.open_session(ask).await.map_err(error)
+    }
+
+    async fn report(&self, session: &SessionId, reports: Vec<SessionReport>) -> Result<(), ControlError> {
+        self.0.report(session, &SessionReports { reports }).await.map_err(error)
+    }
+
+    async fn host_certificate(&self, host: HostSubject, public_key: &str) -> Result<HostCertificate, ControlError> {
+        let body = IssueHostCertificate { host, public_key: public_key.to_owned() };
+        let issued = self.0.issue_host_certificate(&body).await.map_err(error)?;
+        let certificate = issued
+            .certificate
+            .ok_or_else(|| ControlError::Unavailable("the host certificate is missing from its answer".to_owned()))?;
+        Ok(HostCertificate { certificate, valid_before: issued.valid_before.0 })
+    }
+
+    async fn recovered(&self, found: &Recovered) -> Result<(), ControlError> {
+        self.0.recovered(found).await.map_err(error)
+    }
+
+    async fn position(&self) -> Result<u64, ControlError> {
+        Ok(self.0.status().await.map_err(error)?.records)
+    }
+
+    async fn follow(&self, from: u64) -> Result<Box<dyn Feed>, ControlError> {
+        let stream = self.0.events(from).await.map_err(error)?;
+        Ok(Box::new(Events(stream)))
+    }
+}
+
+struct Events(EventStream);
+
+#[async_trait]
+impl Feed for Events {
+    async fn next(&mut self) -> Result<Heard, ControlError> {
+        self.0.next().await.map_err(error)
+    }
+}
+
+/// A problem that another try may cure is no refusal.
+fn error(error: ClientError) -> ControlError {
+    match error {
+        ClientError::Problem(problem) if problem.status >= 500 || matches!(problem.status, 401 | 408 | 429) => {
+            ControlError::Unavailable(problem.detail)
+        }
+        ClientError::Problem(problem) => {
+            ControlError::Refused { code: problem.code, sentence: problem.detail, hint: problem.hint }
+        }
+        ClientError::Unreachable { .. }
+        | ClientError::Timeout { .. }
+        | ClientError::Answer { .. }
+        | ClientError::Credentials(_)
+        | ClientError::Options(_) => ControlError::Unavailable(error.to_string()),
+    }
+}

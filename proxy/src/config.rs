@@ -1,0 +1,88 @@
+//! How the proxy is set up: the `[proxy]` table of `portcullis.toml`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use model::Span;
+use serde::Deserialize;
+
+/// The settings of a proxy. Every one has a default that suits a small site.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The time from the first byte to a successful log-in.
+    pub login_grace: Span,
+    /// How many connections may be waiting for their log-in, all in all.
+    pub max_waiting: usize,
+    /// How many of them from one address (one /64 of IPv6).
+    pub max_waiting_per_address: usize,
+    /// How many sessions one person may have at a time.
+    pub max_sessions_per_person: usize,
+    /// How many channels one connection may have open at a time.
+    pub max_channels: usize,
+    /// How many keys and certificates a client may offer.
+    pub max_auth_tries: usize,
+    /// The longest wait for a target: name look-up, connection, key exchange and log-in together.
+    pub dial_timeout: Span,
+    /// The longest wait for an answer of the CA about one session.
+    pub ca_timeout: Span,
+    /// New sessions are refused when nothing was heard from the CA's feed of revocations for this long.
+    pub feed_freshness: Span,
+    /// A peer from which nothing is heard is asked for a sign of life after this time, and dropped after four.
+    pub keepalive: Span,
+    /// When a person with a terminal is told that the session will end, counted back from its end.
+    pub warnings: Vec<Span>,
+    /// The longest that a notice may take before a session is dropped all the same.
+    pub notice: Millis,
+    /// Environment variables that are passed on; a `*` at the end stands for any rest.
+    pub environment: Vec<String>,
+    /// The receive window of a channel, in bytes, towards either side.
+    pub window: u32,
+}
+
+/// A length of time in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub u32);
+
+impl Millis {
+    /// The same length as a [`Duration`].
+    #[must_use]
+    pub const fn to_std(self) -> Duration {
+        Duration::from_millis(self.0 as u64)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 2222)),
+            login_grace: Span::from_minutes(1),
+            max_waiting: 512,
+            max_waiting_per_address: 64,
+            max_sessions_per_person: 64,
+            max_channels: 64,
+            max_auth_tries: 50,
+            dial_timeout: Span::from_seconds(15),
+            ca_timeout: Span::from_seconds(10),
+            feed_freshness: Span::from_seconds(30),
+            keepalive: Span::from_seconds(30),
+            warnings: vec![Span::from_minutes(5), Span::from_minutes(1)],
+            notice: Millis(200),
+            environment: ["LANG", "LANGUAGE", "LC_*", "TZ", "COLORTERM", "NO_COLOR"].map(str::to_owned).to_vec(),
+            window: 2 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// Whether an environment variable of this name is passed on.
+    pub(crate) fn passes(&self, variable: &str) -> bool {
+        self.environment.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => variable.starts_with(start),
+            None => variable == pattern,
+        })
+    }
+}

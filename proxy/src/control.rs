@@ -1,0 +1,65 @@
+//! What the proxy asks of the CA. The real one speaks to the API; tests bring their own.
+
+use api::Heard;
+use api::wire::{CaKeys, HostSubject, OpenSession, OpenedSession, Recovered, SessionReport};
+use async_trait::async_trait;
+use model::{SessionId, Timestamp};
+
+/// The CA as the proxy sees it.
+#[async_trait]
+pub trait Control: Send + Sync + 'static {
+    /// The public halves of the CA's keys.
+    async fn keys(&self) -> Result<CaKeys, ControlError>;
+
+    /// Asks for a session. The CA records it and signs the session certificate, or refuses and says why.
+    async fn open(&self, ask: &OpenSession) -> Result<OpenedSession, ControlError>;
+
+    /// Tells what happened in a session, in order.
+    async fn report(&self, session: &SessionId, reports: Vec<SessionReport>) -> Result<(), ControlError>;
+
+    /// A host certificate for the proxy's own name, or for a target that it stands in for.
+    async fn host_certificate(&self, host: HostSubject, public_key: &str) -> Result<HostCertificate, ControlError>;
+
+    /// Tells what an earlier run of this proxy left behind.
+    async fn recovered(&self, found: &Recovered) -> Result<(), ControlError>;
+
+    /// The place in the ledger behind its last fact.
+    async fn position(&self) -> Result<u64, ControlError>;
+
+    /// Follows the facts from this place on.
+    async fn follow(&self, from: u64) -> Result<Box<dyn Feed>, ControlError>;
+}
+
+/// An open feed of facts.
+#[async_trait]
+pub trait Feed: Send {
+    /// What the CA says next. After an error the feed is dead and a new one must be opened.
+    async fn next(&mut self) -> Result<Heard, ControlError>;
+}
+
+/// A host certificate as the CA issued it.
+#[derive(Clone, Debug)]
+pub struct HostCertificate {
+    /// In the OpenSSH one-line form.
+    pub certificate: String,
+    /// Valid until (exclusive).
+    pub valid_before: Timestamp,
+}
+
+/// The CA said no, or did not say anything.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ControlError {
+    /// It refuses. Asking again changes nothing.
+    #[error("{sentence}")]
+    Refused {
+        /// The stable code of the refusal.
+        code: String,
+        /// Why.
+        sentence: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+    /// It cannot be reached, or cannot decide now.
+    #[error("the CA cannot be asked: {0}")]
+    Unavailable(String),
+}

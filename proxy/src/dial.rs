@@ -1,0 +1,336 @@
+//! Opens the connection to a target: an ephemeral key, a certificate for this one session, and a host that proves
+//! which one it is. Nothing is trusted on first use.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::{Principal, TargetName, Timestamp};
+use russh::client::{self, Handle};
+use russh::keys::PublicKeyOrCertificate;
+use ssh_key::certificate::CertType;
+use ssh_key::{Certificate, HashAlg, PublicKey};
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use crate::algorithms;
+use crate::ambient::Ambient;
+use crate::auth;
+use crate::config::Config;
+use crate::cut::{Cuttable, Cutter};
+use crate::permit::{HostTrust, Permit};
+use crate::signal::{RaiseOnDrop, Signal};
+
+/// The connection to a target.
+pub(crate) struct Target {
+    handle: Handle<Watch>,
+    gone: Gone,
+}
+
+/// How one learns that the target has hung up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gone {
+    signal: Signal,
+    why: Arc<Mutex<Option<String>>>,
+}
+
+/// Why a target could not be reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("{target} cannot be reached: {why}")]
+    Connect { target: TargetName, why: String },
+    #[error("{target} did not answer within {} s", .timeout.as_secs())]
+    Timeout { target: TargetName, timeout: Duration },
+    #[error("{0}")]
+    Host(HostRefused),
+    #[error(
+        "{target} does not accept the certificate for {login}: does it trust this site's user CA, and does it list the principal {login}@{target}?"
+    )]
+    Refused { target: TargetName, login: String },
+    #[error("the connection to {target} broke off: {source}")]
+    Protocol { target: TargetName, source: russh::Error },
+}
+
+/// Why a host is not believed to be the target.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum HostRefused {
+    #[error("the host key of {target} ({fingerprint}) is neither certified by this site's host CA nor pinned")]
+    Unknown { target: TargetName, fingerprint: String },
+    #[error("the host certificate of {target} is refused: {why}")]
+    Certificate { target: TargetName, why: String },
+}
+
+/// Reaches the target of a permit, and logs in to it.
+///
+/// `reached` is called with the means to cut the connection as soon as there is one.
+///
+/// # Errors
+/// No address answered in time, the host is not the right one, or it does not let us in.
+pub(crate) async fn dial(
+    permit: &Permit,
+    config: &Config,
+    ambient: &Arc<dyn Ambient>,
+    reached: impl FnOnce(Cutter),
+) -> Result<Target, DialError> {
+    let timeout = config.dial_timeout.to_std();
+    let target = || permit.destination().target.clone();
+    tokio::time::timeout(timeout, connect_and_log_in(permit, config, ambient, reached))
+        .await
+        .map_err(|_| DialError::Timeout { target: target(), timeout })?
+}
+
+async fn connect_and_log_in(
+    permit: &Permit,
+    config: &Config,
+    ambient: &Arc<dyn Ambient>,
+    reached: impl FnOnce(Cutter),
+) -> Result<Target, DialError> {
+    let destination = permit.destination();
+    let stream = connect(permit, config.dial_timeout.to_std()).await?;
+    // Only a socket that is closed already refuses this.
+    let _ = stream.set_nodelay(true);
+    let (stream, cutter) = Cuttable::tcp(stream);
+    reached(cutter);
+
+    let gone = Gone::default();
+    let watch = Watch {
+        target: destination.target.clone(),
+        trust: permit.trust().clone(),
+        ambient: ambient.clone(),
+        gone: gone.clone(),
+        _guard: RaiseOnDrop(gone.signal.clone()),
+    };
+    let broken = |source| DialError::Protocol { target: destination.target.clone(), source };
+    let ssh = Arc::new(ssh_config(config, permit.trust()));
+    let mut handle = client::connect_stream(ssh, stream, watch).await.map_err(|error| match error {
+        WatchError::Host(refused) => DialError::Host(refused),
+        WatchError::Ssh(source) => broken(source),
+    })?;
+    let (key, certificate) = permit.credentials();
+    let answer =
+        handle.authenticate_openssh_cert(destination.login.as_str(), key, certificate).await.map_err(broken)?;
+    if !answer.success() {
+        let (target, login) = (destination.target.clone(), destination.login.to_string());
+        return Err(DialError::Refused { target, login });
+    }
+    Ok(Target { handle, gone })
+}
+
+/// Tries the addresses in order; the last gets all the time that is left.
+async fn connect(permit: &Permit, timeout: Duration) -> Result<TcpStream, DialError> {
+    let addresses = permit.addresses();
+    let share = timeout / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
+    let mut why = String::new();
+    for address in addresses {
+        match tokio::time::timeout(share, TcpStream::connect((address.host(), address.port()))).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => why = format!("{address}: {error}"),
+            Err(_) => why = format!("{address}: no answer within {} ms", share.as_millis()),
+        }
+        debug!(target = %permit.destination().target, "{why}");
+    }
+    Err(DialError::Connect { target: permit.destination().target.clone(), why })
+}
+
+fn ssh_config(config: &Config, trust: &HostTrust) -> client::Config {
+    let pinned: Vec<_> = trust.pinned.iter().map(ssh_key::public::KeyData::algorithm).collect();
+    client::Config {
+        client_id: russh::SshId::Standard("SSH-2.0-Portcullis".into()),
+        window_size: config.window,
+        maximum_packet_size: 32 * 1024,
+        channel_buffer_size: crate::REQUESTS,
+        preferred: algorithms::for_target(&pinned),
+        keepalive_interval: Some(config.keepalive.to_std()),
+        keepalive_max: 3,
+        ..client::Config::default()
+    }
+}
+
+impl Target {
+    /// Opens a session channel (RFC 4254, section 6.1).
+    ///
+    /// # Errors
+    /// The target refuses, or is gone.
+    pub(crate) async fn open(&self) -> Result<russh::Channel<client::Msg>, russh::Error> {
+        self.handle.channel_open_session().await
+    }
+
+    /// How one learns that the target has hung up.
+    pub(crate) const fn gone(&self) -> &Gone {
+        &self.gone
+    }
+}
+
+impl Gone {
+    /// Waits until the target has hung up.
+    pub(crate) async fn wait(&self) {
+        self.signal.raised().await;
+    }
+
+    /// What went wrong, when something did.
+    pub(crate) fn why(&self) -> Option<String> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Watches the connection to a target.
+struct Watch {
+    target: TargetName,
+    trust: HostTrust,
+    ambient: Arc<dyn Ambient>,
+    gone: Gone,
+    _guard: RaiseOnDrop,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum WatchError {
+    #[error("{0}")]
+    Host(HostRefused),
+    #[error(transparent)]
+    Ssh(#[from] russh::Error),
+}
+
+impl client::Handler for Watch {
+    type Error = WatchError;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, WatchError> {
+        check_host(&self.target, &self.trust, shown, self.ambient.now()).map_err(WatchError::Host)?;
+        Ok(true)
+    }
+
+    async fn disconnected(&mut self, reason: client::DisconnectReason<WatchError>) -> Result<(), WatchError> {
+        let why = match reason {
+            client::DisconnectReason::ReceivedDisconnect(said) => Some(said.message),
+            client::DisconnectReason::Error(WatchError::Ssh(russh::Error::Disconnect)) => None,
+            client::DisconnectReason::Error(error) => Some(error.to_string()),
+        };
+        *self.gone.why.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        Ok(())
+    }
+
+    // The defaults accept what a server opens. A target opens nothing here: the reply refuses when it is dropped.
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), WatchError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        _: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), WatchError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), WatchError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), WatchError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        _: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), WatchError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        _: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), WatchError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: russh::Channel<client::Msg>,
+        _: &str,
+        _: u32,
+        _: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), WatchError> {
+        Ok(())
+    }
+}
+
+/// Whether this is the target's host: a pinned key, or a certificate of the host CA for the target's name.
+fn check_host(
+    target: &TargetName,
+    trust: &HostTrust,
+    shown: &PublicKeyOrCertificate,
+    now: Timestamp,
+) -> Result<(), HostRefused> {
+    let unknown = |key: &PublicKey| HostRefused::Unknown {
+        target: target.clone(),
+        fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+    };
+    match shown {
+        PublicKeyOrCertificate::PublicKey { key, .. } => {
+            if trust.pinned.contains(key.key_data()) {
+                Ok(())
+            } else {
+                Err(unknown(key))
+            }
+        }
+        PublicKeyOrCertificate::Certificate(certificate) => {
+            // A pinned key stays good when its host shows a certificate for it.
+            if trust.pinned.contains(certificate.public_key()) {
+                return Ok(());
+            }
+            check_host_certificate(target, trust, certificate, now)
+                .map_err(|why| HostRefused::Certificate { target: target.clone(), why })
+        }
+    }
+}
+
+fn check_host_certificate(
+    target: &TargetName,
+    trust: &HostTrust,
+    certificate: &Certificate,
+    now: Timestamp,
+) -> Result<(), String> {
+    if certificate.cert_type() != CertType::Host {
+        return Err("it is no host certificate".to_owned());
+    }
+    auth::check_signed(certificate, &trust.authorities, now).map_err(|why| why.to_string())?;
+    if !certificate.critical_options().is_empty() {
+        return Err("it has critical options, which host certificates never have".to_owned());
+    }
+    let wanted = Principal::Host(target.clone()).to_string();
+    if !certificate.valid_principals().contains(&wanted) {
+        return Err(format!("it does not name {target}"));
+    }
+    Ok(())
+}

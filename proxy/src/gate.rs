@@ -1,0 +1,47 @@
+//! What all connections share.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use model::{IdentityName, Timestamp};
+use recordings::Vault;
+
+use crate::ambient::Ambient;
+use crate::auth::Authorities;
+use crate::config::Config;
+use crate::control::Control;
+use crate::feed::Revocations;
+use crate::hosts::Hosts;
+use crate::limits::Limit;
+use crate::report::Reporter;
+
+/// What all connections share.
+pub(crate) struct Gate {
+    pub(crate) config: Config,
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) ambient: Arc<dyn Ambient>,
+    pub(crate) vault: Vault,
+    pub(crate) reporter: Reporter,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) hosts: Hosts,
+    /// Connections that have not logged in, by neighbourhood.
+    pub(crate) waiting: Arc<Limit<IpAddr>>,
+    /// Sessions, by person.
+    pub(crate) people: Arc<Limit<IdentityName>>,
+    pub(crate) authorities: RwLock<Authorities>,
+}
+
+impl Gate {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.ambient.now()
+    }
+
+    /// The keys that sign person certificates at present.
+    pub(crate) fn authorities(&self) -> Authorities {
+        self.authorities.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_authorities(&self, authorities: Authorities) {
+        *self.authorities.write().unwrap_or_else(PoisonError::into_inner) = authorities;
+    }
+}

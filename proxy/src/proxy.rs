@@ -1,0 +1,255 @@
+//! The proxy as a whole: what it needs, how it starts, and how it stops.
+
+use std::collections::HashSet;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use api::wire::{Recovered, RecoveredRecording, SessionReport};
+use model::{ProxyName, SessionEnd};
+use recordings::Vault;
+use ssh_key::PrivateKey;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::{debug, error, info, warn};
+
+use crate::ambient::Ambient;
+use crate::auth::Authorities;
+use crate::config::Config;
+use crate::control::{Control, ControlError};
+use crate::cut::Cuttable;
+use crate::feed::Revocations;
+use crate::gate::Gate;
+use crate::hosts::Hosts;
+use crate::limits::{Limit, neighbourhood};
+use crate::record::chain;
+use crate::registry::Registry;
+use crate::report::Reporter;
+use crate::server::{Position, serve};
+
+/// How often the CA's public keys are looked at again, so that a rotation needs no restart.
+const KEYS_EVERY: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long sessions and reports may take to end when the proxy is stopped.
+const STOPPING: Duration = Duration::from_secs(10);
+/// After an error of `accept`, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a proxy is made of.
+pub struct Parts {
+    /// Its name, as the CA knows it.
+    pub name: ProxyName,
+    /// Its settings.
+    pub config: Config,
+    /// The CA.
+    pub control: Arc<dyn Control>,
+    /// Where it records.
+    pub vault: Vault,
+    /// Its host key; Ed25519 is what every client knows.
+    pub host_key: PrivateKey,
+    /// The clock and the random source.
+    pub ambient: Arc<dyn Ambient>,
+}
+
+/// A proxy that has what it needs from the CA.
+pub struct Proxy {
+    gate: Arc<Gate>,
+    registry: Arc<Registry>,
+    background: Vec<JoinHandle<()>>,
+}
+
+/// Why a proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The CA refuses to work with it.
+    #[error("the CA refuses this proxy: {0}")]
+    Refused(String),
+    /// A key cannot be read.
+    #[error("the {what} cannot be read")]
+    Key {
+        /// Which one.
+        what: &'static str,
+        /// Why.
+        source: ssh_key::Error,
+    },
+    /// The vault cannot be looked through.
+    #[error("the recordings of an earlier run cannot be closed")]
+    Recordings(#[source] recordings::VaultError),
+    /// A background task was ended, because the process is going down.
+    #[error("the process is shutting down")]
+    ShuttingDown,
+}
+
+impl Proxy {
+    /// Fetches what a proxy needs from the CA, and tells it what an earlier run left. Waits for a CA that is out of
+    /// reach, for ever.
+    ///
+    /// # Errors
+    /// The CA refuses, or something cannot be read.
+    pub async fn start(parts: Parts) -> Result<Self, ProxyError> {
+        let Parts { name, config, control, vault, host_key, ambient } = parts;
+        let keys = patiently("the CA's keys", || control.keys()).await?;
+        let unreadable = |what| move |source| ProxyError::Key { what, source };
+        let authorities = Authorities::parse(&keys.user_ca).map_err(unreadable("user CA key"))?;
+        recover(control.as_ref(), &vault).await?;
+
+        let registry = Arc::<Registry>::default();
+        let revocations = Revocations::new(registry.clone());
+        let hosts = Hosts::new(control.clone(), ambient.clone(), name, host_key, config.clone())
+            .map_err(unreadable("host key"))?;
+        patiently("a host certificate", || hosts.face(None)).await?;
+        let reporter = Reporter::new(control.clone(), entered(vault.clone()));
+        let gate = Arc::new(Gate {
+            waiting: Limit::new(config.max_waiting, config.max_waiting_per_address),
+            people: Limit::new(usize::MAX, config.max_sessions_per_person),
+            config,
+            control: control.clone(),
+            ambient,
+            vault,
+            reporter,
+            revocations: revocations.clone(),
+            hosts,
+            authorities: RwLock::new(authorities),
+        });
+        let background = vec![tokio::spawn(revocations.follow(control)), tokio::spawn(watch_keys(gate.clone()))];
+        Ok(Self { gate, registry, background })
+    }
+
+    /// Lets people in until `shutdown` resolves; then ends every session, and waits until the CA knows of it.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
+        let mut connections = JoinSet::new();
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        self.receive(stream, peer.ip().to_canonical(), &mut connections);
+                    }
+                    Err(error) => {
+                        error!("no connection can be accepted: {error}");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        info!("stopping: every session ends");
+        for live in self.registry.all() {
+            live.end(SessionEnd::Proxy { reason: "the proxy is being stopped".to_owned() });
+        }
+        let end = async {
+            while !self.registry.ids().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            connections.abort_all();
+            self.gate.reporter.drained().await;
+        };
+        if tokio::time::timeout(STOPPING, end).await.is_err() {
+            warn!("stopped before the CA knew of everything; the next start tells it");
+        }
+        for task in self.background {
+            task.abort();
+        }
+    }
+
+    fn receive(&self, stream: TcpStream, address: std::net::IpAddr, connections: &mut JoinSet<()>) {
+        let Some(place) = self.gate.waiting.take(neighbourhood(address)) else {
+            // A client shows lines before the protocol's first only in its debug output. It is tried all the same.
+            let _ = stream.try_write(b"portcullis: too many connections wait for their log-in; try again\r\n");
+            debug!(%address, "too many connections wait for their log-in");
+            return;
+        };
+        // Only a socket that is closed already refuses this.
+        let _ = stream.set_nodelay(true);
+        let gate = self.gate.clone();
+        connections.spawn(async move {
+            let config = match gate.hosts.face(None).await {
+                Ok(config) => config,
+                Err(error) => {
+                    error!("no host certificate: {error}");
+                    return;
+                }
+            };
+            let (stream, cutter) = Cuttable::tcp(stream);
+            serve(gate, config, stream, cutter, Position::Front, address, Some(place)).await;
+        });
+    }
+}
+
+/// Asks until there is an answer.
+async fn patiently<T, F: Future<Output = Result<T, ControlError>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, ProxyError> {
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(ControlError::Refused { sentence, .. }) => return Err(ProxyError::Refused(sentence)),
+            Err(ControlError::Unavailable(why)) => {
+                warn!("waiting for {what}: {why}");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Closes what a crash left, and tells the CA.
+async fn recover(control: &dyn Control, vault: &Vault) -> Result<(), ProxyError> {
+    let folder = vault.clone();
+    let found = tokio::task::spawn_blocking(move || folder.recover())
+        .await
+        .map_err(|_| ProxyError::ShuttingDown)?
+        .map_err(ProxyError::Recordings)?;
+    let mut recordings = Vec::new();
+    for left in found {
+        match left.outcome {
+            Ok(closed) => {
+                recordings.push(RecoveredRecording { recording: left.recording, session: left.session, closed });
+            }
+            Err(problem) => error!(recording = %left.recording, "nothing is left of a recording: {}", chain(&problem)),
+        }
+    }
+    let told = Recovered { live: Vec::new(), recordings };
+    patiently("the CA to hear what an earlier run left", || control.recovered(&told)).await?;
+    let entered = entered(vault.clone());
+    for left in told.recordings {
+        let closed = SessionReport::RecordingClosed { recording: left.recording, closed: left.closed };
+        entered(&left.session, &closed);
+    }
+    Ok(())
+}
+
+/// Files a recording once the ledger knows it.
+fn entered(vault: Vault) -> impl Fn(&model::SessionId, &SessionReport) + Send + Sync + 'static {
+    move |session, report| {
+        if let SessionReport::RecordingClosed { recording, .. } = report {
+            let (vault, session, recording) = (vault.clone(), session.clone(), recording.clone());
+            tokio::task::spawn_blocking(move || {
+                if let Err(problem) = vault.entered(&session, &recording) {
+                    warn!(%recording, "a recording is not filed: {}", chain(&problem));
+                }
+            });
+        }
+    }
+}
+
+async fn watch_keys(gate: Arc<Gate>) {
+    let mut known = HashSet::new();
+    loop {
+        tokio::time::sleep(KEYS_EVERY).await;
+        match gate.control.keys().await {
+            Ok(keys) => match Authorities::parse(&keys.user_ca) {
+                Ok(authorities) => {
+                    if known.insert(keys.user_ca) && known.len() > 1 {
+                        info!("the user CA's keys have changed");
+                    }
+                    gate.set_authorities(authorities);
+                }
+                Err(problem) => warn!("the user CA's keys cannot be read: {problem}"),
+            },
+            Err(problem) => debug!("the user CA's keys are not renewed: {problem}"),
+        }
+    }
+}

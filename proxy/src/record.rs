@@ -1,0 +1,174 @@
+//! The recording of one channel, as strict as the grant's path wants it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use api::wire::SessionReport;
+use bytes::Bytes;
+use model::{ChannelKind, ExitReport, Pty, RecordingId, RecordingMode};
+use recordings::{Header, RecordError, Recorder};
+use tracing::{error, warn};
+
+use crate::ambient::random_bits;
+use crate::gate::Gate;
+use crate::permit::Permit;
+
+/// The recording of one channel.
+pub(crate) struct Tape {
+    recorder: Option<Recorder>,
+    strict: bool,
+    /// The rest goes unrecorded, which the ledger knows.
+    lost: AtomicBool,
+}
+
+/// A recording that the session cannot do without has failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Broken(String);
+
+impl Tape {
+    /// Starts the recording of a channel, before the target sees what the channel asks for.
+    ///
+    /// # Errors
+    /// It must be recorded and cannot be.
+    pub(crate) async fn arm(
+        gate: &Gate,
+        permit: &Permit,
+        channel: u32,
+        kind: &ChannelKind,
+        pty: Option<&Pty>,
+    ) -> Result<Self, Broken> {
+        let obligations = permit.obligations();
+        let strict = match obligations.recording {
+            RecordingMode::Strict => true,
+            RecordingMode::BestEffort => false,
+            RecordingMode::Off => return Ok(Self::none()),
+        };
+        let recording = RecordingId::from_random(random_bits(gate.ambient.as_ref()));
+        let destination = permit.destination();
+        let header = Header {
+            recording: recording.clone(),
+            session: permit.session().clone(),
+            channel,
+            request: permit.request().clone(),
+            identity: permit.identity().clone(),
+            login: destination.login.clone(),
+            target: destination.target.clone(),
+            started: gate.now(),
+            kind: kind.clone(),
+            pty: pty.cloned(),
+            record_input: obligations.record_input,
+            output_limit: obligations.output_limit,
+        };
+        let broken = |why: String| {
+            error!(session = %permit.session(), channel, "no recording: {why}");
+            let failed = SessionReport::RecordingFailed { recording: recording.clone(), error: why.clone() };
+            if gate.reporter.send(permit.session(), failed).is_err() || strict {
+                return Err(Broken(why));
+            }
+            Ok(Self::none())
+        };
+        match gate.vault.create(header).await {
+            Ok(recorder) => {
+                let started = SessionReport::RecordingStarted { recording: recording.clone(), channel };
+                match gate.reporter.send(permit.session(), started) {
+                    Ok(()) => Ok(Self { recorder: Some(recorder), strict, lost: AtomicBool::new(false) }),
+                    Err(backlog) => Err(Broken(backlog.to_string())),
+                }
+            }
+            Err(error) => broken(chain(&error)),
+        }
+    }
+
+    fn none() -> Self {
+        Self { recorder: None, strict: false, lost: AtomicBool::new(false) }
+    }
+
+    /// What the target writes to standard output.
+    pub(crate) async fn output(&self, data: &Bytes) -> Result<(), Broken> {
+        match self.recorder() {
+            Some(recorder) => self.judge(recorder.output(data).await),
+            None => Ok(()),
+        }
+    }
+
+    /// What the target writes to standard error.
+    pub(crate) async fn stderr(&self, data: &Bytes) -> Result<(), Broken> {
+        match self.recorder() {
+            Some(recorder) => self.judge(recorder.stderr(data).await),
+            None => Ok(()),
+        }
+    }
+
+    /// What the person sends, before the target gets it.
+    pub(crate) async fn input(&self, data: &Bytes) -> Result<(), Broken> {
+        match self.recorder() {
+            Some(recorder) => self.judge(recorder.input(data).await),
+            None => Ok(()),
+        }
+    }
+
+    /// The terminal's new size.
+    pub(crate) async fn resize(&self, columns: u32, rows: u32) -> Result<(), Broken> {
+        match self.recorder() {
+            Some(recorder) => self.judge(recorder.resize(columns, rows).await),
+            None => Ok(()),
+        }
+    }
+
+    /// A remark: something that the proxy itself showed to the person.
+    pub(crate) async fn marker(&self, label: &str) -> Result<(), Broken> {
+        match self.recorder() {
+            Some(recorder) => self.judge(recorder.marker(label).await),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until a recording fails that the session cannot do without.
+    pub(crate) async fn broken(&self) -> Broken {
+        match &self.recorder {
+            Some(recorder) if self.strict => Broken(chain(&recorder.failed().await)),
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Closes the recording and tells the ledger.
+    pub(crate) async fn finish(self, gate: &Gate, permit: &Permit, exit: Option<&ExitReport>) {
+        let Some(recorder) = self.recorder else { return };
+        let recording = recorder.id().clone();
+        let report = match recorder.finish(exit).await {
+            Ok(closed) => SessionReport::RecordingClosed { recording, closed },
+            Err(error) => SessionReport::RecordingFailed { recording, error: chain(&error) },
+        };
+        if let Err(backlog) = gate.reporter.send(permit.session(), report) {
+            warn!(session = %permit.session(), "the end of a recording is not reported: {backlog}");
+        }
+    }
+
+    fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref().filter(|_| !self.lost.load(Ordering::Relaxed))
+    }
+
+    fn judge(&self, written: Result<(), RecordError>) -> Result<(), Broken> {
+        match written {
+            Ok(()) => Ok(()),
+            Err(error) if self.strict => Err(Broken(chain(&error))),
+            Err(error) => {
+                self.lost.store(true, Ordering::Relaxed);
+                warn!("the session goes on without its recording: {}", chain(&error));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// An error with its sources, which its own text leaves out.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,336 @@
+//! The server's side of a connection: who may log in, and what they may open.
+//!
+//! A callback here runs inside of the connection's loop, so none of them waits for anything but the loop's own queues.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use model::{TargetName, WayIn};
+use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
+use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet};
+use ssh_key::Certificate;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::auth::{self, CertificateRefused, Person};
+use crate::bridge::Opened;
+use crate::cut::{Cuttable, Cutter};
+use crate::destination::{Asked, Destination, read_target};
+use crate::gate::Gate;
+use crate::inner::{self, Outer};
+use crate::limits::Place;
+use crate::session::{self, Visit, Wish};
+use crate::signal::{RaiseOnDrop, Signal};
+use crate::words::{self, Words};
+
+/// How many wishes of a person may wait while their session is opened.
+const WISHES: usize = 64;
+/// How many connections one connection may carry.
+const INNERS: usize = 64;
+
+/// Where a connection stands.
+#[derive(Clone, Debug)]
+pub(crate) enum Position {
+    /// At the front door.
+    Front,
+    /// Inside of another, under the name of a target.
+    Behind {
+        /// The target that this connection takes itself to have reached.
+        target: TargetName,
+        /// The connection that carries it.
+        outer: Arc<Outer>,
+    },
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve<S>(
+    gate: Arc<Gate>,
+    config: Arc<server::Config>,
+    stream: Cuttable<S>,
+    cutter: Cutter,
+    position: Position,
+    address: IpAddr,
+    waiting: Option<Place<IpAddr>>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let inside = Signal::default();
+    let gone = Signal::default();
+    let grace = gate.config.login_grace.to_std();
+    let door = Door {
+        gate,
+        position,
+        address,
+        cutter: cutter.clone(),
+        inside: inside.clone(),
+        gone: gone.clone(),
+        _guard: RaiseOnDrop(gone),
+        probes: 0,
+        refused: None,
+        user: String::new(),
+        person: None,
+        wishes: None,
+        outer: None,
+        closing: HashMap::new(),
+        tasks: JoinSet::new(),
+    };
+    let running = async {
+        match server::run_stream(config, stream, door).await {
+            Ok(session) => session.await,
+            Err(error) => Err(error),
+        }
+    };
+    tokio::pin!(running);
+    let ended = tokio::select! {
+        ended = &mut running => Some(ended),
+        () = inside.raised() => None,
+        () = tokio::time::sleep(grace) => {
+            debug!(%address, "no log-in in time");
+            cutter.cut();
+            None
+        }
+    };
+    drop(waiting);
+    let ended = match ended {
+        Some(ended) => ended,
+        None => running.await,
+    };
+    if let Err(error) = ended {
+        debug!(%address, "the connection ended: {error}");
+    }
+    cutter.close();
+}
+
+/// The server's side of one connection.
+struct Door {
+    gate: Arc<Gate>,
+    position: Position,
+    address: IpAddr,
+    cutter: Cutter,
+    /// Raised when somebody has logged in.
+    inside: Signal,
+    gone: Signal,
+    _guard: RaiseOnDrop,
+    /// How many keys and certificates were offered.
+    probes: usize,
+    /// Why the last certificate was refused.
+    refused: Option<CertificateRefused>,
+    /// The user name of the connection.
+    user: String,
+    person: Option<Person>,
+    wishes: Option<mpsc::Sender<Wish>>,
+    /// Set on a connection that may carry others.
+    outer: Option<Arc<Outer>>,
+    closing: HashMap<ChannelId, Signal>,
+    /// What runs on behalf of this connection and dies with it.
+    tasks: JoinSet<()>,
+}
+
+impl Door {
+    fn asked(&self, user: &str) -> Asked {
+        match &self.position {
+            Position::Front => Asked::at_the_front(user),
+            Position::Behind { target, .. } => Asked::behind(user, target),
+        }
+    }
+
+    fn judge(&mut self, certificate: &Certificate) -> Option<Person> {
+        let judged = auth::check(certificate, &self.gate.authorities(), self.gate.now(), self.address);
+        match judged {
+            Ok(person) => match &self.position {
+                // Whoever opened the outer connection answers for what runs inside of it.
+                Position::Behind { outer, .. } if outer.person().identity != person.identity => {
+                    debug!(outer = %outer.person().identity, inner = %person.identity, "two people in one connection");
+                    None
+                }
+                Position::Front | Position::Behind { .. } => Some(person),
+            },
+            Err(refused) => {
+                debug!(address = %self.address, key_id = certificate.key_id(), "a certificate is refused: {refused}");
+                self.refused = Some(refused);
+                None
+            }
+        }
+    }
+
+    /// What somebody without a good certificate is told.
+    fn advice(&self, user: &str) -> Words {
+        let words = match (&self.refused, self.asked(user)) {
+            (_, Asked::Nonsense(why)) => return Words::say(why).hint("write login+target, as in root+web1"),
+            (Some(refused), asked) => (Words::say(format!("your certificate opens nothing here: {refused}")), asked),
+            (None, asked) => (Words::say("this proxy lets people in by certificate only"), asked),
+        };
+        match words {
+            (said, Asked::Session(asked)) => {
+                said.hint(words::request(&asked)).hint("then run portcullis cert, and come back")
+            }
+            (said, Asked::Jump | Asked::Nonsense(_)) => said.hint("run portcullis request LOGIN@TARGET --for 30m"),
+        }
+    }
+
+    fn start(&mut self, person: Person, destination: Destination, session: &Session) {
+        let (wishes, receiver) = mpsc::channel(WISHES);
+        self.wishes = Some(wishes);
+        let (way, outer) = match &self.position {
+            Position::Front => (WayIn::Plus, None),
+            Position::Behind { outer, .. } => (WayIn::Jump, Some(outer.clone())),
+        };
+        let visit = Visit {
+            gate: self.gate.clone(),
+            person,
+            destination,
+            address: self.address,
+            way,
+            cutter: self.cutter.clone(),
+            handle: session.handle(),
+            gone: self.gone.clone(),
+            outer,
+        };
+        // It outlives this connection: the ledger is told how it ended.
+        tokio::spawn(session::run(visit, receiver));
+    }
+
+    fn refuse_forward(&mut self, asked: String) {
+        if let Some(wishes) = &self.wishes {
+            // Whoever asks faster than it can be noted is not noted every time.
+            let _ = wishes.try_send(Wish::Refused { asked, reason: "the grant allows no forwarding" });
+        }
+    }
+}
+
+impl server::Handler for Door {
+    type Error = russh::Error;
+
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        self.probes += 1;
+        if self.probes > self.gate.config.max_auth_tries {
+            debug!(address = %self.address, "too many keys");
+            return Err(russh::Error::Disconnect);
+        }
+        let Some(certificate) = offer.certificate else {
+            debug!(user, "a plain key is not asked to sign");
+            return Ok(Auth::reject());
+        };
+        Ok(if self.judge(certificate).is_some() { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn auth_publickey(&mut self, _: &str, _: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        Ok(Auth::reject())
+    }
+
+    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Self::Error> {
+        match self.judge(certificate) {
+            Some(person) => {
+                user.clone_into(&mut self.user);
+                self.person = Some(person);
+                Ok(Auth::Accept)
+            }
+            None => Ok(Auth::reject()),
+        }
+    }
+
+    /// Nobody gets in this way; it is how a person without a certificate is told what to do.
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        if response.is_some() {
+            let rest = MethodSet::from(&[MethodKind::PublicKey][..]);
+            return Ok(Auth::Reject { proceed_with_methods: Some(rest), partial_success: false });
+        }
+        Ok(Auth::Partial { name: "".into(), instructions: self.advice(user).text().into(), prompts: Vec::new().into() })
+    }
+
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
+        self.inside.raise();
+        let Some(person) = self.person.clone() else { return Err(russh::Error::NotAuthenticated) };
+        debug!(person = %person.identity, address = %self.address, "logged in");
+        match self.asked(&self.user) {
+            Asked::Session(destination) => self.start(person, destination, session),
+            Asked::Jump => self.outer = Some(Outer::new(person, self.cutter.clone(), self.gone.clone())),
+            Asked::Nonsense(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // A channel that was closed from our side is never closed again by the person's.
+        self.closing.retain(|_, closed| !closed.is_raised());
+        while self.tasks.try_join_next().is_some() {}
+        if self.closing.len() >= self.gate.config.max_channels {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        }
+        let closed = Signal::default();
+        self.closing.insert(channel.id(), closed.clone());
+        let opened = Opened { channel, handle: session.handle(), closed };
+        let Some(wishes) = &self.wishes else {
+            let words = match self.asked(&self.user) {
+                Asked::Nonsense(why) => Words::say(why).hint("write login+target, as in root+web1"),
+                Asked::Jump | Asked::Session(_) => Words::say("this is a proxy; it has no shell of its own")
+                    .hint("run ssh -J with it to LOGIN@TARGET, or ssh LOGIN+TARGET@ it"),
+            };
+            let patience = self.gate.config.login_grace.to_std();
+            self.tasks.spawn(async move { crate::bridge::refuse(opened, &words, patience).await });
+            reply.accept().await;
+            return Ok(());
+        };
+        match wishes.try_send(Wish::Channel(opened)) {
+            Ok(()) => reply.accept().await,
+            Err(_) => reply.reject(ChannelOpenFailure::ResourceShortage).await,
+        }
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        if let Some(closed) = self.closing.remove(&channel) {
+            closed.raise();
+        }
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let Some(outer) = &self.outer else {
+            self.refuse_forward(format!("forward to {}:{port}", host.chars().take(256).collect::<String>()));
+            return Ok(());
+        };
+        if outer.carries() >= INNERS {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        }
+        match read_target(host) {
+            Ok(target) => {
+                tokio::spawn(inner::enter(self.gate.clone(), outer.clone(), target, self.address, channel, reply));
+            }
+            Err(error) => {
+                let reason = format!("portcullis: {error}");
+                reply.reject(ChannelOpenFailure::Other { code: 1, reason }).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _: &mut Session) -> Result<bool, Self::Error> {
+        self.refuse_forward(format!("remote forward of {}:{port}", address.chars().take(256).collect::<String>()));
+        Ok(false)
+    }
+}

@@ -1,0 +1,361 @@
+//! One session, from the question to the CA to the receipt.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::wire::{OpenSession, OpenedSession, SessionReport};
+use model::{IdentityName, SessionEnd, SessionId, Timestamp, WayIn};
+use russh::{Disconnect, server};
+use ssh_key::PrivateKey;
+use ssh_key::private::{Ed25519Keypair, KeypairData};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+
+use crate::auth::Person;
+use crate::bridge::{self, Closing, Opened};
+use crate::clock::{Due, Schedule};
+use crate::control::ControlError;
+use crate::cut::Cutter;
+use crate::destination::Destination;
+use crate::dial::{self, Target};
+use crate::gate::Gate;
+use crate::inner::Outer;
+use crate::limits::Place;
+use crate::permit::Permit;
+use crate::record::chain;
+use crate::registry::{Live, Registered};
+use crate::signal::Signal;
+use crate::words::{self, Words};
+
+/// How long a person who is turned away may take to read why.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the recordings of a session may take to be closed.
+const CLOSING: Duration = Duration::from_secs(60);
+
+/// A person who has logged in and wants to go somewhere.
+pub(crate) struct Visit {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) person: Person,
+    pub(crate) destination: Destination,
+    pub(crate) address: IpAddr,
+    pub(crate) way: WayIn,
+    /// The person's connection.
+    pub(crate) cutter: Cutter,
+    pub(crate) handle: server::Handle,
+    /// Raised when the person's connection is gone.
+    pub(crate) gone: Signal,
+    /// The connection that this one runs inside of.
+    pub(crate) outer: Option<Arc<Outer>>,
+}
+
+/// What a person does within a session.
+pub(crate) enum Wish {
+    /// Open a channel.
+    Channel(Opened),
+    /// Something that was refused at once, for the ledger.
+    Refused {
+        /// What was asked.
+        asked: String,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+/// Carries a session from beginning to end.
+pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
+    match visit.open().await {
+        Ok(session) => visit.carry(session, &mut wishes).await,
+        Err(words) => {
+            info!(person = %visit.person.identity, asked = %visit.destination, "turned away: {}", words.first());
+            visit.turn_away(&mut wishes, &words).await;
+        }
+    }
+}
+
+/// A session that the CA allowed and whose target is reached.
+struct Session {
+    live: Arc<Live>,
+    target: Arc<Target>,
+    _registered: Registered,
+    _place: Place<IdentityName>,
+}
+
+impl Visit {
+    /// Asks the CA and reaches the target.
+    async fn open(&self) -> Result<Session, Words> {
+        let gate = &self.gate;
+        let asked = &self.destination;
+        let Some(place) = gate.people.take(self.person.identity.clone()) else {
+            return Err(Words::say(format!(
+                "{} has {} sessions at a time already",
+                self.person.identity, gate.config.max_sessions_per_person
+            ))
+            .hint("close one of them first"));
+        };
+        let key = Arc::new(self.ephemeral_key().map_err(|error| Words::say(format!("no key could be made: {error}")))?);
+        let answer = self.ask(&key).await.map_err(|error| words::refused(&error, asked))?;
+        let session = answer.session.clone();
+        let permit = match Permit::from_answer(answer, &self.person, asked, key) {
+            Ok(permit) => permit,
+            Err(error) => {
+                let why = chain(&error);
+                self.close_unused(&session, &why);
+                return Err(Words::say(why));
+            }
+        };
+        let live = Live::new(permit, self.cutter.clone());
+        let registered = match gate.revocations.enter(&live, gate.config.feed_freshness.to_std()) {
+            Ok(registered) => registered,
+            Err(stale) => {
+                self.close_unused(&session, &stale.to_string());
+                return Err(Words::say(format!("no session can be opened now: {stale}")).hint("try again in a moment"));
+            }
+        };
+        let dialling = dial::dial(live.permit(), &gate.config, &gate.ambient, |cutter| live.reach(cutter));
+        let dialled = tokio::select! {
+            biased;
+            () = live.stop().raised() => None,
+            dialled = dialling => Some(dialled),
+        };
+        let words = match dialled {
+            Some(Ok(target)) => {
+                return Ok(Session { live, target: Arc::new(target), _registered: registered, _place: place });
+            }
+            Some(Err(error)) => {
+                let error = chain(&error);
+                live.end(SessionEnd::Target { error: Some(error.clone()) });
+                Words::say(error)
+            }
+            None => live
+                .ended()
+                .and_then(|end| words::ended(end, live.permit()))
+                .unwrap_or_else(|| Words::say("the session has ended")),
+        };
+        self.receipt(&live, gate.now());
+        Err(words)
+    }
+
+    /// Asks the CA. A call that takes too long is not forgotten: the session that it may open is closed again.
+    async fn ask(&self, key: &PrivateKey) -> Result<OpenedSession, ControlError> {
+        let public_key = key
+            .public_key()
+            .to_openssh()
+            .map_err(|error| ControlError::Unavailable(format!("the key cannot be written: {error}")))?;
+        let ask = OpenSession {
+            certificate: self.person.certificate.clone(),
+            target: self.destination.target.to_string(),
+            login: self.destination.login.to_string(),
+            address: self.address.to_string(),
+            way: self.way,
+            public_key,
+        };
+        let control = self.gate.control.clone();
+        let mut call = tokio::spawn(async move { control.open(&ask).await });
+        let timeout = self.gate.config.ca_timeout.to_std();
+        match tokio::time::timeout(timeout, &mut call).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(ControlError::Unavailable("the call was given up".to_owned())),
+            Err(_) => {
+                let gate = self.gate.clone();
+                tokio::spawn(async move {
+                    if let Ok(Ok(late)) = call.await {
+                        close_unused(&gate, &late.session, "the CA's answer came too late");
+                    }
+                });
+                Err(ControlError::Unavailable(format!("no answer within {} s", timeout.as_secs())))
+            }
+        }
+    }
+
+    fn ephemeral_key(&self) -> Result<PrivateKey, ssh_key::Error> {
+        let mut seed = Zeroizing::new([0; 32]);
+        self.gate.ambient.fill(seed.as_mut_slice());
+        PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed)), "")
+    }
+
+    fn close_unused(&self, session: &SessionId, why: &str) {
+        close_unused(&self.gate, session, why);
+    }
+
+    /// The last fact of a session.
+    fn receipt(&self, live: &Live, dropped: Timestamp) {
+        let Some(end) = live.ended() else { return };
+        info!(session = %live.permit().session(), ?end, "the session has ended");
+        let ended = SessionReport::Ended { end: end.clone(), dropped: dropped.into() };
+        // The end of a session is always taken.
+        let _ = self.gate.reporter.send(live.permit().session(), ended);
+    }
+
+    /// Carries the session until it ends.
+    async fn carry(&self, session: Session, wishes: &mut mpsc::Receiver<Wish>) {
+        let Session { live, target, _registered, _place } = session;
+        let permit = live.permit();
+        info!(session = %permit.session(), person = %permit.identity(), where_to = %permit.destination(), "a session begins");
+        let mut channels = JoinSet::new();
+        let mut closings = JoinSet::new();
+        self.attend(&live, &target, wishes, &mut channels, &mut closings).await;
+        let dropped = self.farewell(&live, &mut channels, &mut closings).await;
+
+        let rest = async {
+            while let Some(closed) = channels.join_next().await {
+                finish(&mut closings, closed);
+            }
+            while closings.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(CLOSING, rest).await.is_err() {
+            warn!(session = %permit.session(), "some recordings are not closed");
+        }
+        self.receipt(&live, dropped);
+    }
+
+    /// Opens channels and watches the clock, until the session ends.
+    async fn attend(
+        &self,
+        live: &Arc<Live>,
+        target: &Arc<Target>,
+        wishes: &mut mpsc::Receiver<Wish>,
+        channels: &mut JoinSet<Closing>,
+        closings: &mut JoinSet<()>,
+    ) {
+        let (gate, permit) = (&self.gate, live.permit());
+        let mut schedule = Schedule::new(&gate.config.warnings, permit.obligations().idle_limit, gate.now());
+        let mut deadline = live.deadline();
+        let mut number = 0;
+        let mut target_gone = false;
+        loop {
+            let ends = *deadline.borrow_and_update();
+            let wait = match schedule.due(gate.now(), ends, live.idle()) {
+                Due::Nothing(wait) => wait,
+                Due::Warning(left) => {
+                    live.warn(words::warning(left, ends, permit));
+                    continue;
+                }
+                Due::Expired => {
+                    live.end(SessionEnd::Expired);
+                    return;
+                }
+                Due::Idle => {
+                    live.end(SessionEnd::Idle);
+                    return;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = live.stop().raised() => return,
+                () = self.gone.raised() => {
+                    live.end(SessionEnd::Client);
+                    return;
+                }
+                () = target.gone().wait(), if !target_gone => target_gone = true,
+                Some(closed) = channels.join_next() => finish(closings, closed),
+                Some(_) = closings.join_next() => {}
+                Some(wish) = wishes.recv() => match wish {
+                    Wish::Channel(opened) => {
+                        let (gate, live, target) = (gate.clone(), live.clone(), target.clone());
+                        channels.spawn(bridge::run(gate, live, number, target, opened));
+                        number += 1;
+                    }
+                    Wish::Refused { asked, reason } => {
+                        let refused = SessionReport::ChannelRefused { asked, reason: reason.to_owned() };
+                        if let Err(backlog) = gate.reporter.send(permit.session(), refused) {
+                            live.end(SessionEnd::Proxy { reason: backlog.to_string() });
+                        }
+                    }
+                },
+                _ = deadline.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            // What the target said last is passed on to the end before the session goes.
+            if target_gone && channels.is_empty() {
+                live.end(SessionEnd::Target { error: target.gone().why() });
+            }
+        }
+    }
+
+    /// Says why the session ends, as far as the person takes it in time, and closes their connection. Returns when
+    /// that was.
+    async fn farewell(&self, live: &Live, channels: &mut JoinSet<Closing>, closings: &mut JoinSet<()>) -> Timestamp {
+        let until = Instant::now() + self.gate.config.notice.to_std();
+        let words = live.ended().and_then(|end| words::ended(end, live.permit()));
+        let notice = async {
+            // Each channel says it on its own.
+            while let Some(closed) = channels.join_next().await {
+                finish(closings, closed);
+            }
+            if let Some(words) = &words {
+                let said = self.handle.disconnect(Disconnect::ByApplication, words.first().to_owned(), String::new());
+                let _ = said.await;
+            }
+            self.cutter.finished().await;
+        };
+        let said = words.is_some() && tokio::time::timeout_at(until, notice).await.is_ok();
+        if said {
+            self.cutter.close()
+        } else {
+            self.cutter.cut()
+        }
+        let dropped = self.gate.now();
+        if words.is_some()
+            && let Some(outer) = &self.outer
+        {
+            outer.leave(until.into_std().saturating_duration_since(std::time::Instant::now()));
+        }
+        dropped
+    }
+
+    /// Tells a person why not, on every channel that they open, and hangs up.
+    async fn turn_away(&self, wishes: &mut mpsc::Receiver<Wish>, words: &Words) {
+        let mut told = JoinSet::new();
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                () = self.gone.raised() => return,
+                () = &mut patience => break,
+                Some(wish) = wishes.recv() => if let Wish::Channel(opened) = wish {
+                    let words = words.clone();
+                    told.spawn(async move { bridge::refuse(opened, &words, PATIENCE).await });
+                },
+                Some(_) = told.join_next() => if told.is_empty() {
+                    break;
+                },
+            }
+        }
+        self.hang_up(words).await;
+    }
+
+    /// Says why, within the time that a notice has, and closes the person's connection.
+    async fn hang_up(&self, words: &Words) {
+        let notice = async {
+            let said = self.handle.disconnect(Disconnect::ByApplication, words.first().to_owned(), String::new());
+            let _ = said.await;
+            self.cutter.finished().await;
+        };
+        match tokio::time::timeout(self.gate.config.notice.to_std(), notice).await {
+            Ok(()) => self.cutter.close(),
+            Err(_) => self.cutter.cut(),
+        }
+    }
+}
+
+/// Closes a session that the CA opened and nobody will use.
+fn close_unused(gate: &Gate, session: &SessionId, why: &str) {
+    warn!(%session, "a session is closed unused: {why}");
+    let end = SessionEnd::Proxy { reason: why.to_owned() };
+    // The end of a session is always taken.
+    let _ = gate.reporter.send(session, SessionReport::Ended { end, dropped: gate.now().into() });
+}
+
+/// A channel that has ended is closed in the background, so that the disk holds up nothing.
+fn finish(closings: &mut JoinSet<()>, closed: Result<Closing, tokio::task::JoinError>) {
+    match closed {
+        Ok(closing) => {
+            closings.spawn(closing.finish());
+        }
+        Err(error) => warn!("a channel's task failed: {error}"),
+    }
+}

@@ -1,0 +1,390 @@
+//! A CA in the test: grants in a list, facts in a list, real signatures.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use api::Heard;
+use api::wire::{CaKeys, HostSubject, OpenSession, OpenedSession, Recovered, SessionReport};
+use async_trait::async_trait;
+use model::{
+    Actor, Correlation, Entry, Fact, GrantEnd, IdentityName, Lock, LockId, Login, Obligations, Principal, Record,
+    RequestId, Seq, SessionId, TargetName, Timestamp,
+};
+use portcullis_proxy::{Ambient, Control, ControlError, Feed, HostCertificate};
+use ssh_key::certificate::{Builder, CertType};
+use ssh_key::private::{Ed25519Keypair, KeypairData};
+use ssh_key::public::KeyData;
+use ssh_key::{Certificate, PrivateKey, PublicKey};
+use tokio::sync::Notify;
+
+/// The machine's clock and random source, as the edge would read them.
+pub struct Machine;
+
+impl Ambient for Machine {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        random(bytes);
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the test stands in for the edge")]
+pub fn now() -> Timestamp {
+    let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+    Timestamp::from_micros(u64::try_from(micros).unwrap())
+}
+
+pub fn random(bytes: &mut [u8]) {
+    use std::io::Read;
+    std::fs::File::open("/dev/urandom").unwrap().read_exact(bytes).unwrap();
+}
+
+pub fn random_bits() -> u64 {
+    let mut bytes = [0; 8];
+    random(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// A fresh Ed25519 key.
+pub fn new_key() -> PrivateKey {
+    let mut seed = [0; 32];
+    random(&mut seed);
+    PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed)), "").unwrap()
+}
+
+/// One grant.
+#[derive(Clone)]
+pub struct Grant {
+    pub id: RequestId,
+    pub identity: IdentityName,
+    pub target: TargetName,
+    pub login: Login,
+    pub ends: Timestamp,
+    pub command: Option<String>,
+    pub obligations: Obligations,
+}
+
+#[derive(Clone)]
+pub struct TargetEntry {
+    pub addresses: Vec<String>,
+    pub host_keys: Vec<String>,
+}
+
+/// The CA.
+pub struct Authority {
+    pub user_ca: PrivateKey,
+    pub host_ca: PrivateKey,
+    grants: Mutex<Vec<Grant>>,
+    targets: Mutex<BTreeMap<String, TargetEntry>>,
+    facts: Mutex<Vec<Record>>,
+    more: Notify,
+    reports: Mutex<Vec<(SessionId, SessionReport)>>,
+    reported: Notify,
+    serial: AtomicU64,
+    /// The CA does not answer calls, and its feed is silent.
+    pub dead: AtomicBool,
+    /// Extra time before an answer to `open`.
+    pub slow: Mutex<Duration>,
+}
+
+impl Authority {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            user_ca: new_key(),
+            host_ca: new_key(),
+            grants: Mutex::default(),
+            targets: Mutex::default(),
+            facts: Mutex::default(),
+            more: Notify::new(),
+            reports: Mutex::default(),
+            reported: Notify::new(),
+            serial: AtomicU64::new(1),
+            dead: AtomicBool::new(false),
+            slow: Mutex::default(),
+        })
+    }
+
+    pub fn add_target(&self, name: &str, addresses: &[String], host_keys: &[String]) {
+        let entry = TargetEntry { addresses: addresses.to_vec(), host_keys: host_keys.to_vec() };
+        lock(&self.targets).insert(name.to_owned(), entry);
+    }
+
+    /// Grants `login@target` to a person.
+    pub fn grant(&self, identity: &str, login: &str, target: &str, time: Duration) -> Grant {
+        self.grant_with(identity, login, target, time, |_| {})
+    }
+
+    pub fn grant_with(
+        &self,
+        identity: &str,
+        login: &str,
+        target: &str,
+        time: Duration,
+        change: impl FnOnce(&mut Grant),
+    ) -> Grant {
+        let mut grant = Grant {
+            id: RequestId::from_random(random_bits()),
+            identity: identity.parse().unwrap(),
+            target: target.parse().unwrap(),
+            login: login.parse().unwrap(),
+            ends: Timestamp::from_micros(now().micros() + u64::try_from(time.as_micros()).unwrap()),
+            command: None,
+            obligations: Obligations::default(),
+        };
+        change(&mut grant);
+        lock(&self.grants).push(grant.clone());
+        grant
+    }
+
+    /// Ends a grant, and says so in the feed; returns the moment.
+    pub fn end_grant(&self, id: &RequestId, end: GrantEnd, by: &str) -> Timestamp {
+        lock(&self.grants).retain(|grant| grant.id != *id);
+        let actor = Actor::Identity(by.parse().unwrap());
+        self.tell(actor, Fact::GrantEnded { request: id.clone(), end, reason: None })
+    }
+
+    pub fn extend(&self, id: &RequestId, to: Timestamp) {
+        let mut grants = lock(&self.grants);
+        let grant = grants.iter_mut().find(|grant| grant.id == *id).unwrap();
+        let from = std::mem::replace(&mut grant.ends, to);
+        drop(grants);
+        let by = RequestId::from_random(random_bits());
+        self.tell(Actor::System, Fact::GrantExtended { request: id.clone(), by, from, to });
+    }
+
+    pub fn place_lock(&self, subject: &str) -> LockId {
+        let id = LockId::from_random(random_bits());
+        let lock = Lock { id: id.clone(), subject: subject.parse().unwrap(), reason: "drill".into(), until: None };
+        self.tell(Actor::Identity("bob".parse().unwrap()), Fact::LockPlaced { lock });
+        id
+    }
+
+    pub fn cut(&self, session: &SessionId, reason: &str) {
+        let fact = Fact::SessionCut { session: session.clone(), reason: reason.to_owned() };
+        self.tell(Actor::Identity("bob".parse().unwrap()), fact);
+    }
+
+    fn tell(&self, actor: Actor, fact: Fact) -> Timestamp {
+        let mut facts = lock(&self.facts);
+        let seq = Seq(facts.len() as u64);
+        let time = now();
+        facts.push(Record { seq, entry: Entry { time, actor, correlation: Correlation::named("test"), fact } });
+        drop(facts);
+        self.more.notify_waiters();
+        time
+    }
+
+    /// Waits for a report.
+    pub async fn wait_for<T>(&self, what: &str, pick: impl Fn(&SessionReport) -> Option<T>) -> T {
+        let look = async {
+            loop {
+                let more = self.reported.notified();
+                tokio::pin!(more);
+                more.as_mut().enable();
+                if let Some(found) = lock(&self.reports).iter().find_map(|(_, report)| pick(report)) {
+                    return found;
+                }
+                more.await;
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(20), look).await {
+            Ok(found) => found,
+            Err(_) => panic!("{what} was never reported: {:#?}", lock(&self.reports)),
+        }
+    }
+
+    pub async fn ended(&self) -> (model::SessionEnd, Timestamp) {
+        self.wait_for("the end", |report| match report {
+            SessionReport::Ended { end, dropped } => Some((end.clone(), dropped.0)),
+            _ => None,
+        })
+        .await
+    }
+
+    pub fn reports(&self) -> Vec<SessionReport> {
+        lock(&self.reports).iter().map(|(_, report)| report.clone()).collect()
+    }
+
+    pub fn sessions(&self) -> Vec<SessionId> {
+        let ids: BTreeSet<_> = lock(&self.reports).iter().map(|(id, _)| id.clone()).collect();
+        ids.into_iter().collect()
+    }
+
+    /// A person certificate.
+    pub fn person(&self, identity: &str, key: &PublicKey, time: Duration) -> Certificate {
+        let principal = Principal::Identity(identity.parse().unwrap()).to_string();
+        self.sign(&self.user_ca, key.key_data(), CertType::User, &[&principal], time, "req-000000000001")
+    }
+
+    /// A host certificate.
+    pub fn host(&self, name: &str, key: &PublicKey) -> Certificate {
+        self.sign(&self.host_ca, key.key_data(), CertType::Host, &[name], Duration::from_secs(3600), name)
+    }
+
+    pub fn sign(
+        &self,
+        ca: &PrivateKey,
+        key: &KeyData,
+        kind: CertType,
+        principals: &[&str],
+        time: Duration,
+        key_id: &str,
+    ) -> Certificate {
+        let mut nonce = vec![0; 32];
+        random(&mut nonce);
+        let now = now().seconds();
+        let mut builder = Builder::new(nonce, key.clone(), now - 60, now + time.as_secs()).unwrap();
+        builder.serial(self.serial.fetch_add(1, Ordering::Relaxed)).unwrap();
+        builder.cert_type(kind).unwrap().key_id(key_id).unwrap();
+        for principal in principals {
+            builder.valid_principal(*principal).unwrap();
+        }
+        if kind == CertType::User {
+            builder.extension("permit-pty", "").unwrap();
+        }
+        builder.sign(ca).unwrap()
+    }
+
+    fn alive(&self) -> Result<(), ControlError> {
+        match self.dead.load(Ordering::SeqCst) {
+            true => Err(ControlError::Unavailable("the CA is away".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+fn line(key: &PrivateKey) -> String {
+    key.public_key().to_openssh().unwrap()
+}
+
+/// The CA as the proxy sees it.
+pub struct Line(pub Arc<Authority>);
+
+#[async_trait]
+impl Control for Line {
+    async fn keys(&self) -> Result<CaKeys, ControlError> {
+        self.0.alive()?;
+        Ok(CaKeys {
+            user_ca: line(&self.0.user_ca),
+            host_ca: line(&self.0.host_ca),
+            ledger_key: String::new(),
+            proxies: Vec::new(),
+        })
+    }
+
+    async fn open(&self, ask: &OpenSession) -> Result<OpenedSession, ControlError> {
+        let seq = lock(&self.0.facts).len() as u64;
+        let slow = *lock(&self.0.slow);
+        tokio::time::sleep(slow).await;
+        self.0.alive()?;
+        let certificate = Certificate::from_openssh(&ask.certificate).unwrap();
+        let Principal::Identity(identity) = certificate.valid_principals()[0].parse().unwrap() else { panic!() };
+        let grants = lock(&self.0.grants);
+        let found = grants.iter().find(|grant| {
+            grant.identity == identity && grant.target.as_str() == ask.target && grant.login.as_str() == ask.login
+        });
+        let Some(grant) = found.cloned() else {
+            return Err(ControlError::Refused {
+                code: "no-grant".into(),
+                sentence: format!("no active grant for {}@{}", ask.login, ask.target),
+                hint: Some(format!("run portcullis request {}@{} --for 30m", ask.login, ask.target)),
+            });
+        };
+        drop(grants);
+        let entry = lock(&self.0.targets)[grant.target.as_str()].clone();
+        let key = PublicKey::from_openssh(&ask.public_key).unwrap();
+        let principal = Principal::Login(grant.login.clone(), grant.target.clone()).to_string();
+        let time = Duration::from_secs(120);
+        let certificate = self.0.sign(&self.0.user_ca, key.key_data(), CertType::User, &[&principal], time, "session");
+        Ok(OpenedSession {
+            session: SessionId::from_random(random_bits()),
+            request: grant.id,
+            identity,
+            target: grant.target,
+            login: grant.login,
+            addresses: entry.addresses,
+            host_keys: entry.host_keys,
+            host_ca: line(&self.0.host_ca),
+            certificate: certificate.to_openssh().unwrap(),
+            deadline: grant.ends.into(),
+            command: grant.command,
+            obligations: grant.obligations,
+            seq,
+        })
+    }
+
+    async fn report(&self, session: &SessionId, reports: Vec<SessionReport>) -> Result<(), ControlError> {
+        self.0.alive()?;
+        lock(&self.0.reports).extend(reports.into_iter().map(|report| (session.clone(), report)));
+        self.0.reported.notify_waiters();
+        Ok(())
+    }
+
+    async fn host_certificate(&self, host: HostSubject, key: &str) -> Result<HostCertificate, ControlError> {
+        self.0.alive()?;
+        let name = match host {
+            HostSubject::Proxy { .. } => "proxy.test".to_owned(),
+            HostSubject::Target { name } if lock(&self.0.targets).contains_key(name.as_str()) => name.to_string(),
+            HostSubject::Target { name } => {
+                return Err(ControlError::Refused {
+                    code: "not-found".into(),
+                    sentence: format!("there is no target {name}"),
+                    hint: None,
+                });
+            }
+        };
+        let certificate = self.0.host(&name, &PublicKey::from_openssh(key).unwrap());
+        let valid_before = Timestamp::from_seconds(certificate.valid_before());
+        Ok(HostCertificate { certificate: certificate.to_openssh().unwrap(), valid_before })
+    }
+
+    async fn recovered(&self, _: &Recovered) -> Result<(), ControlError> {
+        self.0.alive()
+    }
+
+    async fn position(&self) -> Result<u64, ControlError> {
+        self.0.alive()?;
+        Ok(lock(&self.0.facts).len() as u64)
+    }
+
+    async fn follow(&self, from: u64) -> Result<Box<dyn Feed>, ControlError> {
+        self.0.alive()?;
+        Ok(Box::new(Follower { authority: self.0.clone(), next: from }))
+    }
+}
+
+struct Follower {
+    authority: Arc<Authority>,
+    next: u64,
+}
+
+#[async_trait]
+impl Feed for Follower {
+    async fn next(&mut self) -> Result<Heard, ControlError> {
+        let beat = tokio::time::sleep(Duration::from_millis(200));
+        tokio::pin!(beat);
+        loop {
+            let more = self.authority.more.notified();
+            tokio::pin!(more);
+            more.as_mut().enable();
+            self.authority.alive()?;
+            let found = lock(&self.authority.facts).get(self.next as usize).cloned();
+            if let Some(record) = found {
+                self.next += 1;
+                return Ok(Heard::Fact(Box::new(record)));
+            }
+            tokio::select! {
+                () = &mut beat => return Ok(Heard::Alive),
+                () = more => {}
+            }
+        }
+    }
+}

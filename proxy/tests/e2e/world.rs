@@ -1,0 +1,100 @@
+//! A proxy, a target, a CA and a person.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_proxy::{Config, Parts, Proxy};
+use recordings::Vault;
+use ssh_key::LineEnding;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::authority::{Authority, Line, Machine, new_key};
+use crate::sshd::{Proof, Sshd, write};
+
+pub const HOUR: Duration = Duration::from_secs(3600);
+
+pub struct World {
+    pub folder: TempDir,
+    pub authority: Arc<Authority>,
+    pub sshd: Sshd,
+    pub port: u16,
+    stop: Option<oneshot::Sender<()>>,
+    proxy: Option<JoinHandle<()>>,
+}
+
+impl World {
+    /// A world with `web1`, its sshd, and nobody in it.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_writer(std::io::stderr)
+            .try_init();
+        let folder = TempDir::new().unwrap();
+        let authority = Authority::new();
+        let sshd = Sshd::start(folder.path(), &authority, Proof::Certificate("web1"), "web1", "").await;
+        authority.add_target("web1", &[format!("127.0.0.1:{}", sshd.port)], &[]);
+        let mut config = Config::default();
+        change(&mut config);
+        let parts = Parts {
+            name: "proxy1".parse().unwrap(),
+            config,
+            control: Arc::new(Line(authority.clone())),
+            vault: Vault::open(folder.path().join("recordings")).unwrap(),
+            host_key: new_key(),
+            ambient: Arc::new(Machine),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let proxy = Proxy::start(parts).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let proxy = tokio::spawn(proxy.serve(listener, async move {
+            let _ = stopped.await;
+        }));
+        let known = format!("@cert-authority * {}\n", authority.host_ca.public_key().to_openssh().unwrap());
+        write(&folder.path().join("known_hosts"), &known, 0o644);
+        Self { folder, authority, sshd, port, stop: Some(stop), proxy: Some(proxy) }
+    }
+
+    /// A person with a certificate.
+    pub fn person(&self, name: &str) -> Person {
+        self.person_for(name, HOUR)
+    }
+
+    pub fn person_for(&self, name: &str, time: Duration) -> Person {
+        let key = new_key();
+        let at = self.folder.path().join(format!("{name}-{}", crate::authority::random_bits()));
+        write(&at, key.to_openssh(LineEnding::LF).unwrap().as_str(), 0o600);
+        let certificate = self.authority.person(name, key.public_key(), time);
+        write(&with(&at, "-cert.pub"), &certificate.to_openssh().unwrap(), 0o644);
+        write(&with(&at, ".pub"), &key.public_key().to_openssh().unwrap(), 0o644);
+        Person { key: at, port: self.port, folder: self.folder.path().to_owned() }
+    }
+
+    /// Stops the proxy in order.
+    pub async fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        self.proxy.take().unwrap().await.unwrap();
+    }
+}
+
+/// A person: a key, a certificate, and the settings of their `ssh`.
+#[derive(Clone)]
+pub struct Person {
+    pub key: PathBuf,
+    pub port: u16,
+    pub folder: PathBuf,
+}
+
+fn with(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
