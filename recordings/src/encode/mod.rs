@@ -135,8 +135,11 @@ fn json_string(text: &str, out: &mut Vec<u8>) {
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            // Below 0x20: a target may send gigabytes of these, so they take no formatting.
             _ => {
-                let _ = write!(out, "\\u{byte:04x}");
+                let digit = byte & 15;
+                out.extend_from_slice(if byte < 16 { b"\\u000" } else { b"\\u001" });
+                out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
             }
         }
         rest = after;
