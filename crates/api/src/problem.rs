@@ -38,7 +38,7 @@ impl Problem {
     }
 
     /// A refusal by the access decider, under the decider's own stable code. The status is 409, or 403 when the
-    /// asker lacks a right.
+    /// asker lacks a right, 404 when there is nothing of that name, 400 when the ask makes no sense.
     #[must_use]
     pub fn refused(code: &str, status: u16, detail: impl Into<String>, hint: Option<String>) -> Self {
         Self {
@@ -80,16 +80,22 @@ pub enum ProblemCode {
     Forbidden,
     /// There is nothing of that name.
     NotFound,
+    /// There is something of that name, but not for this method.
+    MethodNotAllowed,
     /// The state changed meanwhile.
     Conflict,
     /// The body is larger than the limit.
     TooLarge,
+    /// The body is not JSON, or does not say that it is.
+    UnsupportedMedia,
     /// Too many calls.
     TooMany,
     /// The ledger cannot take new facts now (disk full, or failing).
     Unavailable,
     /// A certificate could not be issued.
     CertificateRefused,
+    /// The answer took too long. The call may still have its effect.
+    Timeout,
     /// A fault of ours; the log of the CA has it.
     Internal,
 }
@@ -104,11 +110,14 @@ impl ProblemCode {
             Self::LoginRefused => "login-refused",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
             Self::Conflict => "conflict",
             Self::TooLarge => "too-large",
+            Self::UnsupportedMedia => "unsupported-media",
             Self::TooMany => "too-many",
             Self::Unavailable => "unavailable",
             Self::CertificateRefused => "certificate-refused",
+            Self::Timeout => "timeout",
             Self::Internal => "internal",
         }
     }
@@ -121,12 +130,15 @@ impl ProblemCode {
             Self::Unauthenticated | Self::LoginRefused => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::Conflict => 409,
             Self::TooLarge => 413,
+            Self::UnsupportedMedia => 415,
             Self::CertificateRefused => 422,
             Self::TooMany => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,
+            Self::Timeout => 504,
         }
     }
 
@@ -139,11 +151,14 @@ impl ProblemCode {
             Self::LoginRefused => "The proof of identity failed",
             Self::Forbidden => "Not allowed",
             Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Not with this method",
             Self::Conflict => "The state changed meanwhile",
             Self::TooLarge => "The body is too large",
+            Self::UnsupportedMedia => "The body is not JSON",
             Self::TooMany => "Too many calls",
             Self::Unavailable => "The ledger cannot take new facts",
             Self::CertificateRefused => "The certificate was refused",
+            Self::Timeout => "The answer took too long",
             Self::Internal => "A fault of Portcullis",
         }
     }

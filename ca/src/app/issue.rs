@@ -1,0 +1,213 @@
+//! Issue certificates: lint → record the intent → sign → compare → record the issue → hand out.
+
+use std::collections::BTreeSet;
+
+use access::{CertificateFailed, CertificateIssued, IntendCertificate, State};
+use identity::{CertificateAsk, Nonce};
+use model::{Actor, CertificateBody, CertificateProfile, ProxyName, RequestId, Serial, TargetName, Timestamp};
+use policy::Action;
+
+use super::{App, AppError, Caller};
+use crate::certificate::{Fresh, HostAsk, LintError, PersonAsk, Prepared, Signed};
+use crate::keys::CaSigner;
+
+/// What a person asks to be certified.
+#[derive(Clone, Debug)]
+pub struct Issue {
+    /// The grant.
+    pub request: RequestId,
+    /// The key, in the OpenSSH one-line form.
+    pub public_key: String,
+    /// The nonce that they were given.
+    pub nonce: Nonce,
+    /// The armored SSHSIG by that key over the request for the certificate.
+    pub proof: String,
+}
+
+/// Whose host certificate.
+#[derive(Clone, Debug)]
+pub enum HostName {
+    /// A proxy's own.
+    Proxy(ProxyName),
+    /// A target's.
+    Target(TargetName),
+}
+
+/// A certificate that was handed out.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// What it says.
+    pub body: CertificateBody,
+    /// The grant.
+    pub request: Option<RequestId>,
+    /// The certificate in the OpenSSH one-line form.
+    pub certificate: String,
+}
+
+/// Which key signs.
+#[derive(Clone, Copy)]
+pub(super) enum Authority {
+    User,
+    Host,
+}
+
+impl App {
+    /// Issues a person's certificate under their own active grant.
+    ///
+    /// # Errors
+    /// The grant is not theirs or not active, the proof of possession fails, a touch is missing, or the certificate
+    /// could not be signed as it was meant.
+    pub async fn issue(&self, caller: &Caller, ask: &Issue) -> Result<Issued, AppError> {
+        let identity = caller.identity()?;
+        let key = identity::parse_public_key(&ask.public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
+        let request = self.must_see_grant(caller, &ask.request).await?;
+        if request.spec.identity != *identity {
+            return Err(AppError::forbidden(format!("only {} may have a certificate under it", request.spec.identity)));
+        }
+        let what = CertificateAsk {
+            server: self.server(),
+            subject: caller.subject(),
+            nonce: ask.nonce,
+            profile: CertificateProfile::Person,
+            grant: Some(&ask.request),
+            key: &key,
+        };
+        let proof = self.authenticator.possession(&what, &ask.proof, self.engine.now());
+        let proof = proof.map_err(|error| AppError::LoginRefused(with_source(&error)))?;
+        let touched = caller.touch() || proof.touched();
+        let mut prepared = None;
+        let build = |state: &State, now: Timestamp| {
+            let (_, grant) = state.grant(&ask.request).ok_or_else(|| AppError::not_found("grant", &ask.request))?;
+            if grant.path.obligations.touch && !touched {
+                return Err(AppError::Forbidden {
+                    sentence: format!("{} needs a touched security key for its certificate", ask.request),
+                    hint: Some("log in again with a security key, or have a security key certified".to_owned()),
+                });
+            }
+            let person = PersonAsk {
+                key: key.key_data(),
+                request: &ask.request,
+                identity,
+                approvers: &grant.approvers,
+                ends: grant.ends,
+            };
+            let made = self.settings.profiles.person(&person, &self.authorities, self.fresh(), now);
+            intend(&mut prepared, made, Some(&ask.request), false)
+        };
+        self.engine.execute(&caller.actor(), build, |_, _| ()).await?;
+        let (body, signed) = self.sign(&caller.actor(), prepared, Authority::User).await?;
+        Ok(Issued { body, request: Some(ask.request.clone()), certificate: signed.openssh().to_owned() })
+    }
+
+    /// Issues a host certificate: to a proxy for its own names and for the targets that it stands in for, to an
+    /// administrator for a target.
+    ///
+    /// # Errors
+    /// The caller may not have it, there is no such target, or it could not be signed as it was meant.
+    pub async fn issue_host(&self, caller: &Caller, host: &HostName, public_key: &str) -> Result<Issued, AppError> {
+        let key = identity::parse_public_key(public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
+        let names = self.host_names(caller, host)?;
+        let mut prepared = None;
+        let build = |_: &State, now: Timestamp| {
+            let ask = HostAsk { key: key.key_data(), names: &names, life: None };
+            let made = self.settings.profiles.host(&ask, &self.authorities, self.fresh(), now);
+            intend(&mut prepared, made, None, true)
+        };
+        self.engine.execute(&caller.actor(), build, |_, _| ()).await?;
+        let (body, signed) = self.sign(&caller.actor(), prepared, Authority::Host).await?;
+        Ok(Issued { body, request: None, certificate: signed.openssh().to_owned() })
+    }
+
+    /// The names of a host, if the caller may have a certificate for them.
+    fn host_names(&self, caller: &Caller, host: &HostName) -> Result<BTreeSet<TargetName>, AppError> {
+        match host {
+            HostName::Proxy(name) => {
+                if caller.proxy()? != name {
+                    return Err(AppError::forbidden(format!("only proxy:{name} may have its certificate")));
+                }
+                let own = self.settings.proxies.get(name).map(|proxy| proxy.names.clone()).unwrap_or_default();
+                if own.is_empty() {
+                    return Err(AppError::Invalid(format!("the configuration lists no host name for proxy:{name}")));
+                }
+                Ok(own)
+            }
+            HostName::Target(name) => {
+                let rules = self.rules();
+                if caller.proxy().is_err() {
+                    rules.demand(caller, Action::Administer, self.engine.now())?;
+                }
+                match rules.directory.target(name) {
+                    Some(target) => Ok(BTreeSet::from([target.name.clone()])),
+                    None => Err(AppError::not_found("target", name)),
+                }
+            }
+        }
+    }
+
+    /// The random parts of a certificate.
+    pub(super) fn fresh(&self) -> Fresh {
+        Fresh { serial: Serial::from_random(self.entropy.u64()), nonce: self.random() }
+    }
+
+    /// Signs what was intended, and enters what came of it. The intent is durable when this is called.
+    pub(super) async fn sign(
+        &self,
+        actor: &Actor,
+        prepared: Option<Prepared>,
+        authority: Authority,
+    ) -> Result<(CertificateBody, Signed), AppError> {
+        let prepared = prepared.ok_or_else(|| AppError::Internal("no certificate was prepared".to_owned()))?;
+        let body = prepared.body().clone();
+        let serial = body.serial;
+        let keys = std::sync::Arc::clone(&self.keys);
+        // A key behind a socket or in a token takes its time.
+        let signing = tokio::task::spawn_blocking(move || {
+            let signer: &dyn CaSigner = match authority {
+                Authority::User => keys.user_ca(),
+                Authority::Host => keys.host_ca(),
+            };
+            prepared.sign(signer)
+        });
+        match signing.await.map_err(|error| AppError::Internal(error.to_string()))? {
+            Ok(signed) => {
+                let sha256 = signed.sha256().to_owned();
+                let build = |_: &State, _| Ok(CertificateIssued { serial, sha256: sha256.clone() }.into());
+                self.engine.execute(actor, build, |_, _| ()).await?;
+                Ok((body, signed))
+            }
+            Err(error) => {
+                tracing::error!(%serial, %error, "a certificate was not handed out");
+                let sentence = error.to_string();
+                let build = |_: &State, _| Ok(CertificateFailed { serial, error: sentence.clone() }.into());
+                self.engine.execute(actor, build, |_, _| ()).await?;
+                Err(AppError::Certificate(sentence))
+            }
+        }
+    }
+}
+
+/// The command that records an intent; keeps what is to be signed in `prepared`.
+pub(super) fn intend(
+    prepared: &mut Option<Prepared>,
+    made: Result<Prepared, LintError>,
+    request: Option<&RequestId>,
+    may_issue_host: bool,
+) -> Result<access::Command, AppError> {
+    let made = made.map_err(|error| AppError::Certificate(error.to_string()))?;
+    let command = IntendCertificate {
+        certificate: made.body().clone(),
+        request: request.cloned(),
+        tbs_sha256: made.tbs_sha256(),
+        may_issue_host,
+    };
+    *prepared = Some(made);
+    Ok(command.into())
+}
+
+/// An error with its cause behind it.
+fn with_source(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

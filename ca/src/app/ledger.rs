@@ -1,0 +1,134 @@
+//! Read the ledger, and prove it.
+
+use ::ledger::{Checkpoint, InclusionProof, Note};
+use model::{Fact, Record, RequestId, RequestSpec, Seq, Serial, Subject};
+use policy::Action;
+use store::{Query, Store, StoreError};
+
+use super::engine::{blocking, unavailable};
+use super::{App, AppError, Caller};
+
+/// How many records one page has at most.
+const PAGE: usize = 1_000;
+
+/// A signed checkpoint.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// Size and root.
+    pub checkpoint: Checkpoint,
+    /// The signed note.
+    pub note: Note,
+}
+
+/// The proof that a record is in the ledger.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// The record's canonical bytes.
+    pub record: Vec<u8>,
+    /// The audit path and what it is for.
+    pub path: InclusionProof,
+    /// The root that it leads to.
+    pub root: ::ledger::Digest,
+}
+
+impl App {
+    /// Up to `limit` records from `from` on that fit the query.
+    ///
+    /// # Errors
+    /// The caller may not administer, or the ledger cannot be read.
+    pub async fn records(
+        &self,
+        caller: &Caller,
+        query: Query,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Record>, AppError> {
+        self.rules().demand(caller, Action::Administer, self.engine.now())?;
+        let store = self.store();
+        let limit = limit.clamp(1, PAGE);
+        blocking(move || store.find(&query, from, limit).map_err(|error| unreadable(&error))).await
+    }
+
+    /// The signed checkpoint of what is durable now. It is no secret: anybody who is logged in may witness it.
+    ///
+    /// # Errors
+    /// A proxy asked.
+    pub fn checkpoint(&self, caller: &Caller) -> Result<Signed, AppError> {
+        caller.identity()?;
+        let head = self.engine.store().durable();
+        let checkpoint = Checkpoint { origin: self.settings.origin.clone(), size: head.next.0, root: head.root };
+        let note = checkpoint.sign(&self.checkpoints).map_err(|error| AppError::Internal(error.to_string()))?;
+        Ok(Signed { checkpoint, note })
+    }
+
+    /// The ledger's public key, as a signed-note verifier key.
+    #[must_use]
+    pub fn ledger_key(&self) -> String {
+        self.checkpoints.verifier().to_string()
+    }
+
+    /// Proves that a record is among the first `size`; `None`: among those that are durable now.
+    ///
+    /// # Errors
+    /// The caller may not administer, or there is no such record.
+    pub async fn proof(&self, caller: &Caller, seq: Seq, size: Option<u64>) -> Result<Proof, AppError> {
+        self.rules().demand(caller, Action::Administer, self.engine.now())?;
+        let store = self.store();
+        blocking(move || {
+            let size = size.unwrap_or_else(|| store.durable().next.0);
+            if seq.0 >= size || size > store.durable().next.0 {
+                return Err(AppError::not_found("proof for record", format_args!("{seq} among {size}")));
+            }
+            let path = store.inclusion_proof(seq, size).map_err(|error| unreadable(&error))?;
+            let root = store.root_at(size).map_err(|error| unreadable(&error))?;
+            let record = store.read(seq, 1).map_err(|error| unreadable(&error))?.into_iter().next();
+            let record = record.ok_or_else(|| AppError::not_found("record", seq))?;
+            let record = ::ledger::encode(&record).map_err(|error| AppError::Internal(error.to_string()))?;
+            Ok(Proof { record, path, root })
+        })
+        .await
+    }
+
+    /// What a request was that the state has forgotten.
+    pub(super) fn spec_from_ledger(&self, id: &RequestId) -> Option<RequestSpec> {
+        let query = Query { correlation: Some(id.into()), kind: Some("request.filed".to_owned()), ..Query::default() };
+        let found = self.engine.store().find(&query, Seq(0), 1).ok()?.into_iter().next()?;
+        if let Fact::RequestFiled { spec, .. } = found.entry.fact { Some(spec) } else { None }
+    }
+
+    /// The digest of a certificate that was handed out and that the state has forgotten.
+    pub(super) async fn issued_from_ledger(&self, serial: Serial) -> Result<Option<String>, AppError> {
+        let subject = Some(Subject::from_text(format!("certificate:{serial}")));
+        let query = Query { subject, kind: Some("certificate.issued".to_owned()), ..Query::default() };
+        let store = self.store();
+        let found = blocking(move || store.find(&query, Seq(0), 1).map_err(|error| unreadable(&error))).await?;
+        Ok(found.into_iter().next().and_then(|record| match record.entry.fact {
+            Fact::CertificateIssued { sha256, .. } => Some(sha256),
+            _ => None,
+        }))
+    }
+
+    pub(super) fn store(&self) -> std::sync::Arc<dyn Store> {
+        std::sync::Arc::clone(self.engine.store())
+    }
+}
+
+/// A ledger that cannot be read is no matter of room on the disk.
+pub(super) fn unreadable(error: &StoreError) -> AppError {
+    match error {
+        StoreError::Proof(_) => AppError::Invalid(error.to_string()),
+        StoreError::Conflict { .. }
+        | StoreError::Empty
+        | StoreError::Encode(_)
+        | StoreError::TooLarge { .. }
+        | StoreError::Busy { .. }
+        | StoreError::Full { .. }
+        | StoreError::Io { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::Version { .. }
+        | StoreError::Locked { .. }
+        | StoreError::Flaw(_)
+        | StoreError::Index(_)
+        | StoreError::Closed => unavailable(error),
+    }
+}

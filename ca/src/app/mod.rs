@@ -1,0 +1,144 @@
+//! The use cases, one file a verb. Only this module sequences steps, and every right is checked here, so that no front
+//! end can forget to.
+
+mod approve;
+mod caller;
+mod cancel;
+mod certificates;
+mod clockwork;
+mod deny;
+mod engine;
+mod error;
+mod events;
+mod explain;
+mod extend;
+mod grants;
+mod issue;
+mod kill;
+mod ledger;
+mod lock;
+mod login;
+mod notes;
+mod open_session;
+mod page;
+mod public_keys;
+mod recordings;
+mod recovered;
+mod release;
+mod report;
+mod request;
+mod requests;
+mod revoke;
+mod rights;
+mod rules;
+mod sessions;
+mod sight;
+mod status;
+mod target;
+mod unlock;
+mod views;
+mod withdraw;
+
+use std::sync::Arc;
+
+use identity::{Authenticator, Directory, Watched};
+use model::Timestamp;
+use policy::Policies;
+use store::{Clock, Entropy, Store};
+
+pub use caller::Caller;
+pub(crate) use clockwork::Clockwork;
+pub use engine::{Applied, Engine};
+pub use error::AppError;
+pub use events::{Feed, Told};
+pub use explain::Riddle;
+pub use login::LoggedIn;
+pub use ledger::{Proof, Signed};
+pub use issue::{HostName, Issue, Issued};
+pub use open_session::{Knock, Opened};
+pub use page::{Cursor, Paged};
+pub use public_keys::PublicKeys;
+pub use report::Report;
+pub use request::Ask;
+pub use status::Status;
+pub use recordings::{RecordingView, Replay, Wanted};
+pub use views::{RequestView, SessionView};
+
+use crate::certificate::Authorities;
+use crate::config::Settings;
+use crate::keys::Keys;
+use notes::Notes;
+use rights::Rules;
+
+/// The control plane: what its use cases share.
+pub struct App {
+    pub(crate) settings: Settings,
+    pub(crate) engine: Engine,
+    authenticator: Authenticator,
+    policies: Watched<Policies>,
+    directory: Watched<Directory>,
+    waiting: tokio::sync::Mutex<rules::Waiting>,
+    keys: Arc<Keys>,
+    authorities: Authorities,
+    checkpoints: ::ledger::Signer,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    notes: Notes,
+    rules_trouble: rules::Trouble,
+    started: Timestamp,
+}
+
+/// What an [`App`] is built from.
+pub(crate) struct Made {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) authorities: Authorities,
+    pub(crate) checkpoints: ::ledger::Signer,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) policies: Watched<Policies>,
+    pub(crate) directory: Watched<Directory>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+impl App {
+    /// Builds the state from the ledger.
+    pub(crate) async fn build(made: Made) -> Result<Self, AppError> {
+        let Made { settings, store, keys, authorities, checkpoints, .. } = made;
+        let Made { authenticator, policies, directory, clock, entropy, .. } = made;
+        let engine = {
+            let clock = Arc::clone(&clock);
+            engine::blocking(move || Engine::start(store, clock)).await?
+        };
+        let started = engine.now();
+        Ok(Self {
+            settings,
+            engine,
+            authenticator,
+            policies,
+            directory,
+            waiting: tokio::sync::Mutex::default(),
+            keys,
+            authorities,
+            checkpoints,
+            clock,
+            entropy,
+            notes: Notes::new(),
+            rules_trouble: rules::Trouble::default(),
+            started,
+        })
+    }
+
+    /// Policy and directory as they are in force now.
+    fn rules(&self) -> Rules {
+        Rules { policies: self.policies.current(), directory: self.directory.current() }
+    }
+
+    /// 256 random bits.
+    fn random(&self) -> [u8; 32] {
+        let mut bits = [0; 32];
+        self.entropy.fill(&mut bits);
+        bits
+    }
+}

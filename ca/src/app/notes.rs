@@ -1,0 +1,46 @@
+//! Facts that change nothing but must be kept: logins and refusals. What strangers can cause is limited, so that
+//! nobody fills the ledger.
+
+use std::num::NonZeroU32;
+
+use access::Note;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use identity::Subject;
+use model::{Actor, Fact, RequestId};
+
+use super::App;
+
+/// How many refusals of one subject are kept at once, and one more each second.
+const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
+
+/// The limits.
+pub(super) struct Notes {
+    by_subject: DefaultKeyedRateLimiter<String>,
+}
+
+impl Notes {
+    pub(super) fn new() -> Self {
+        let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(BURST);
+        Self { by_subject: RateLimiter::keyed(quota) }
+    }
+
+    /// Forgets who has been quiet.
+    pub(super) fn sweep(&self) {
+        self.by_subject.retain_recent();
+    }
+}
+
+impl App {
+    /// Keeps a refusal in the ledger, if `about` has not caused too many. The refusal itself stands either way, so an
+    /// error here is only logged.
+    pub(super) async fn note(&self, about: &Subject, actor: &Actor, fact: Fact, request: Option<RequestId>) {
+        if self.notes.by_subject.check_key(&about.to_string()).is_err() {
+            tracing::warn!(subject = %about, "too many refusals in a short time; this one is not in the ledger");
+            return;
+        }
+        let build = |_: &_, _| Ok(Note { fact: fact.clone(), request: request.clone() }.into());
+        if let Err(error) = self.engine.execute(actor, build, |_, _| ()).await {
+            tracing::error!(%error, subject = %about, "a refusal could not be kept in the ledger");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Let a session in.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use access::{CertificateState, EndSession, OpenSession, Permit, Refusal, State};
+use identity::Subject;
+use model::{
+    Fact, IdentityName, KeyId, Login, RequestId, Seq, Serial, SessionEnd, SessionId, Target, TargetName,
+    Timestamp, WayIn,
+};
+use sha2::{Digest, Sha256};
+use ssh_key::Certificate;
+use ssh_key::certificate::CertType;
+
+use super::issue::{Authority, intend};
+use super::rights::Matter;
+use super::{App, AppError, Caller};
+use crate::certificate::{Prepared, SessionAsk};
+
+/// What a proxy says of someone at its door.
+#[derive(Clone, Debug)]
+pub struct Knock {
+    /// The person certificate that authenticated the connection, in the OpenSSH one-line form.
+    pub certificate: String,
+    /// The target as it was typed.
+    pub target: String,
+    /// The login as it was typed.
+    pub login: String,
+    /// The person's address.
+    pub address: IpAddr,
+    /// Which way in.
+    pub way: WayIn,
+    /// The proxy's ephemeral key, in the OpenSSH one-line form.
+    pub public_key: String,
+}
+
+/// A session that was let in.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The proof that it was allowed.
+    pub permit: Permit,
+    /// The target as the directory has it.
+    pub target: Target,
+    /// The session certificate, in the OpenSSH one-line form.
+    pub certificate: String,
+    /// From here on the events tell what can end it.
+    pub seq: Seq,
+}
+
+/// What a person's certificate says, once it is believed.
+struct Shown {
+    request: RequestId,
+    identity: IdentityName,
+    serial: Serial,
+    sha256: String,
+}
+
+impl App {
+    /// Lets a person in to the target that their grant is for, and certifies the proxy's key for it.
+    ///
+    /// # Errors
+    /// The certificate is not one of ours, or not good now; no active grant matches; policy no longer lets them
+    /// connect; a lock covers them; they have too many sessions. The refusal of a known person is kept in the ledger.
+    pub async fn open_session(&self, caller: &Caller, knock: &Knock) -> Result<Opened, AppError> {
+        caller.proxy()?;
+        let key = identity::parse_public_key(&knock.public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
+        let shown = self.believe(&knock.certificate)?;
+        let opened = self.open_believed(caller, knock, &shown, &key).await;
+        if let Err(error @ (AppError::Refused(_) | AppError::Forbidden { .. } | AppError::NotFound { .. })) = &opened {
+            let fact = Fact::SessionRefused {
+                identity: shown.identity.clone(),
+                target: short(&knock.target),
+                login: short(&knock.login),
+                address: knock.address.to_string(),
+                reason: error.to_string(),
+            };
+            self.note(&Subject::Identity(shown.identity), &caller.actor(), fact, Some(shown.request)).await;
+        }
+        opened
+    }
+
+    /// Ends a session whose proxy never heard that it was let in.
+    pub(crate) async fn abandon(&self, caller: &Caller, session: &SessionId) {
+        let ended = |_: &State, now: Timestamp| Ok(self.unheard(session, now).into());
+        if let Err(error) = self.engine.execute(&caller.actor(), ended, |_, _| ()).await {
+            tracing::warn!(%error, %session, "a session that nobody took up could not be ended");
+        }
+    }
+
+    async fn open_believed(
+        &self,
+        caller: &Caller,
+        knock: &Knock,
+        shown: &Shown,
+        key: &ssh_key::PublicKey,
+    ) -> Result<Opened, AppError> {
+        self.known(shown).await?;
+        let (Ok(target), Ok(login)) = (knock.target.parse::<TargetName>(), knock.login.parse::<Login>()) else {
+            return Err(no_grant(&short(&knock.login), &short(&knock.target)));
+        };
+        let proxy = caller.proxy()?.clone();
+        let settings = self.settings.proxies.get(&proxy);
+        let settings = settings.ok_or_else(|| {
+            AppError::Invalid(format!("the configuration has no [[proxy]] {proxy}, so its source addresses are unknown"))
+        })?;
+        let actor = caller.actor();
+        let session = SessionId::from_random(self.entropy.u64());
+        let mut found = None;
+        let mut open = |state: &State, now: Timestamp| {
+            let rules = self.rules();
+            let request = state.request(&shown.request);
+            let of = Matter { owner: &shown.identity, target: &target, login: &login };
+            let touch = request.is_some_and(|request| request.asked.touch);
+            let command = request.and_then(|request| request.spec.command.as_deref());
+            let paths = rules.connect(of, touch, command, Some(knock.address), now).paths();
+            found = rules.directory.target(&target).cloned();
+            Ok(OpenSession {
+                session: session.clone(),
+                request: shown.request.clone(),
+                identity: shown.identity.clone(),
+                target: target.clone(),
+                login: login.clone(),
+                address: knock.address.to_string(),
+                proxy: proxy.clone(),
+                way: knock.way,
+                paths,
+                sessions_limit: self.settings.sessions_limit,
+            }
+            .into())
+        };
+        let view = |state: &State, applied: &super::Applied| {
+            let approvers = state.grant(&shown.request).map(|(_, grant)| grant.approvers.clone());
+            (applied.permit.clone(), approvers.unwrap_or_default(), state.next())
+        };
+        let ((permit, approvers, seq), opening) = self.engine.begin(&actor, &mut open, &view).await?;
+        let (Some(permit), Some(target)) = (permit, found) else {
+            return Err(AppError::Internal("a session was opened without a permit".to_owned()));
+        };
+        let mut prepared = None;
+        let mut certify = |_: &State, now: Timestamp| {
+            let made = self.prepare_session(&permit, &approvers, key, &settings.sources, now);
+            intend(&mut prepared, made, Some(permit.request()), false)
+        };
+        let intending = self.engine.begin(&actor, &mut certify, &|_, _| ()).await;
+        let certified = async {
+            self.engine.settled(opening).await?;
+            self.engine.settled(intending?.1).await?;
+            self.sign(&actor, prepared, Authority::User).await
+        };
+        match certified.await {
+            Ok((_, signed)) => {
+                Ok(Opened { permit, target, certificate: signed.openssh().to_owned(), seq })
+            }
+            Err(error) => {
+                self.abandon(caller, permit.session()).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn prepare_session(
+        &self,
+        permit: &Permit,
+        approvers: &BTreeSet<IdentityName>,
+        key: &ssh_key::PublicKey,
+        sources: &crate::certificate::SourceAddresses,
+        now: Timestamp,
+    ) -> Result<Prepared, crate::certificate::LintError> {
+        let ask = SessionAsk {
+            key: key.key_data(),
+            request: permit.request(),
+            session: permit.session(),
+            identity: permit.identity(),
+            approvers,
+            login: permit.login(),
+            target: permit.target(),
+            ends: permit.ends(),
+            extensions: &permit.obligations().extensions,
+            sources,
+            command: permit.command(),
+        };
+        self.settings.profiles.session(&ask, &self.authorities, self.fresh(), now)
+    }
+
+    /// Checks everything about a person's certificate that it shows by itself. The proxy has checked it too; it is not
+    /// taken at its word.
+    fn believe(&self, text: &str) -> Result<Shown, AppError> {
+        let refuse = |why: &str| AppError::Certificate(format!("the certificate is refused: {why}"));
+        let certificate = identity::parse_certificate(text).map_err(|error| refuse(&error.to_string()))?;
+        if certificate.cert_type() != CertType::User {
+            return Err(refuse("it is no user certificate"));
+        }
+        // The whole key, not its fingerprint alone.
+        if *certificate.signature_key() != self.authorities.user {
+            return Err(refuse("another CA signed it"));
+        }
+        let now = self.engine.now().seconds();
+        let fingerprint = self.authorities.user.fingerprint(ssh_key::HashAlg::Sha256);
+        if !(certificate.valid_after()..certificate.valid_before()).contains(&now) {
+            return Err(refuse("it is not valid now"));
+        }
+        certificate.validate_at(now, [&fingerprint]).map_err(|_| refuse("its signature or its dates are wrong"))?;
+        if !certificate.critical_options().is_empty() {
+            return Err(refuse("it has critical options, and a person's has none"));
+        }
+        let serial = Serial::new(certificate.serial()).ok_or_else(|| refuse("its serial is 0"))?;
+        let key_id: KeyId = certificate.key_id().parse().map_err(|_| refuse("its key id is not one of ours"))?;
+        let KeyId::Person { request, identity, serial: named, .. } = key_id else {
+            return Err(refuse("it is no person's certificate"));
+        };
+        let principal = format!("identity:{identity}");
+        if named != serial || certificate.valid_principals() != [principal] {
+            return Err(refuse("its principal, its key id and its serial do not fit each other"));
+        }
+        Ok(Shown { request, identity, serial, sha256: digest(&certificate).ok_or_else(|| refuse("it cannot be read"))? })
+    }
+
+    /// That the ledger knows the very certificate as handed out.
+    async fn known(&self, shown: &Shown) -> Result<(), AppError> {
+        let look = |state: &State, _| state.certificate(shown.serial).map(|known| known.state.clone());
+        let sha256 = match self.engine.read(look).await? {
+            Some(CertificateState::Issued { sha256, .. }) => Some(sha256),
+            Some(CertificateState::Intended | CertificateState::Failed { .. }) => None,
+            // The state remembers the last few thousand; the ledger has them all.
+            None => self.issued_from_ledger(shown.serial).await?,
+        };
+        if sha256.as_deref() == Some(&shown.sha256) {
+            Ok(())
+        } else {
+            Err(Refusal::new("unknown-certificate", "the ledger does not know this certificate as handed out").into())
+        }
+    }
+
+    fn unheard(&self, session: &SessionId, now: Timestamp) -> EndSession {
+        let reason = "nobody took it up".to_owned();
+        EndSession { session: session.clone(), end: SessionEnd::Proxy { reason }, dropped: now }
+    }
+}
+
+fn digest(certificate: &Certificate) -> Option<String> {
+    certificate.to_bytes().ok().map(|bytes| hex::encode(Sha256::digest(bytes)))
+}
+
+fn no_grant(login: &str, target: &str) -> AppError {
+    Refusal::new("no-active-grant", format!("no active grant for {login}@{target}"))
+        .with_hint("ask for it first: portcullis request LOGIN@TARGET --for 30m")
+        .into()
+}
+
+/// What somebody typed, as far as it is worth keeping.
+fn short(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_debug).collect()
+}
+

@@ -1,0 +1,74 @@
+//! See requests.
+
+use access::{Request, State};
+use model::{RequestId, RequestSpec, Timestamp};
+
+use super::page::{Cursor, Paged, page};
+use super::sight::Sight;
+use super::views::RequestView;
+use super::{App, AppError, Caller};
+
+impl App {
+    /// One request.
+    ///
+    /// # Errors
+    /// There is none that the caller may see.
+    pub async fn get_request(&self, caller: &Caller, id: &RequestId) -> Result<RequestView, AppError> {
+        self.must_see_request(caller, id).await?;
+        self.engine.read(|state, now| RequestView::of(state, id, now)).await?
+    }
+
+    /// The requests that the caller may see, newest first: those in the state that `wanted` knows, and with `mine` the
+    /// caller's own only.
+    ///
+    /// # Errors
+    /// A proxy asked, or the ledger keeps failing.
+    pub async fn requests(
+        &self,
+        caller: &Caller,
+        wanted: impl Fn(&Request) -> bool + Send + Sync,
+        mine: bool,
+        after: Option<&Cursor>,
+    ) -> Result<Paged<RequestView>, AppError> {
+        self.list_requests(caller, wanted, mine, after).await
+    }
+
+    /// The same list, for requests that became grants as well as for all.
+    pub(super) async fn list_requests(
+        &self,
+        caller: &Caller,
+        wanted: impl Fn(&Request) -> bool + Send + Sync,
+        mine: bool,
+        after: Option<&Cursor>,
+    ) -> Result<Paged<RequestView>, AppError> {
+        let me = caller.identity()?;
+        let mut sight = Sight::new(self, caller);
+        let look = |state: &State, _: Timestamp| -> Vec<(Timestamp, RequestId, RequestSpec)> {
+            let all = state.requests().filter(|request| !mine || request.spec.identity == *me);
+            all.filter(|request| wanted(request))
+                .map(|request| (request.filed, request.id.clone(), request.spec.clone()))
+                .collect()
+        };
+        let items = self.engine.read(look).await?;
+        let paged = page(items, |(filed, id, _)| (*filed, id.clone()), after, |(_, _, spec)| sight.request(self, spec));
+        let read = |state: &State, now: Timestamp| -> Vec<RequestView> {
+            paged.items.iter().filter_map(|(_, id, _)| RequestView::of(state, id, now).ok()).collect()
+        };
+        let items = self.engine.read(read).await?;
+        Ok(Paged { items, next: paged.next })
+    }
+
+    /// The request, when the caller may see it.
+    ///
+    /// # Errors
+    /// There is none that the caller may see: what is hidden is as good as absent.
+    pub(super) async fn must_see_request(&self, caller: &Caller, id: &RequestId) -> Result<Request, AppError> {
+        let found = self.engine.read(|state, _| state.request(id).cloned()).await?;
+        let request = found.ok_or_else(|| AppError::not_found("request", id))?;
+        if Sight::new(self, caller).request(self, &request.spec) {
+            Ok(request)
+        } else {
+            Err(AppError::not_found("request", id))
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! How the CA does.
+
+use access::State;
+use ::ledger::Digest;
+use model::{Seq, Timestamp};
+use policy::Action;
+
+use super::{App, AppError, Caller};
+
+/// How the CA does.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Up since.
+    pub started: Timestamp,
+    /// The number of durable records.
+    pub records: Seq,
+    /// The root of their Merkle tree.
+    pub root: Digest,
+    /// SHA-256 of the policy in force.
+    pub policy: String,
+    /// Why a changed policy was refused; for those who may administer.
+    pub policy_error: Option<String>,
+    /// SHA-256 of the directory in force.
+    pub directory: String,
+    /// Why a changed directory was refused; for those who may administer.
+    pub directory_error: Option<String>,
+    /// Requests that wait for reviews.
+    pub pending: usize,
+    /// Active grants.
+    pub grants: usize,
+    /// Live sessions.
+    pub sessions: usize,
+    /// Locks in force.
+    pub locks: usize,
+    /// Why the ledger takes no facts.
+    pub ledger_error: Option<String>,
+}
+
+impl App {
+    /// How the CA does.
+    ///
+    /// # Errors
+    /// A proxy asked.
+    pub fn status(&self, caller: &Caller) -> Result<Status, AppError> {
+        caller.identity()?;
+        let administers = self.rules().may(caller, Action::Administer, self.engine.now());
+        let head = self.engine.store().durable();
+        // Numbers of what may not be durable yet do no harm, and this must answer while the disk is full.
+        let count = |state: &State, now: Timestamp| {
+            (
+                state.pending().count(),
+                state.grants().filter(|(_, grant)| grant.is_active(now)).count(),
+                state.live_sessions().count(),
+                state.locks().filter(|placed| placed.in_force(now)).count(),
+            )
+        };
+        let (pending, grants, sessions, locks) = self.engine.peek(count);
+        let (policy_error, directory_error) = if administers { self.rules_trouble.both() } else { (None, None) };
+        Ok(Status {
+            started: self.started,
+            records: head.next,
+            root: head.root,
+            policy: self.policies.sha256(),
+            policy_error,
+            directory: self.directory.sha256(),
+            directory_error,
+            pending,
+            grants,
+            sessions,
+            locks,
+            ledger_error: self.engine.trouble(),
+        })
+    }
+}

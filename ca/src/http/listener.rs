@@ -1,0 +1,199 @@
+//! The listener: TLS behind a guard that bounds how many connections there are and how long one may do nothing.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum_server::accept::Accept;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+use tower::Service;
+
+/// How long a connection may take to its first request, the TLS handshake included.
+const FIRST: Duration = Duration::from_secs(15);
+/// How long a peer may leave unread what is written to it.
+const STALL: Duration = Duration::from_secs(30);
+/// How long nothing may move at all; a followed recording of a quiet session is the longest silence that is meant.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// Counts connections and hands out guarded streams.
+#[derive(Clone)]
+pub(super) struct Guard {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    most: usize,
+    most_per_peer: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    all: usize,
+    by_peer: HashMap<IpAddr, usize>,
+}
+
+impl Guard {
+    /// At most `most` connections at a time, a quarter of them from one address.
+    pub(super) fn new(most: usize) -> Self {
+        let shared = Shared { most, most_per_peer: (most / 4).max(1), open: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    fn admit(&self, stream: TcpStream, seen: Arc<AtomicBool>) -> io::Result<Guarded> {
+        let peer = stream.peer_addr()?.ip();
+        let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // The machine itself is not held to the share of one peer: a whole site's proxy may live on it.
+        let share = if peer.is_loopback() { self.shared.most } else { self.shared.most_per_peer };
+        if open.all >= self.shared.most || open.by_peer.get(&peer).is_some_and(|count| *count >= share) {
+            tracing::warn!(%peer, connections = open.all, "too many connections; one was refused");
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "too many connections"));
+        }
+        open.all += 1;
+        *open.by_peer.entry(peer).or_default() += 1;
+        drop(open);
+        // From here on the place is given back when the stream is dropped.
+        let place = Place { shared: Arc::clone(&self.shared), peer };
+        stream.set_nodelay(true)?;
+        let (first, idle) = (Box::pin(tokio::time::sleep(FIRST)), Box::pin(tokio::time::sleep(IDLE)));
+        Ok(Guarded { stream, seen, first, idle, writing: None, _place: place })
+    }
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
+    type Stream = Guarded;
+    type Service = Seen<S>;
+    type Future = std::future::Ready<io::Result<(Guarded, Seen<S>)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let seen = Arc::new(AtomicBool::new(false));
+        let stream = self.admit(stream, Arc::clone(&seen));
+        std::future::ready(stream.map(|stream| (stream, Seen { service, seen })))
+    }
+}
+
+struct Place {
+    shared: Arc<Shared>,
+    peer: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all = open.all.saturating_sub(1);
+        if let Some(count) = open.by_peer.get_mut(&self.peer) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                open.by_peer.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// A stream that fails when its peer holds it up: no request soon after the connection, no reading of an answer, or
+/// no movement at all for a long time. A feed of events moves at least every five seconds.
+pub(super) struct Guarded {
+    stream: TcpStream,
+    seen: Arc<AtomicBool>,
+    first: Pin<Box<Sleep>>,
+    idle: Pin<Box<Sleep>>,
+    writing: Option<Pin<Box<Sleep>>>,
+    _place: Place,
+}
+
+impl Guarded {
+    fn read_in_time<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.moved();
+        }
+        // The first clock is about the whole way to a request, however many bytes trickle in.
+        let late = !self.seen.load(Ordering::Relaxed) && self.first.as_mut().poll(cx).is_ready();
+        if late || (polled.is_pending() && self.idle.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+
+    fn written_in_time<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.writing = None;
+            self.moved();
+            return polled;
+        }
+        let stalled = self.writing.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn moved(&mut self) {
+        let later = Instant::now() + IDLE;
+        self.idle.as_mut().reset(later);
+    }
+}
+
+/// A service that notes the first request of its connection.
+#[derive(Clone)]
+pub(super) struct Seen<S> {
+    service: S,
+    seen: Arc<AtomicBool>,
+}
+
+impl<S: Service<R>, R> Service<R> for Seen<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.seen.store(true, Ordering::Relaxed);
+        self.service.call(request)
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.read_in_time(cx, polled)
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written_in_time(cx, polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written_in_time(cx, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

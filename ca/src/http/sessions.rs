@@ -1,0 +1,136 @@
+//! Sessions.
+
+use std::net::IpAddr;
+
+use api::{Problem, wire};
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use model::SessionId;
+use serde::Deserialize;
+
+use super::extract::{Json, Path, Query, Who};
+use super::gate::Presence;
+use super::problem::Fault;
+use super::{Shared, view};
+use crate::app::{AppError, Cursor, Knock, Report};
+
+/// What to list.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    /// Only those whose sockets may be open.
+    #[serde(default)]
+    live: bool,
+    /// Where the page begins: `next` of the page before.
+    after: Option<String>,
+}
+
+/// Lets a session in (proxies only).
+#[utoipa::path(post, path = "/v1/sessions", tag = "sessions", request_body = wire::OpenSession, security(("token" = [])),
+    responses((status = 200, body = wire::OpenedSession), (status = "default", body = Problem)))]
+pub(super) async fn open(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Extension(presence): Extension<Presence>,
+    Json(body): Json<wire::OpenSession>,
+) -> Result<Json<wire::OpenedSession>, Fault> {
+    let address: IpAddr = body
+        .address
+        .parse()
+        .map_err(|_| AppError::Invalid(format!("{:?} is no address", super::short(&body.address))))?;
+    let knock = Knock {
+        certificate: body.certificate,
+        target: body.target,
+        login: body.login,
+        address: address.to_canonical(),
+        way: body.way,
+        public_key: body.public_key,
+    };
+    let opened = app.open_session(&caller, &knock).await?;
+    if presence.is_gone() {
+        // The proxy will never know of it, so it would stay open for ever.
+        app.abandon(&caller, opened.permit.session()).await;
+    }
+    Ok(Json(view::opened(opened, app.host_ca()?)))
+}
+
+/// What a proxy saw in one of its sessions (proxies only).
+#[utoipa::path(post, path = "/v1/sessions/{id}/reports", tag = "sessions", params(("id" = String, Path)),
+    request_body = wire::SessionReports, security(("token" = [])),
+    responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn report(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(id): Path<SessionId>,
+    Json(body): Json<wire::SessionReports>,
+) -> Result<StatusCode, Fault> {
+    let reports = body.reports.into_iter().map(read_report).collect();
+    app.report(&caller, &id, reports).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What an earlier run of a proxy left behind (proxies only).
+#[utoipa::path(post, path = "/v1/recovered", tag = "sessions", request_body = wire::Recovered, security(("token" = [])),
+    responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn recovered(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Json(body): Json<wire::Recovered>,
+) -> Result<StatusCode, Fault> {
+    let recordings = body.recordings.into_iter().map(|found| (found.recording, found.closed)).collect();
+    app.recovered(&caller, &body.live.into_iter().collect(), recordings).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The sessions that the caller may see, newest first.
+#[utoipa::path(get, path = "/v1/sessions", tag = "sessions", params(Listing), security(("token" = [])),
+    responses((status = 200, body = wire::Page<wire::Session>), (status = "default", body = Problem)))]
+pub(super) async fn list(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Query(listing): Query<Listing>,
+) -> Result<Json<wire::Page<wire::Session>>, Fault> {
+    let after = listing.after.as_deref().map(Cursor::parse).transpose()?;
+    let page = app.sessions(&caller, listing.live, after.as_ref()).await?;
+    Ok(Json(view::page(page, view::session)))
+}
+
+/// One session.
+#[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)), security(("token" = [])),
+    responses((status = 200, body = wire::Session), (status = "default", body = Problem)))]
+pub(super) async fn get(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(id): Path<SessionId>,
+) -> Result<Json<wire::Session>, Fault> {
+    Ok(Json(view::session(app.session(&caller, &id).await?)))
+}
+
+/// Orders one session to be dropped; its grant stays.
+#[utoipa::path(post, path = "/v1/sessions/{id}/kill", tag = "sessions", params(("id" = String, Path)),
+    request_body = wire::Kill, security(("token" = [])),
+    responses((status = 200, body = wire::Session), (status = "default", body = Problem)))]
+pub(super) async fn kill(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(id): Path<SessionId>,
+    Json(body): Json<wire::Kill>,
+) -> Result<Json<wire::Session>, Fault> {
+    let reason = view::reason(body.reason.as_deref().unwrap_or("killed"))?;
+    Ok(Json(view::session(app.kill(&caller, &id, &reason).await?)))
+}
+
+fn read_report(report: wire::SessionReport) -> Report {
+    match report {
+        wire::SessionReport::ChannelOpened { channel, channel_kind, pty } => {
+            Report::ChannelOpened { channel, kind: channel_kind, pty }
+        }
+        wire::SessionReport::ChannelRefused { asked, reason } => Report::ChannelRefused { asked, reason },
+        wire::SessionReport::ChannelClosed { channel, end } => Report::ChannelClosed { channel, end },
+        wire::SessionReport::RecordingStarted { recording, channel } => Report::RecordingStarted { recording, channel },
+        wire::SessionReport::RecordingClosed { recording, closed } => Report::RecordingClosed { recording, closed },
+        wire::SessionReport::RecordingFailed { recording, error } => Report::RecordingFailed { recording, error },
+        wire::SessionReport::Ended { end, dropped } => Report::Ended { end, dropped: dropped.0 },
+    }
+}
