@@ -1,0 +1,232 @@
+//! The keys of the house: user CA, host CA, ledger, and the root of the API's TLS. Each is a file in OpenSSH's own
+//! sealed form (bcrypt-pbkdf and aes256-ctr), so that `ssh-keygen` reads what we wrote.
+
+mod file;
+mod passphrase;
+
+use std::path::{Path, PathBuf};
+
+use ledger::Signer as NoteSigner;
+use ssh_key::public::KeyData;
+use ssh_key::{Algorithm, EcdsaCurve, PublicKey, Signature};
+use store::Entropy;
+use zeroize::Zeroizing;
+
+use file::Kind;
+pub use file::SealedKey;
+pub use passphrase::{Passphrase, PassphraseError};
+
+use identity::files::FileError;
+
+/// Something that signs with a CA key: a file's key in memory today; a token or a service tomorrow.
+///
+/// It is synchronous. A remote one waits for its answer inside; its caller runs it where waiting is allowed.
+pub trait CaSigner: Send + Sync {
+    /// The CA's public key.
+    fn public_key(&self) -> &KeyData;
+
+    /// Signs the bytes of a certificate that is to be.
+    ///
+    /// # Errors
+    /// The key is out of reach, or refused.
+    fn sign(&self, tbs: &[u8]) -> Result<Signature, SignerError>;
+}
+
+/// A CA key that did not sign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the CA key did not sign: {0}")]
+pub struct SignerError(pub String);
+
+/// Every key of one data directory, unlocked. The secrets are wiped when it is dropped.
+#[derive(Debug)]
+pub struct Keys {
+    user_ca: SealedKey,
+    host_ca: SealedKey,
+    ledger: SealedKey,
+    tls_root: SealedKey,
+}
+
+/// Why keys cannot be made or unlocked.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// A file cannot be read or written.
+    #[error("a key file cannot be used")]
+    File(#[from] FileError),
+    /// The directory cannot be made.
+    #[error("cannot make the key directory {}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Not a private key in OpenSSH's own form. A public key, a certificate or a PEM of another kind is none.
+    #[error("{} is no OpenSSH private key", .0.display())]
+    Malformed(PathBuf),
+    /// The key lies open.
+    #[error("{} is not sealed under a passphrase: seal it with ssh-keygen -p -f", .0.display())]
+    Unsealed(PathBuf),
+    /// Its key derivation would take minutes.
+    #[error("{} asks for {rounds} rounds of bcrypt; {} are the most: seal it again with ssh-keygen -p", path.display(), file::MOST_ROUNDS)]
+    Rounds {
+        /// The file.
+        path: PathBuf,
+        /// How many it asks for.
+        rounds: u32,
+    },
+    /// Not its passphrase.
+    #[error("this is not the passphrase of {}", .0.display())]
+    WrongPassphrase(PathBuf),
+    /// The key is not good enough.
+    #[error("the key {} is not accepted", path.display())]
+    Weak {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: identity::KeyError,
+    },
+    /// A key of a type that cannot do this file's work.
+    #[error("{} holds a key of type {found}; {wanted} is needed here", path.display())]
+    Type {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What is needed.
+        wanted: &'static str,
+    },
+    /// One key in two roles.
+    #[error("{} and {} hold the same key: each role needs its own", first.display(), second.display())]
+    Same {
+        /// A file.
+        first: PathBuf,
+        /// Another with the same key.
+        second: PathBuf,
+    },
+    /// A thread that unlocks a key died.
+    #[error("a key could not be unlocked: its thread ended early")]
+    Thread,
+    /// The key cannot be made.
+    #[error("a key cannot be made")]
+    Making(#[source] ssh_key::Error),
+}
+
+/// The folder of the keys in the data directory.
+pub const FOLDER: &str = "keys";
+const USER_CA: &str = "user-ca";
+const HOST_CA: &str = "host-ca";
+const LEDGER: &str = "ledger";
+const TLS_ROOT: &str = "tls-root";
+
+impl Keys {
+    /// Makes every key below `data` and seals it under `passphrase`. Nothing that exists is overwritten.
+    ///
+    /// # Errors
+    /// A file is there already or cannot be written.
+    pub fn create(data: &Path, passphrase: &Passphrase, entropy: &dyn Entropy) -> Result<Self, KeysError> {
+        let folder = data.join(FOLDER);
+        file::make_private_folder(&folder)?;
+        let make = |name: &str, kind: Kind| {
+            SealedKey::create(&folder.join(name), &format!("portcullis {name}"), kind, passphrase, entropy)
+        };
+        let keys = Self {
+            user_ca: make(USER_CA, Kind::Ed25519)?,
+            host_ca: make(HOST_CA, Kind::Ed25519)?,
+            ledger: make(LEDGER, Kind::Ed25519)?,
+            // Browsers know no Ed25519.
+            tls_root: make(TLS_ROOT, Kind::P256)?,
+        };
+        keys.check(&folder)?;
+        Ok(keys)
+    }
+
+    /// Unlocks every key below `data`.
+    ///
+    /// # Errors
+    /// The passphrase is wrong, a file is missing, open to others, not sealed, not good enough, or two are the same.
+    pub fn open(data: &Path, passphrase: &Passphrase) -> Result<Self, KeysError> {
+        let folder = data.join(FOLDER);
+        // The derivations are slow on purpose, so they run beside each other.
+        let [user_ca, host_ca, ledger, tls_root] = std::thread::scope(|scope| {
+            [USER_CA, HOST_CA, LEDGER, TLS_ROOT]
+                .map(|name| {
+                    let path = folder.join(name);
+                    scope.spawn(move || SealedKey::open(&path, passphrase))
+                })
+                .map(|thread| thread.join().map_err(|_| KeysError::Thread).flatten())
+        });
+        let keys = Self { user_ca: user_ca?, host_ca: host_ca?, ledger: ledger?, tls_root: tls_root? };
+        keys.check(&folder)?;
+        Ok(keys)
+    }
+
+    /// Signs user certificates: people's and sessions'.
+    #[must_use]
+    pub const fn user_ca(&self) -> &SealedKey {
+        &self.user_ca
+    }
+
+    /// Signs host certificates. Never the user CA's key.
+    #[must_use]
+    pub const fn host_ca(&self) -> &SealedKey {
+        &self.host_ca
+    }
+
+    /// The key that signs the ledger's checkpoints, under the origin line as its name.
+    ///
+    /// # Errors
+    /// The origin is no name for a signed note.
+    pub fn ledger_signer(&self, origin: &str) -> Result<NoteSigner, ledger::NoteError> {
+        let seed = self.ledger.ed25519_seed().unwrap_or_else(|| Zeroizing::new([0; 32]));
+        NoteSigner::new(origin, &seed)
+    }
+
+    /// The ledger key's public half.
+    #[must_use]
+    pub fn ledger_public(&self) -> &PublicKey {
+        self.ledger.public()
+    }
+
+    /// Signs the API's TLS certificates.
+    #[must_use]
+    pub const fn tls_root(&self) -> &SealedKey {
+        &self.tls_root
+    }
+
+    /// The public halves of every key, none of which may ever be certified.
+    #[must_use]
+    pub fn all_public(&self) -> Vec<KeyData> {
+        self.named().map(|(_, key)| key.public_key().clone()).to_vec()
+    }
+
+    fn named(&self) -> [(&'static str, &SealedKey); 4] {
+        [(USER_CA, &self.user_ca), (HOST_CA, &self.host_ca), (LEDGER, &self.ledger), (TLS_ROOT, &self.tls_root)]
+    }
+
+    /// No key in two roles, compared whole, and the right type where only one will do.
+    fn check(&self, folder: &Path) -> Result<(), KeysError> {
+        let named = self.named();
+        for (at, (first, key)) in named.iter().enumerate() {
+            for (second, other) in named.iter().skip(at + 1) {
+                if key.public_key() == other.public_key() {
+                    return Err(KeysError::Same { first: folder.join(first), second: folder.join(second) });
+                }
+            }
+        }
+        let of_type = |name: &str, key: &SealedKey, good: bool, wanted| {
+            if good {
+                return Ok(());
+            }
+            let found = key.public_key().algorithm().as_str().to_owned();
+            Err(KeysError::Type { path: folder.join(name), found, wanted })
+        };
+        of_type(LEDGER, &self.ledger, self.ledger.public_key().is_ed25519(), "ssh-ed25519")?;
+        let p256 = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
+        of_type(TLS_ROOT, &self.tls_root, self.tls_root.public_key().algorithm() == p256, "ecdsa-sha2-nistp256")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use store::SeededEntropy;
+use tempfile::TempDir;
+
+use super::*;
+
+fn passphrase() -> Passphrase {
+    Passphrase::new("correct horse battery staple\n").unwrap()
+}
+
+/// A data directory with keys; the folder and the keys.
+fn house() -> (TempDir, Keys) {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = Keys::create(dir.path(), &passphrase(), &SeededEntropy::new(1)).unwrap();
+    (dir, keys)
+}
+
+fn keygen(arguments: &[&str], path: &Path) -> String {
+    let output = Command::new("ssh-keygen").args(arguments).arg("-f").arg(path).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Puts another key in a file's place, made by ssh-keygen under our passphrase.
+fn replace(path: &Path, arguments: &[&str]) {
+    std::fs::remove_file(path).unwrap();
+    let _ = std::fs::remove_file(path.with_extension("pub"));
+    let mut all = vec!["-q", "-N", "correct horse battery staple", "-a", "4"];
+    all.extend(arguments);
+    keygen(&all, path);
+}
+
+fn open(dir: &TempDir) -> Result<Keys, KeysError> {
+    Keys::open(dir.path(), &passphrase())
+}
+
+#[test]
+fn keys_come_back_as_they_were_made_and_ssh_keygen_reads_them() {
+    let (dir, made) = house();
+    let opened = open(&dir).unwrap();
+    assert_eq!(made.all_public(), opened.all_public());
+    assert_eq!(
+        made.ledger_signer("ca.example.org/log").unwrap().sign("x\n").unwrap().to_string(),
+        opened.ledger_signer("ca.example.org/log").unwrap().sign("x\n").unwrap().to_string()
+    );
+    for name in [USER_CA, HOST_CA, LEDGER, TLS_ROOT] {
+        let path = dir.path().join(FOLDER).join(name);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name}");
+        let read = keygen(&["-y", "-P", "correct horse battery staple"], &path);
+        let told = std::fs::read_to_string(path.with_extension("pub")).unwrap();
+        assert_eq!(read.trim(), told.trim(), "{name}");
+        assert!(told.contains(&format!("portcullis {name}")));
+    }
+    let folder = std::fs::metadata(dir.path().join(FOLDER)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(folder, 0o700);
+}
+
+#[test]
+fn every_key_is_another_and_no_two_houses_share_one() {
+    let (_first, keys) = house();
+    let dir = tempfile::tempdir().unwrap();
+    let others = Keys::create(dir.path(), &passphrase(), &SeededEntropy::new(2)).unwrap();
+    let mut all = keys.all_public();
+    all.extend(others.all_public());
+    let different: std::collections::BTreeSet<_> = all.iter().collect();
+    assert_eq!(different.len(), 8);
+}
+
+#[test]
+fn a_ca_key_signs_what_its_public_half_verifies() {
+    let (_dir, keys) = house();
+    for key in [keys.user_ca(), keys.host_ca(), keys.tls_root()] {
+        let signature = key.sign(b"bytes").unwrap();
+        assert!(verify(key.public_key(), b"bytes", &signature));
+        assert!(!verify(key.public_key(), b"other", &signature));
+    }
+}
+
+/// By rustls's cryptography, which is another library than the one that signed.
+fn verify(key: &KeyData, bytes: &[u8], signature: &Signature) -> bool {
+    let (scheme, public, signature) = match key.ed25519() {
+        Some(key) => (rustls::SignatureScheme::ED25519, key.as_ref().to_vec(), signature.as_bytes().to_vec()),
+        None => {
+            let der = crate::tls::ecdsa_der(signature.as_bytes()).unwrap();
+            (rustls::SignatureScheme::ECDSA_NISTP256_SHA256, key.ecdsa().unwrap().as_ref().to_vec(), der)
+        }
+    };
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let known = provider.signature_verification_algorithms.mapping;
+    let (_, algorithms) = known.iter().find(|(known, _)| *known == scheme).unwrap();
+    algorithms.iter().any(|algorithm| algorithm.verify_signature(&public, bytes, &signature).is_ok())
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let (dir, keys) = house();
+    let again = Keys::create(dir.path(), &passphrase(), &SeededEntropy::new(9));
+    assert!(matches!(again, Err(KeysError::File(FileError::Exists { .. }))), "{again:?}");
+    assert_eq!(open(&dir).unwrap().all_public(), keys.all_public());
+}
+
+#[test]
+fn another_passphrase_opens_nothing() {
+    let (dir, _) = house();
+    let error = Keys::open(dir.path(), &Passphrase::new("correct horse battery stapler").unwrap()).unwrap_err();
+    assert!(matches!(error, KeysError::WrongPassphrase(_)), "{error:?}");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let (dir, _) = house();
+    let path = dir.path().join(FOLDER).join(HOST_CA);
+    for mode in [0o640, 0o604] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert!(matches!(open(&dir), Err(KeysError::File(FileError::Open { .. }))), "{mode:o}");
+    }
+}
+
+#[test]
+fn a_key_that_lies_open_is_refused() {
+    let (dir, _) = house();
+    let path = dir.path().join(FOLDER).join(USER_CA);
+    keygen(&["-q", "-p", "-P", "correct horse battery staple", "-N", ""], &path);
+    assert!(matches!(open(&dir), Err(KeysError::Unsealed(_))));
+}
+
+#[test]
+fn keys_of_ssh_keygen_serve_as_well() {
+    let (dir, _) = house();
+    let folder = dir.path().join(FOLDER);
+    replace(&folder.join(USER_CA), &["-t", "ed25519"]);
+    replace(&folder.join(HOST_CA), &["-t", "rsa", "-b", "2048"]);
+    let keys = open(&dir).unwrap();
+    assert!(keys.host_ca().public_key().is_rsa());
+    assert_eq!(keys.host_ca().sign(b"x").unwrap().algorithm().as_str(), "rsa-sha2-512");
+}
+
+#[test]
+fn one_key_in_two_roles_is_refused() {
+    let (dir, _) = house();
+    let folder = dir.path().join(FOLDER);
+    std::fs::copy(folder.join(USER_CA), folder.join(HOST_CA)).unwrap();
+    let error = open(&dir).unwrap_err();
+    assert!(matches!(&error, KeysError::Same { .. }), "{error:?}");
+    assert!(error.to_string().contains("user-ca and"), "{error}");
+}
+
+#[test]
+fn what_cannot_do_its_work_is_refused() {
+    let (dir, _) = house();
+    let folder = dir.path().join(FOLDER);
+    let kept = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let (user, ledger, tls) = (kept(USER_CA), kept(LEDGER), kept(TLS_ROOT));
+    let put = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
+
+    replace(&folder.join(USER_CA), &["-t", "rsa", "-b", "1024"]);
+    assert!(matches!(open(&dir), Err(KeysError::Weak { .. })));
+    put(USER_CA, &user);
+    replace(&folder.join(LEDGER), &["-t", "rsa", "-b", "2048"]);
+    assert!(matches!(open(&dir), Err(KeysError::Type { wanted: "ssh-ed25519", .. })));
+    put(LEDGER, &ledger);
+    replace(&folder.join(TLS_ROOT), &["-t", "ed25519"]);
+    assert!(matches!(open(&dir), Err(KeysError::Type { wanted: "ecdsa-sha2-nistp256", .. })));
+    put(TLS_ROOT, &tls);
+    assert!(open(&dir).is_ok());
+
+    // A public key, a certificate, rubbish, nothing.
+    let public = std::fs::read(folder.join("host-ca.pub")).unwrap();
+    put("subject.pub", &public);
+    Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(folder.join("other"))
+        .status()
+        .unwrap();
+    let mut sign = Command::new("ssh-keygen");
+    sign.args(["-q", "-I", "x", "-n", "x", "-s"]).arg(folder.join("other")).arg(folder.join("subject.pub"));
+    assert!(sign.status().unwrap().success());
+    let certificate = std::fs::read(folder.join("subject-cert.pub")).unwrap();
+    for bytes in [public.as_slice(), certificate.as_slice(), b"rubbish", b""] {
+        put(USER_CA, bytes);
+        assert!(matches!(open(&dir), Err(KeysError::Malformed(_))));
+    }
+    std::fs::remove_file(folder.join(USER_CA)).unwrap();
+    assert!(matches!(open(&dir), Err(KeysError::File(FileError::Io { .. }))));
+}
+
+#[test]
+fn a_file_cannot_ask_for_minutes_of_work() {
+    use base64::Engine as _;
+    let engine = base64::engine::general_purpose::STANDARD;
+    let (dir, _) = house();
+    let path = dir.path().join(FOLDER).join(USER_CA);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut blob = engine.decode(body).unwrap();
+    // Behind "bcrypt": the options' length, the salt's length, sixteen bytes of salt, the rounds.
+    let at = blob.windows(6).position(|window| window == b"bcrypt").unwrap() + 6 + 4 + 4 + 16;
+    blob[at..at + 4].copy_from_slice(&1_000_000_u32.to_be_bytes());
+    let wrapped: Vec<String> =
+        engine.encode(blob).as_bytes().chunks(70).map(|c| String::from_utf8(c.to_vec()).unwrap()).collect();
+    let text =
+        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n", wrapped.join("\n"));
+    std::fs::write(&path, text).unwrap();
+    let error = open(&dir).unwrap_err();
+    assert!(matches!(error, KeysError::Rounds { rounds: 1_000_000, .. }), "{error:?}");
+}
+
+#[test]
+fn no_secret_is_in_what_is_shown() {
+    let (_dir, keys) = house();
+    let seed = keys.user_ca().ed25519_seed().unwrap();
+    let shown = format!("{keys:?} {:?}", passphrase());
+    assert!(!shown.contains("horse"));
+    assert!(!shown.contains(&hex::encode(*seed)) && !shown.contains(&format!("{:?}", *seed)), "{shown}");
+}
+
+#[test]
+fn a_passphrase_comes_from_three_places_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key-file");
+    std::fs::write(&file, "from the file\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(dir.path().join(Passphrase::CREDENTIAL), "from systemd").unwrap();
+    let find = |names: &[&str]| {
+        Passphrase::find(|name| {
+            let value: OsString = match name {
+                Passphrase::VARIABLE => "from the variable".into(),
+                Passphrase::FILE_VARIABLE => file.clone().into(),
+                _ => dir.path().into(),
+            };
+            names.contains(&name).then_some(value)
+        })
+    };
+    let is = |text: &str| Passphrase::new(text).unwrap();
+    let all = [Passphrase::VARIABLE, Passphrase::FILE_VARIABLE, "CREDENTIALS_DIRECTORY"];
+    assert_eq!(find(&all).unwrap(), Some(is("from the variable")));
+    assert_eq!(find(&all[1..]).unwrap(), Some(is("from the file")));
+    assert_eq!(find(&all[2..]).unwrap(), Some(is("from systemd")));
+    assert_eq!(find(&[]).unwrap(), None);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(find(&all[1..]), Err(PassphraseError::File(FileError::Open { .. }))));
+}
+
+#[test]
+fn a_short_passphrase_seals_nothing() {
+    assert!(matches!(Passphrase::new("1234567\n"), Err(PassphraseError::Short { length: 7 })));
+    assert_eq!(Passphrase::new("12345678\r\n").unwrap(), Passphrase::new("12345678").unwrap());
+}
