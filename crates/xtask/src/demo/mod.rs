@@ -47,7 +47,7 @@ fn by_hand(site: &mut Site) -> Result<()> {
     println!("  as bob;   portcullis requests; portcullis approve ID                        # in a third one");
     println!("  as alice; ssh -F $PORTCULLIS_HOME/ssh_config demo@web1");
     println!("  as bob;   portcullis sessions; portcullis revoke ID --reason \"enough\"");
-    println!("  as carol; portcullis recordings; portcullis play ID");
+    println!("  as dana;  portcullis recordings; portcullis play ID");
     println!("\nCtrl-C takes it all down.");
     while !site.stage.interrupted() {
         site.check()?;

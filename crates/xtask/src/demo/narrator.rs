@@ -20,10 +20,10 @@ impl Narrator {
     /// What someone types. The folder that only this run has is shortened.
     pub(crate) fn types(&self, who: &str, command: &Command, folder: &str) {
         let line = shown(command).replace(folder, "…");
-        let line = line.split_once("/portcullis ").filter(|(path, _)| !path.contains(' ')).map_or_else(
-            || line.clone(),
-            |(_, words)| format!("portcullis {words}"),
-        );
+        let line = line
+            .split_once("/portcullis ")
+            .filter(|(path, _)| !path.contains(' '))
+            .map_or_else(|| line.clone(), |(_, words)| format!("portcullis {words}"));
         println!("   {who}$ {line}");
     }
 

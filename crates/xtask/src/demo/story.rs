@@ -25,7 +25,7 @@ pub(crate) fn tell(site: &mut Site, narrator: &mut Narrator) -> Result<()> {
     scenes.replay()?;
     scenes.revocation(&grant)?;
     scenes.refusal()?;
-    scenes.proof()
+    scenes.proof(&grant)
 }
 
 fn enrolment(site: &mut Site, narrator: &mut Narrator) -> Result<()> {
@@ -123,14 +123,14 @@ impl Scenes<'_> {
 
     /// Carol replays the interactive session as text.
     fn replay(&mut self) -> Result<()> {
-        let Site { carol, stage, .. } = self.site;
-        self.narrator.scene("carol, a security analyst, replays the terminal session as text");
-        self.run(carol, &["recordings"])?;
-        let recordings = carol.json(stage, &["recordings"])?;
+        let Site { dana, stage, .. } = self.site;
+        self.narrator.scene("dana, a security analyst, replays the terminal session as text");
+        self.run(dana, &["recordings"])?;
+        let recordings = dana.json(stage, &["recordings"])?;
         for id in list(&recordings).iter().filter_map(id) {
-            let played = carol.run(stage, &["play", &id, "--text"])?;
+            let played = dana.run(stage, &["play", &id, "--text"])?;
             if played.out().contains("forty-two is 42") {
-                self.run(carol, &["play", &id, "--text"])?;
+                self.run(dana, &["play", &id, "--text"])?;
                 return Ok(());
             }
         }
@@ -177,10 +177,16 @@ impl Scenes<'_> {
         Ok(())
     }
 
-    fn proof(&mut self) -> Result<()> {
-        let site = self.site;
+    fn proof(&mut self, grant: &str) -> Result<()> {
+        let Site { dana, carol, stage, .. } = self.site;
         self.narrator.scene("The ledger holds all of it, and proves it");
-        self.run(&site.carol, &["ledger", "verify"])?;
+        self.run(dana, &["ledger", "show", "--request", grant])?;
+        let (export, note) = (text(&stage.path("dana/ledger.jsonl")), text(&stage.path("dana/ledger.note")));
+        self.run(dana, &["ledger", "export", "--out", &export, "--checkpoint", &note])?;
+        self.run(dana, &["ledger", "verify", &export, "--checkpoint", &note])?;
+        self.run(dana, &["recordings", "verify", "--all"])?;
+        self.narrator.notes("and offline, from the data directory itself:");
+        self.run(carol, &["ledger", "verify", &text(&self.site.data())])?;
         Ok(())
     }
 

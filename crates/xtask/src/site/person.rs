@@ -68,7 +68,8 @@ impl Person {
     /// Runs `portcullis … --json` and reads what it prints.
     pub(crate) fn json(&self, stage: &Stage, words: &[&str]) -> Result<Value> {
         let ran = self.finish(stage, self.portcullis(words).arg("--json"))?;
-        serde_json::from_slice(&ran.stdout).with_context(|| format!("portcullis {} did not print JSON", words.join(" ")))
+        serde_json::from_slice(&ran.stdout)
+            .with_context(|| format!("portcullis {} did not print JSON", words.join(" ")))
     }
 
     /// Stock `ssh`, `scp` or `sftp` with the configuration that `portcullis ssh-config --write` wrote.
@@ -89,6 +90,10 @@ impl Person {
     }
 
     fn surround(&self, command: &mut Command) {
-        command.env("PORTCULLIS_HOME", &self.home).env("NO_COLOR", "1").env_remove("SSH_AUTH_SOCK").env_remove("DISPLAY");
+        command
+            .env("PORTCULLIS_HOME", &self.home)
+            .env("NO_COLOR", "1")
+            .env_remove("SSH_AUTH_SOCK")
+            .env_remove("DISPLAY");
     }
 }

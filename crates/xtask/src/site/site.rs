@@ -11,12 +11,13 @@ use super::background::Background;
 use super::person::Person;
 use super::stage::{Ran, Stage, free_port};
 use super::web1::{LOGIN, Web1};
-use crate::run::shown;
 
 const SOON: Duration = Duration::from_secs(60);
+const FOLDER: &str = "site";
 const PASSPHRASE: &str = "only for this demo";
 
-/// A running site with a server `web1`, and people who are logged in.
+/// A running site with a server `web1`, and people who are logged in: alice is an engineer, bob is on call, carol runs
+/// the place, dana reads recordings.
 pub(crate) struct Site {
     // Fields are dropped in this order: processes first, their folder last.
     up: Background,
@@ -24,30 +25,63 @@ pub(crate) struct Site {
     pub(crate) alice: Person,
     pub(crate) bob: Person,
     pub(crate) carol: Person,
+    pub(crate) dana: Person,
     binary: PathBuf,
+    proxy: u16,
     pub(crate) stage: Stage,
 }
 
 impl Site {
     /// Sets everything up, waits until it answers, and lets everyone log in.
     pub(crate) fn build(stage: Stage, binary: &Path) -> Result<Self> {
-        let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| Person::new(&stage, binary, name));
-        let (alice, bob, carol) = (alice?, bob?, carol?);
+        let person = |name| Person::new(&stage, binary, name);
+        let (alice, bob, carol, dana) = (person("alice")?, person("bob")?, person("carol")?, person("dana")?);
         let mut web1 = Web1::build(&stage, &carol.public_key()?)?;
         web1.start(&stage)?;
 
-        let data = stage.path("data");
+        let (api, proxy) = (free_port()?, free_port()?);
+        let folder = stage.path(FOLDER);
         let mut init = server(binary, &["init"]);
-        let ran = stage.finish(init.arg(&data), b"", SOON)?;
+        init.arg(&folder).args(["--admin", carol.name(), "--admin-key"]).arg(carol.key().with_extension("pub"));
+        init.args(["--listen", &format!("127.0.0.1:{api}"), "--proxy-listen", &format!("127.0.0.1:{proxy}")]);
+        init.args(["--source-address", "127.0.0.1"]);
+        let ran = stage.finish(&mut init, b"", SOON)?;
         if !ran.status.success() {
             bail!("portcullis init failed ({})\n{}", ran.status, ran.text());
         }
-        write_directory(&data, [&alice, &bob, &carol])?;
-        let _ = free_port()?;
+        let groups = [(&alice, "engineers"), (&bob, "approvers\", \"security"), (&dana, "security")];
+        add_people(&folder.join("directory.toml"), &groups)?;
 
-        let up = Background::start(&stage, "portcullis", &mut server(binary, &["up"]))?;
-        let site = Self { up, web1, alice, bob, carol, binary: binary.to_owned(), stage };
+        let ready = stage.path("ready");
+        let mut command = server(binary, &["up", "--ready-file"]);
+        command.arg(&ready).arg("--config").arg(folder.join("portcullis.toml"));
+        let mut up = Background::start(&stage, "portcullis", &mut command)?;
+        stage.wait("portcullis up", SOON, || {
+            up.check()?;
+            Ok(ready.exists().then_some(()))
+        })?;
+        let site = Self { up, web1, alice, bob, carol, dana, binary: binary.to_owned(), proxy, stage };
+        for person in [&site.alice, &site.bob, &site.carol, &site.dana] {
+            site.log_in(person, api)?;
+        }
         Ok(site)
+    }
+
+    fn log_in(&self, person: &Person, api: u16) -> Result<()> {
+        let mut command = person.portcullis(&["login", "--identity", person.name()]);
+        command.args(["--api", &format!("https://127.0.0.1:{api}"), "--root"]);
+        command.arg(self.data().join("tls-root.pem")).arg("--key").arg(person.key());
+        person.finish(&self.stage, &mut command).map(drop)
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.stage.path(FOLDER).join("data")
+    }
+
+    /// The proxy's port.
+    pub(crate) fn proxy(&self) -> u16 {
+        self.proxy
     }
 
     /// The binary that all of them run.
@@ -81,7 +115,7 @@ impl Site {
             format!("IdentityFile={}", self.carol.key().display()),
             format!("UserKnownHostsFile={}", known.display()),
         ];
-        let mut command = self.carol.portcullis(&["target", "add", "web1", "--login", LOGIN, "--label", "env=lab"]);
+        let mut command = self.carol.portcullis(&["target", "add", "web1", "--login", LOGIN, "--label", "env=prod"]);
         command.args(["--address", &address.to_string(), "--apply", &format!("root@{}", address.ip())]);
         for option in &options {
             command.args(["--ssh-option", option]);
@@ -100,8 +134,15 @@ fn server(binary: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// Who there is: alice works here, bob is on call, carol runs it and reads recordings.
-fn write_directory(data: &Path, people: [&Person; 3]) -> Result<()> {
-    let _ = (data, people, shown as fn(&Command) -> String);
-    None.context("not yet")
+/// Adds people with their keys and groups to the directory that `init` wrote.
+fn add_people(file: &Path, people: &[(&Person, &str)]) -> Result<()> {
+    let mut text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    for group in ["engineers", "approvers", "security"] {
+        text.push_str(&format!("\n[[group]]\nname = \"{group}\"\n"));
+    }
+    for (person, groups) in people {
+        let (name, key) = (person.name(), person.public_key()?);
+        text.push_str(&format!("\n[[identity]]\nname = \"{name}\"\nkeys = [\"{key}\"]\ngroups = [\"{groups}\"]\n"));
+    }
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
