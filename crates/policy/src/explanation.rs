@@ -1,5 +1,7 @@
 //! Explanations: what each policy had to do with a judgement.
 
+use std::fmt;
+
 use crate::Judgement;
 
 /// A judgement and what each policy had to do with it.
@@ -18,7 +20,7 @@ pub struct Explanation {
 pub struct Account {
     /// Its id.
     pub policy: String,
-    /// The line on which it begins, counted from 1.
+    /// The line of its `permit` or `forbid`, counted from 1.
     pub line: usize,
     /// Whether it is a `permit`; otherwise it is a `forbid`.
     pub permit: bool,
@@ -51,4 +53,75 @@ pub enum Outcome {
         /// Why.
         error: String,
     },
+}
+
+impl Explanation {
+    /// The permits that came nearest, when nothing matched: those that are about this question and whose conditions
+    /// do not hold; failing them, those that are about others who ask the same.
+    #[must_use]
+    pub fn nearest(&self) -> Vec<&Account> {
+        let permits = || self.policies.iter().filter(|account| account.permit);
+        let close: Vec<_> = permits().filter(|account| account.outcome.is_condition()).collect();
+        if !close.is_empty() {
+            return close;
+        }
+        permits().filter(|account| account.outcome.is_about_others()).collect()
+    }
+}
+
+impl Outcome {
+    const fn is_condition(&self) -> bool {
+        match self {
+            Self::Condition { .. } => true,
+            Self::Matched { .. } | Self::Elsewhere { .. } | Self::Error { .. } => false,
+        }
+    }
+
+    fn is_about_others(&self) -> bool {
+        match self {
+            Self::Elsewhere { parts } => parts.as_slice() == ["principal"],
+            Self::Matched { .. } | Self::Condition { .. } | Self::Error { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    /// The question, the answer, and a line for every policy; when nothing matched, the nearest permits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.question)?;
+        let answer = if self.judgement.is_permitted() { "yes" } else { "no" };
+        write!(f, "{answer}: {}", self.judgement.sentence())?;
+        for account in &self.policies {
+            write!(f, "\n  {account}")?;
+        }
+        let nothing = match self.judgement {
+            Judgement::NothingMatches { .. } => true,
+            Judgement::Permitted { .. } | Judgement::Forbidden { .. } => false,
+        };
+        let nearest: Vec<_> = self.nearest().into_iter().map(|account| account.policy.as_str()).collect();
+        if nothing && !nearest.is_empty() {
+            write!(f, "\nnearest: {}", nearest.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let effect = if self.permit { "permit" } else { "forbid" };
+        write!(f, "{effect} {} (line {}): {}", self.policy, self.line, self.outcome)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Matched { decides: true } => f.write_str("matches, and decides"),
+            Self::Matched { decides: false } => f.write_str("matches, and is beaten by a forbid"),
+            Self::Elsewhere { parts } => write!(f, "is about another {}", parts.join(" and another ")),
+            Self::Condition { failed } if failed.is_empty() => f.write_str("its conditions do not hold"),
+            Self::Condition { failed } => write!(f, "does not hold: {}", failed.join(", ")),
+            Self::Error { error } => write!(f, "could not be evaluated: {error}"),
+        }
+    }
 }

@@ -7,11 +7,19 @@
 //! This crate is pure. It knows no clock, no random source, no file and no socket: time comes in with the question.
 #![forbid(unsafe_code)]
 
+mod annotations;
+mod ask;
 mod diagnostic;
+mod explain;
 mod explanation;
+mod foreign;
 mod judgement;
+mod literals;
+mod nearest;
+mod parse;
 mod policies;
 mod question;
+mod scan;
 
 pub use diagnostic::Diagnostic;
 pub use explanation::{Account, Explanation, Outcome};
