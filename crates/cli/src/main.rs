@@ -1,3 +1,84 @@
 //! The binary `portcullis`.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod cli;
+mod cmd;
+mod config;
+mod context;
+mod credentials;
+mod decision;
+mod enrolment;
+mod error;
+mod fetch;
+mod home;
+mod ids;
+mod keyring;
+mod output;
+mod pages;
+mod profile;
+mod progress;
+mod serve;
+mod show;
+mod ssh_files;
+mod token;
+mod trust;
+mod wait;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::cli::Cli;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::{ColorChoice, Output};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let output = Output::new(cli.json, cli.color);
+    let context = Context::new(output, cli.home, cli.config, cli.verbose);
+    match run(&context, &cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(output.error(&error)),
+    }
+}
+
+fn run(context: &Context, verb: &cli::Verb) -> Result<(), CliError> {
+    // The one provider of cryptography for TLS; a second call would only say that it is there.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        CliError::failed(format!("the runtime cannot be started: {error}"), "look at the limits of this process")
+    })?;
+    let done = runtime.block_on(cli::run(context, verb));
+    // What still runs waits for a peer that no longer matters.
+    runtime.shutdown_background();
+    done
+}
+
+/// Help and version go to standard output; everything else is a mistake, said with a hint.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // A reader that went away has seen enough.
+        let _ = error.print();
+        return ExitCode::from(if asked { 0 } else { 2 });
+    }
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    let output = Output::new(json, ColorChoice::Auto);
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    // clap ends with a blank line and "For more information, try '--help'."; ours is the hint.
+    let (message, _) = text.split_once("\n\nFor more information").unwrap_or((text, ""));
+    let verb = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let known = <Cli as clap::CommandFactory>::command().get_subcommands().any(|known| known.get_name() == verb);
+    let hint = match known {
+        true => format!("portcullis {verb} --help shows what it takes"),
+        false => "portcullis --help lists the verbs".to_owned(),
+    };
+    ExitCode::from(output.error(&CliError::usage(message, hint)))
+}

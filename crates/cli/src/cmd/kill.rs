@@ -1,0 +1,29 @@
+//! `portcullis kill`: cut one live session; its grant stays.
+
+use api::wire;
+
+use crate::cmd::sessions;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::ids;
+
+/// Cut one live session; its grant stays (revoke takes that back too)
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The session; a unique beginning of its id is enough
+    id: String,
+    /// Why, for the person who is dropped and for the ledger
+    #[arg(long, short, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Runs the verb.
+pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let client = context.client().await?;
+    let id = ids::session(&client, &args.id).await?;
+    let session = client.kill(&id, &wire::Kill { reason: args.reason.clone() }).await?;
+    match context.output.is_json() {
+        true => context.output.json(&session),
+        false => sessions::show(context, &session),
+    }
+}

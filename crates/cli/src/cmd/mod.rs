@@ -1,0 +1,35 @@
+//! The verbs, one file each.
+
+pub(crate) mod approve;
+pub(crate) mod ca;
+pub(crate) mod cancel;
+pub(crate) mod cert;
+pub(crate) mod completions;
+pub(crate) mod deny;
+pub(crate) mod extend;
+pub(crate) mod grants;
+pub(crate) mod init;
+pub(crate) mod kill;
+pub(crate) mod ledger;
+pub(crate) mod lock;
+pub(crate) mod locks;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod man;
+pub(crate) mod play;
+pub(crate) mod policy;
+pub(crate) mod proxy;
+pub(crate) mod recordings;
+pub(crate) mod release;
+pub(crate) mod request;
+pub(crate) mod requests;
+pub(crate) mod revoke;
+pub(crate) mod sessions;
+pub(crate) mod ssh;
+pub(crate) mod ssh_config;
+pub(crate) mod status;
+pub(crate) mod target;
+pub(crate) mod unlock;
+pub(crate) mod up;
+pub(crate) mod whoami;
+pub(crate) mod withdraw;

@@ -1,0 +1,346 @@
+//! `portcullis recordings`: what was recorded, out of the vault and against the ledger.
+
+use std::path::{Path, PathBuf};
+
+use api::wire::Recording;
+use api::{Client, RecordingFilter};
+use model::{Fact, RecordingId};
+use recordings::Source as _;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::context::Context;
+use crate::error::{CliError, Kind};
+use crate::fetch::Content;
+use crate::output::Tone;
+use crate::progress::Progress;
+use crate::show::{field, moment};
+use crate::trust;
+use crate::words::{bytes, distance, short};
+use crate::{ids, pages};
+
+/// List recordings, export them, and verify them against the ledger
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  portcullis recordings --identity alice --target web1
+  portcullis recordings export rec-k2 --out k2.cast
+  portcullis recordings verify rec-k2 --file k2.cast
+  portcullis recordings verify --all"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Show this recording in full
+    id: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+#[derive(Debug, clap::Args)]
+struct Filter {
+    /// Only of this identity
+    #[arg(long, value_name = "NAME")]
+    identity: Option<String>,
+    /// Only on this target
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Only of this session
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// Only under this grant
+    #[arg(long, value_name = "ID", visible_alias = "grant")]
+    request: Option<String>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Write a recording's file: asciicast v2 for a terminal, JSON lines for anything else
+    Export {
+        /// The recording; a unique beginning of its id, or its session's id
+        id: String,
+        /// Where to; standard output when it is left out and is no terminal
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Check recordings against the ledger: digest, inclusion proof, signed checkpoint
+    Verify {
+        /// The recordings
+        #[arg(required_unless_present = "all")]
+        ids: Vec<String>,
+        /// Every recording that you may see and that is closed
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        /// Check this file instead of what the CA holds now
+        #[arg(long, value_name = "FILE", conflicts_with = "all")]
+        file: Option<PathBuf>,
+        /// The ledger's verifier key or a file with it, instead of the one pinned at login
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+}
+
+/// Runs the verb.
+pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let client = context.client().await?;
+    match &args.action {
+        None => match &args.id {
+            Some(text) => {
+                let id = ids::recording(&client, text).await?;
+                show(context, &client.get_recording(&id).await?)
+            }
+            None => list(context, &client, &args.filter).await,
+        },
+        Some(Action::Export { id, out }) => {
+            let id = ids::recording(&client, id).await?;
+            export(context, &client, &id, out.as_deref()).await
+        }
+        Some(Action::Verify { ids, all, file, key }) => {
+            let key = trust::ledger_key(context, key.as_deref())?;
+            let chosen = match all {
+                true => pages::recordings(&client, &RecordingFilter::default())
+                    .await?
+                    .into_iter()
+                    .filter(|recording| recording.seq.is_some())
+                    .collect(),
+                false => named(&client, ids).await?,
+            };
+            if file.is_some() && chosen.len() != 1 {
+                return Err(CliError::usage("--file is one recording", "name one recording with --file"));
+            }
+            verify(context, &client, &chosen, file.as_deref(), &key).await
+        }
+    }
+}
+
+async fn named(client: &Client, texts: &[String]) -> Result<Vec<Recording>, CliError> {
+    let mut found = Vec::new();
+    for text in texts {
+        let id = ids::recording(client, text).await?;
+        found.push(client.get_recording(&id).await?);
+    }
+    Ok(found)
+}
+
+async fn list(context: &Context, client: &Client, filter: &Filter) -> Result<(), CliError> {
+    let session = match &filter.session {
+        Some(text) => Some(ids::session(client, text).await?.to_string()),
+        None => None,
+    };
+    let request = match &filter.request {
+        Some(text) => Some(ids::request(client, text).await?.to_string()),
+        None => None,
+    };
+    let filter = RecordingFilter {
+        identity: filter.identity.as_deref(),
+        target: filter.target.as_deref(),
+        session: session.as_deref(),
+        request: request.as_deref(),
+        after: None,
+    };
+    let recordings = pages::recordings(client, &filter).await?;
+    if context.output.is_json() {
+        return context.output.json(&recordings);
+    }
+    let now = context.now();
+    let rows = recordings.iter().map(|recording| {
+        [
+            recording.id.to_string(),
+            recording.identity.to_string(),
+            format!("{}@{}", recording.login, recording.target),
+            distance(now, recording.started.0),
+            recording.milliseconds.map(|millis| short(millis.div_ceil(1000))).unwrap_or_default(),
+            recording.bytes.map(bytes).unwrap_or_default(),
+            recording.status.clone(),
+            recording.session.to_string(),
+        ]
+    });
+    let headers = ["ID", "WHO", "WHERE", "STARTED", "LENGTH", "SIZE", "STATUS", "SESSION"];
+    context.output.table(headers, rows.collect(), "no recording that you may see fits")
+}
+
+fn show(context: &Context, recording: &Recording) -> Result<(), CliError> {
+    if context.output.is_json() {
+        return context.output.json(recording);
+    }
+    context.output.line(format_args!(
+        "{}  {} as {}@{}",
+        context.output.tone(Tone::Strong, &recording.id),
+        recording.identity,
+        recording.login,
+        recording.target
+    ))?;
+    field(context, "session", format_args!("{}, channel {}", recording.session, recording.channel))?;
+    field(context, "grant", &recording.request)?;
+    field(context, "started", moment(context.now(), recording.started.0))?;
+    field(context, "status", &recording.status)?;
+    if let Some(length) = recording.bytes {
+        field(context, "size", bytes(length))?;
+    }
+    if let Some(sha256) = &recording.sha256 {
+        field(context, "sha256", sha256)?;
+    }
+    match recording.seq {
+        Some(seq) => field(context, "ledger", format_args!("record {seq}")),
+        None => Ok(()),
+    }
+}
+
+async fn export(context: &Context, client: &Client, id: &RecordingId, out: Option<&Path>) -> Result<(), CliError> {
+    if out.is_none() && context.output.is_terminal() {
+        return Err(CliError::usage(
+            "a recording's bytes would act upon your terminal",
+            format!("write them to a file: --out {id}.cast; or watch it: portcullis play {id}"),
+        ));
+    }
+    let recording = client.get_recording(id).await?;
+    let mut content = Content::from_api(client, id, false).await?;
+    let progress = Progress::bytes("exporting", recording.bytes);
+    let mut hash = Sha256::new();
+    let Some(path) = out else {
+        while let Some(chunk) = content.chunk().await.map_err(|error| broken(id, &error))? {
+            context.output.bytes(&chunk)?;
+        }
+        return Ok(());
+    };
+    let unwritten = |error: std::io::Error| CliError::file("write", path, &error);
+    let mut file =
+        tokio::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await.map_err(unwritten)?;
+    while let Some(chunk) = content.chunk().await.map_err(|error| broken(id, &error))? {
+        hash.update(&chunk);
+        file.write_all(&chunk).await.map_err(unwritten)?;
+        progress.add(chunk.len() as u64);
+    }
+    file.sync_all().await.map_err(unwritten)?;
+    drop(progress);
+    let found = hex::encode(hash.finalize());
+    if recording.sha256.as_ref().is_some_and(|sha256| *sha256 != found) {
+        return Err(CliError::integrity(
+            format!(
+                "{} holds {found}, but {id} has the digest {}",
+                path.display(),
+                recording.sha256.unwrap_or_default()
+            ),
+            format!("portcullis recordings verify {id} says what the ledger recorded"),
+        ));
+    }
+    match context.output.is_json() {
+        true => context.output.json(&recording),
+        false => context.output.line(path.display()),
+    }
+}
+
+async fn verify(
+    context: &Context,
+    client: &Client,
+    chosen: &[Recording],
+    file: Option<&Path>,
+    key: &ledger::VerifierKey,
+) -> Result<(), CliError> {
+    let mut results = Vec::new();
+    let mut bad: Option<CliError> = None;
+    for recording in chosen {
+        let outcome = verify_one(client, recording, file, key.clone()).await;
+        if !context.output.is_json() {
+            match &outcome {
+                Ok(proved) => context.output.line(format_args!(
+                    "{}  {}  sha256 {}, record {} of {} in {}",
+                    recording.id,
+                    context.output.tone(Tone::Good, "verified"),
+                    proved.sha256,
+                    proved.seq,
+                    proved.size,
+                    proved.origin
+                ))?,
+                Err(error) => {
+                    let word = context.output.tone(Tone::Bad, "NOT VERIFIED");
+                    context.output.line(format_args!("{}  {word}  {error}", recording.id))?;
+                }
+            }
+        }
+        results.push(match &outcome {
+            Ok(proved) => serde_json::json!({
+                "id": recording.id, "verified": true, "sha256": proved.sha256, "seq": proved.seq, "size": proved.size,
+                "origin": proved.origin,
+            }),
+            Err(error) => serde_json::json!({ "id": recording.id, "verified": false, "error": error.message() }),
+        });
+        if let Err(error) = outcome {
+            // Whatever does not verify outranks what could not be fetched.
+            let graver = bad.as_ref().is_none_or(|known| known.kind() != Kind::Integrity);
+            if graver {
+                bad = Some(error);
+            }
+        }
+    }
+    if context.output.is_json() {
+        context.output.json(&results)?;
+    } else if chosen.is_empty() {
+        context.output.note("there is no closed recording that you may see");
+    }
+    bad.map_or(Ok(()), Err)
+}
+
+struct Verified {
+    sha256: String,
+    seq: u64,
+    size: u64,
+    origin: String,
+}
+
+async fn verify_one(
+    client: &Client,
+    recording: &Recording,
+    file: Option<&Path>,
+    key: ledger::VerifierKey,
+) -> Result<Verified, CliError> {
+    let id = &recording.id;
+    let Some(seq) = recording.seq else {
+        return Err(CliError::failed(
+            format!("{id} is {}, so the ledger has no digest of it yet", recording.status),
+            "verify it once its session has ended",
+        ));
+    };
+    let mut content = match file {
+        Some(path) => Content::from_file(path).await?,
+        None => Content::from_api(client, id, false).await?,
+    };
+    let progress = Progress::bytes("hashing", recording.bytes);
+    let mut hash = Sha256::new();
+    let mut length = 0_u64;
+    while let Some(chunk) = content.chunk().await.map_err(|error| broken(id, &error))? {
+        hash.update(&chunk);
+        length += chunk.len() as u64;
+        progress.set(length);
+    }
+    drop(progress);
+    let sha256 = hex::encode(hash.finalize());
+    let proved = trust::prove(client, key, seq).await?;
+    let hint = "somebody changed the file or the ledger's record of it: keep both, and ask who had access to the vault";
+    match &proved.record.entry.fact {
+        Fact::RecordingClosed { recording: named, closed, .. } if named == id => {
+            if closed.sha256 != sha256 || closed.bytes != length {
+                return Err(CliError::integrity(
+                    format!(
+                        "it has {length} bytes with the digest {sha256}, but the ledger recorded {} bytes with {}",
+                        closed.bytes, closed.sha256
+                    ),
+                    hint,
+                ));
+            }
+        }
+        other => {
+            return Err(CliError::integrity(
+                format!("record {seq} of the ledger is no closing of it but {}", other.kind()),
+                hint,
+            ));
+        }
+    }
+    Ok(Verified { sha256, seq, size: proved.checkpoint.size, origin: proved.checkpoint.origin })
+}
+
+fn broken(id: &RecordingId, error: &std::io::Error) -> CliError {
+    CliError::new(Kind::Unreachable, format!("{id} broke off: {error}"), "try again")
+}

@@ -1,0 +1,285 @@
+//! `portcullis target`: the servers that people may ask for, and what their sshd must know.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use api::Client;
+use api::wire::{self, HostSubject, IssueHostCertificate, RegisterTarget};
+use identity::files;
+use model::{Login, Target, TargetAddress, TargetName};
+
+use crate::context::Context;
+use crate::enrolment::{Enrolment, HostCertificate, HostKey, Remote};
+use crate::error::{CliError, Kind, chain};
+use crate::words::{Pair, listed};
+
+/// Register servers, and enrol them: make their sshd trust the CA
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  portcullis target add web1 --address 10.1.2.3:22 --login root --login deploy --label env=prod --apply admin@10.1.2.3
+  portcullis target add db1 --address db1:22 --login dba --host-key ssh_host_ed25519_key.pub
+  portcullis target list
+  portcullis target enrol web1 --apply root@web1      # again, after a change of its logins")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Register a server; print its enrolment, or carry it out with --apply
+    Add(Add),
+    /// Print the enrolment of a registered server, or carry it out with --apply
+    Enrol(Enrol),
+    /// List the servers
+    List,
+    /// Take a server off the list; what its sshd trusts stays until you remove it there
+    Remove {
+        /// The server
+        name: TargetName,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// What people type behind the @
+    name: TargetName,
+    /// Where it listens, as host, host:port or [ipv6]:port; several are tried in order
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    address: Vec<TargetAddress>,
+    /// An account that may be asked for
+    #[arg(long, value_name = "LOGIN", required = true)]
+    login: Vec<Login>,
+    /// What policies look at
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<Pair>,
+    /// Replace a server of that name
+    #[arg(long)]
+    replace: bool,
+    /// Pin the host key, for a server that cannot be given a host certificate
+    #[arg(long)]
+    pin: bool,
+    #[command(flatten)]
+    enrolment: EnrolmentArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct Enrol {
+    /// The server
+    name: TargetName,
+    #[command(flatten)]
+    enrolment: EnrolmentArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct EnrolmentArgs {
+    /// Its public host key, for its host certificate: a .pub file, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    host_key: Option<PathBuf>,
+    /// Carry it out over ssh, as somebody who is root there or may sudo without a password
+    #[arg(long, value_name = "USER@HOST")]
+    apply: Option<String>,
+    /// An option for that ssh, as Port=2222
+    #[arg(long, value_name = "OPTION", requires = "apply")]
+    ssh_option: Vec<String>,
+    /// Where its sshd configuration is
+    #[arg(long, value_name = "PATH", requires = "apply")]
+    sshd_config: Option<String>,
+    /// How its sshd is reloaded
+    #[arg(long, value_name = "COMMAND", requires = "apply")]
+    reload: Option<String>,
+}
+
+/// Runs the verb.
+pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    match &args.action {
+        Action::Add(args) => add(context, args).await,
+        Action::Enrol(args) => {
+            let client = context.client().await?;
+            let target = find(&client, &args.name).await?;
+            let (remote, host_key) = reach(context, &args.enrolment)?;
+            enrol(context, &client, &target, remote.as_ref(), host_key.as_ref()).await
+        }
+        Action::List => list(context).await,
+        Action::Remove { name } => {
+            context.client().await?.remove_target(name).await?;
+            match context.output.is_json() {
+                true => context.output.json(&serde_json::json!({ "name": name, "removed": true })),
+                false => context.output.line(format_args!("{name} is off the list")),
+            }
+        }
+    }
+}
+
+async fn add(context: &Context, args: &Add) -> Result<(), CliError> {
+    let client = context.client().await?;
+    let (remote, host_key) = reach(context, &args.enrolment)?;
+    let pinned = match (&host_key, args.pin) {
+        (Some(key), true) => vec![key.line.clone()],
+        (None, true) => {
+            return Err(CliError::usage("--pin needs the host key", "give it with --host-key FILE, or use --apply"));
+        }
+        (_, false) => Vec::new(),
+    };
+    let target = Target {
+        name: args.name.clone(),
+        addresses: args.address.clone(),
+        labels: labels(&args.label)?,
+        logins: args.login.iter().cloned().collect(),
+        host_keys: pinned,
+    };
+    let view = client.register_target(&RegisterTarget { target, replace: args.replace }).await?;
+    if !context.output.is_json() {
+        context.output.note(format_args!("{} is registered, with the logins {}", view.name, listed(&view.logins)));
+    }
+    enrol(context, &client, &view, remote.as_ref(), host_key.as_ref()).await
+}
+
+/// The way to the server, and its host key: from the file that was given, else read over that way.
+fn reach(context: &Context, args: &EnrolmentArgs) -> Result<(Option<Remote>, Option<HostKey>), CliError> {
+    let remote = args.apply.as_deref().map(|destination| {
+        Remote::new(destination, &args.ssh_option, args.sshd_config.as_deref(), args.reload.as_deref())
+    });
+    let remote = remote.transpose()?;
+    let host_key = match (&args.host_key, &remote) {
+        (Some(path), _) => Some(read_host_key(path)?),
+        (None, Some(remote)) => {
+            if !context.output.is_json() {
+                context.output.note("reading the host key over ssh");
+            }
+            Some(remote.host_key()?)
+        }
+        (None, None) => None,
+    };
+    if let Some(key) = &host_key {
+        identity::parse_public_key(&key.line).map_err(|error| {
+            CliError::failed(
+                format!("the host key cannot be used: {}", chain(&error)),
+                "it is one line, as in /etc/ssh/ssh_host_ed25519_key.pub",
+            )
+        })?;
+    }
+    Ok((remote, host_key))
+}
+
+async fn enrol(
+    context: &Context,
+    client: &Client,
+    target: &wire::TargetView,
+    remote: Option<&Remote>,
+    host_key: Option<&HostKey>,
+) -> Result<(), CliError> {
+    let output = &context.output;
+    let host = match host_key {
+        None => None,
+        Some(key) => {
+            let body = IssueHostCertificate {
+                host: HostSubject::Target { name: target.name.clone() },
+                public_key: key.line.clone(),
+            };
+            let certificate = client.issue_host_certificate(&body).await?;
+            certificate.certificate.map(|line| HostCertificate { line, path: format!("{}-cert.pub", key.path) })
+        }
+    };
+    let certified = host.is_some();
+    let keys = client.ca().await?;
+    let enrolment = Enrolment::new(target.name.clone(), target.logins.iter().cloned(), &keys.user_ca, host);
+    if let Some(remote) = remote {
+        remote.apply(&enrolment)?;
+    }
+    if output.is_json() {
+        let files: Vec<_> = enrolment
+            .files("/etc/ssh")
+            .into_iter()
+            .map(|file| serde_json::json!({ "path": file.path, "text": file.text }))
+            .collect();
+        return output.json(&serde_json::json!({
+            "target": target,
+            "applied": remote.is_some(),
+            "files": files,
+            "sshd-config": enrolment.lines("/etc/ssh"),
+        }));
+    }
+    if remote.is_some() {
+        return output.line(format_args!(
+            "{} is enrolled: its sshd trusts the user CA for {}, and shows a host certificate",
+            target.name,
+            listed(target.logins.iter().map(|login| format!("{login}@{}", target.name)))
+        ));
+    }
+    output.bytes(enrolment.by_hand().as_bytes())?;
+    if !certified && target.host_keys.is_empty() {
+        output.note(format_args!(
+            "no host key was given: sessions to {name} are refused until it shows a host certificate.\n\
+             Get one with: portcullis target enrol {name} --host-key ssh_host_ed25519_key.pub   (or --apply root@{name})",
+            name = target.name
+        ));
+    }
+    Ok(())
+}
+
+async fn list(context: &Context) -> Result<(), CliError> {
+    let targets = context.client().await?.targets().await?.items;
+    if context.output.is_json() {
+        return context.output.json(&targets);
+    }
+    let rows = targets.iter().map(|target| {
+        [
+            target.name.to_string(),
+            listed(&target.logins),
+            listed(target.labels.iter().map(|(key, value)| format!("{key}={value}"))),
+            listed(&target.addresses),
+            match target.host_keys.is_empty() {
+                true => "certificate".to_owned(),
+                false => listed(&target.host_keys),
+            },
+        ]
+    });
+    let nothing = "no server that you may see (portcullis target add registers one)";
+    context.output.table(["NAME", "LOGINS", "LABELS", "ADDRESSES", "HOST KEY"], rows.collect(), nothing)
+}
+
+async fn find(client: &Client, name: &TargetName) -> Result<wire::TargetView, CliError> {
+    let targets = client.targets().await?.items;
+    let near = identity::strict::nearest(name.as_str(), targets.iter().map(|target| target.name.as_str()));
+    let hint = match near {
+        Some(near) => format!("did you mean {near}? portcullis target list shows all"),
+        None => "portcullis target list shows all; portcullis target add registers one".to_owned(),
+    };
+    match targets.iter().find(|target| target.name == *name) {
+        Some(target) => Ok(target.clone()),
+        None => Err(CliError::new(Kind::NotFound, format!("there is no target {name}"), hint)),
+    }
+}
+
+fn read_host_key(path: &Path) -> Result<HostKey, CliError> {
+    let text = if path.as_os_str() == "-" {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().take(64 * 1024).read_to_string(&mut text);
+        read.map_err(|error| CliError::failed(format!("standard input cannot be read: {error}"), "pipe the key in"))?;
+        text
+    } else {
+        files::read_text(path, 64 * 1024).map_err(|error| {
+            CliError::new(Kind::NotFound, chain(&error), "fetch it from the server: /etc/ssh/ssh_host_ed25519_key.pub")
+        })?
+    };
+    let line = text.trim().to_owned();
+    let name = match line.split_whitespace().next().unwrap_or_default() {
+        "ssh-rsa" => "ssh_host_rsa_key",
+        kind if kind.starts_with("ecdsa-") => "ssh_host_ecdsa_key",
+        _ => "ssh_host_ed25519_key",
+    };
+    Ok(HostKey { path: format!("/etc/ssh/{name}"), line })
+}
+
+fn labels(pairs: &[Pair]) -> Result<BTreeMap<String, String>, CliError> {
+    let mut labels = BTreeMap::new();
+    for pair in pairs {
+        if labels.insert(pair.key.clone(), pair.value.clone()).is_some() {
+            return Err(CliError::usage(format!("the label {} is given twice", pair.key), "a label has one value"));
+        }
+    }
+    Ok(labels)
+}

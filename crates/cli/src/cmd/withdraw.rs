@@ -1,0 +1,23 @@
+//! `portcullis withdraw`: a reviewer takes their own review back.
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::{ids, show};
+
+/// Take your review of a pending request back
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The request; a unique beginning of its id is enough
+    id: String,
+}
+
+/// Runs the verb.
+pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let client = context.client().await?;
+    let id = ids::request(&client, &args.id).await?;
+    let request = client.withdraw(&id).await?;
+    match context.output.is_json() {
+        true => context.output.json(&request),
+        false => show::request(context, &request),
+    }
+}

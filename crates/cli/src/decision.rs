@@ -1,0 +1,95 @@
+//! From a filed request to its decision: what people see while they wait, and how it ends.
+
+use std::time::Duration;
+
+use api::Client;
+use api::wire::{Request, RequestState};
+
+use crate::context::Context;
+use crate::error::{CliError, Kind};
+use crate::output::clean;
+use crate::show;
+use crate::wait::{self, Waited};
+use crate::words::span;
+
+/// Waits for the decision on a filed request, and says on standard error who can bring it about.
+///
+/// # Errors
+/// It was denied, cancelled or expired; the limit passed; Ctrl-C.
+pub(crate) async fn wait(
+    context: &Context,
+    client: &Client,
+    filed: Request,
+    limit: Option<Duration>,
+) -> Result<Request, CliError> {
+    if filed.state != RequestState::Pending {
+        return settle(filed);
+    }
+    let output = &context.output;
+    output.note(format_args!(
+        "{} asks for {}@{} for {}; it is pending",
+        filed.id,
+        filed.login,
+        filed.target,
+        span(filed.duration)
+    ));
+    announce(context, &filed);
+    output.note(format_args!("waiting; a reviewer runs: portcullis approve {}   (Ctrl-C leaves it pending)", filed.id));
+    let mut reviews = filed.reviews.len();
+    let waited = wait::decided(client, &filed.id, limit, |request| {
+        for review in request.reviews.iter().skip(reviews) {
+            let verdict = if review.approved { "approved" } else { "denied" };
+            let comment = review.comment.as_deref().map(|text| format!(": {}", clean(text))).unwrap_or_default();
+            output.note(format_args!("{} {verdict}{comment}", review.reviewer));
+        }
+        if request.reviews.len() != reviews && request.state == RequestState::Pending {
+            announce(context, request);
+        }
+        reviews = request.reviews.len();
+    })
+    .await?;
+    match waited {
+        Waited::Decided(request) => settle(*request),
+        Waited::Interrupted => Err(CliError::new(
+            Kind::Interrupted,
+            format!("{} stays pending", filed.id),
+            format!(
+                "portcullis cert {id} waits for it and goes on; portcullis cancel {id} takes it back",
+                id = filed.id
+            ),
+        )),
+    }
+}
+
+/// Says what each path still lacks.
+pub(crate) fn announce(context: &Context, request: &Request) {
+    for gap in &request.paths {
+        context.output.note(format_args!("  lacks {}", show::lacks(gap)));
+    }
+}
+
+/// An approved request, or the error that the other ends are.
+pub(crate) fn settle(request: Request) -> Result<Request, CliError> {
+    let place = format!("{}@{}", request.login, request.target);
+    match request.state {
+        RequestState::Approved | RequestState::Pending => Ok(request),
+        RequestState::Denied => {
+            let denial = request.reviews.iter().rev().find(|review| !review.approved);
+            let by = denial.map(|review| format!(" by {}", review.reviewer)).unwrap_or_default();
+            let comment = denial.and_then(|review| review.comment.as_deref()).map(|text| format!(": {}", clean(text)));
+            Err(CliError::failed(
+                format!("{} for {place} was denied{by}{}", request.id, comment.unwrap_or_default()),
+                "talk to the reviewer, then ask again with a better reason",
+            ))
+        }
+        RequestState::Cancelled => Err(CliError::failed(
+            format!("{} for {place} was cancelled", request.id),
+            format!("ask again: portcullis request {place} --for {} --reason \"why\"", span(request.duration)),
+        )),
+        RequestState::Expired => Err(CliError::new(
+            Kind::TimedOut,
+            format!("{} for {place} expired: nobody decided in time", request.id),
+            format!("ask again: portcullis request {place} --for {} --reason \"why\"", span(request.duration)),
+        )),
+    }
+}

@@ -1,0 +1,171 @@
+//! Ids as people type them: whole, as a unique beginning ("req-x7", or "x7"), or as `LOGIN@TARGET` for a grant.
+
+use api::Client;
+use api::wire::{self, GrantState};
+use model::{LockId, RecordingId, RequestId, SessionId};
+
+use crate::error::{CliError, Kind};
+use crate::pages;
+use crate::words::Place;
+
+/// The request that `text` means.
+pub(crate) async fn request(client: &Client, text: &str) -> Result<RequestId, CliError> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let all = pages::requests(client, None, false).await?;
+    unique(text, RequestId::PREFIX, "request", "portcullis requests --all", all.into_iter().map(|item| item.id))
+}
+
+/// The grant that `text` means; `LOGIN@TARGET` means the active or scheduled one of the caller.
+pub(crate) async fn grant(client: &Client, text: &str) -> Result<RequestId, CliError> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    if let (true, Ok(place)) = (text.contains('@'), text.parse::<Place>()) {
+        return match own_grant(client, &place).await? {
+            Some(grant) => Ok(grant.id),
+            None => Err(no_grant(&place)),
+        };
+    }
+    let all = pages::grants(client, None, false).await?;
+    unique(text, RequestId::PREFIX, "grant", "portcullis grants --all", all.into_iter().map(|item| item.id))
+}
+
+/// The session that `text` means.
+pub(crate) async fn session(client: &Client, text: &str) -> Result<SessionId, CliError> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let all = pages::sessions(client, false).await?;
+    unique(text, SessionId::PREFIX, "session", "portcullis sessions --all", all.into_iter().map(|item| item.id))
+}
+
+/// The lock that `text` means.
+pub(crate) async fn lock(client: &Client, text: &str) -> Result<LockId, CliError> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let all = client.locks().await?.items;
+    let matching: Vec<_> = all.iter().filter(|lock| lock.subject == text).collect();
+    if let [only] = matching.as_slice() {
+        return Ok(only.id.clone());
+    }
+    unique(text, LockId::PREFIX, "lock", "portcullis locks", all.into_iter().map(|item| item.id))
+}
+
+/// The recording that `text` means; a session's id means its only recording.
+pub(crate) async fn recording(client: &Client, text: &str) -> Result<RecordingId, CliError> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    if text.starts_with(SessionId::PREFIX) {
+        let id = session(client, text).await?;
+        let recordings = client.get_session(&id).await?.recordings;
+        return match recordings.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(CliError::new(
+                Kind::NotFound,
+                format!("{id} has no recording"),
+                "portcullis recordings lists what there is",
+            )),
+            many => Err(CliError::usage(
+                format!("{id} has {} recordings: {}", many.len(), crate::words::listed(many)),
+                "name one of them",
+            )),
+        };
+    }
+    let all = pages::recordings(client, &api::RecordingFilter::default()).await?;
+    unique(text, RecordingId::PREFIX, "recording", "portcullis recordings", all.into_iter().map(|item| item.id))
+}
+
+/// The caller's own grant for a place: the active one that ends last, else a scheduled one.
+pub(crate) async fn own_grant(client: &Client, place: &Place) -> Result<Option<wire::Grant>, CliError> {
+    let mut found: Vec<_> = pages::grants(client, None, true)
+        .await?
+        .into_iter()
+        .filter(|grant| grant.login == place.login && grant.target == place.target)
+        .filter(|grant| matches!(grant.state, GrantState::Active | GrantState::Scheduled))
+        .collect();
+    found.sort_by_key(|grant| (grant.state == GrantState::Active, grant.ends));
+    Ok(found.pop())
+}
+
+/// That there is no grant, and how to get one.
+pub(crate) fn no_grant(place: &Place) -> CliError {
+    CliError::new(
+        Kind::NotFound,
+        format!("you have no active grant for {place}"),
+        format!("ask for one: portcullis request {place} --for 30m --reason \"why\""),
+    )
+}
+
+/// The one id that begins with `text`, with or without its kind in front.
+fn unique<I: std::fmt::Display>(
+    text: &str,
+    prefix: &str,
+    kind: &str,
+    list: &str,
+    ids: impl Iterator<Item = I>,
+) -> Result<I, CliError> {
+    let shown: String = text.chars().take(64).collect();
+    let lead = format!("{prefix}-");
+    let begin = text.strip_prefix(&lead).unwrap_or(text).to_ascii_lowercase();
+    let good = !begin.is_empty() && begin.len() <= 12 && begin.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !good {
+        return Err(CliError::usage(
+            format!("{shown:?} is no {kind} id"),
+            format!("ids read {lead}…, and the beginning of one is enough: {list} shows them"),
+        ));
+    }
+    let fits = |id: &I| id.to_string().strip_prefix(&lead).is_some_and(|rest| rest.starts_with(&begin));
+    let mut matching: Vec<I> = ids.filter(fits).collect();
+    match (matching.pop(), matching.as_slice()) {
+        (Some(only), []) => Ok(only),
+        (Some(last), _) => {
+            let few = matching.iter().chain([&last]).take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Err(CliError::usage(
+                format!("{} {kind} ids begin with {shown:?}: {few}", matching.len() + 1),
+                "type one more character",
+            ))
+        }
+        (None, _) => Err(CliError::new(
+            Kind::NotFound,
+            format!("no {kind} that you may see has an id that begins with {shown:?}"),
+            format!("{list} shows them"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(text: &str) -> Result<String, CliError> {
+        let ids = ["req-x70000000000", "req-x71111111111", "req-y00000000000"].map(str::to_owned);
+        unique(text, "req", "request", "portcullis requests", ids.into_iter())
+    }
+
+    #[test]
+    fn the_beginning_of_an_id_is_enough_when_it_is_unique() {
+        for text in ["req-y", "y", "Y0", "req-y00000000000"] {
+            assert_eq!(find(text).unwrap(), "req-y00000000000", "{text}");
+        }
+        assert_eq!(find("x71").unwrap(), "req-x71111111111");
+    }
+
+    #[test]
+    fn two_that_begin_alike_are_named() {
+        let error = find("x7").unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(error.message().contains("req-x70000000000, req-x71111111111"), "{error}");
+    }
+
+    #[test]
+    fn nothing_and_nonsense_differ() {
+        assert_eq!(find("z").unwrap_err().kind(), Kind::NotFound);
+        for text in ["", "req-", "a b", "0123456789abcdef", "../x"] {
+            assert_eq!(find(text).unwrap_err().kind(), Kind::Usage, "{text:?}");
+        }
+    }
+}
