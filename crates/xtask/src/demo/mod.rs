@@ -22,8 +22,8 @@ pub(crate) fn demo(workspace: &Workspace, keep: bool) -> Result<()> {
     run(cargo(workspace.root()).args(["build", "--package", "portcullis-cli", "--locked"]))?;
     let binary = workspace.target().join("debug/portcullis");
 
-    let mut narrator = Narrator::default();
     let mut site = Site::build(Stage::set()?, &binary)?;
+    let mut narrator = Narrator::new(site.folder());
     let told = story::tell(&mut site, &mut narrator);
     if let Err(error) = told {
         // What the servers said is most of the answer, and goes with the stage.

@@ -4,39 +4,46 @@ use std::process::Command;
 
 use crate::run::shown;
 
-/// Numbers the scenes.
-#[derive(Default)]
+/// Numbers the scenes, and shortens the folder that only this run has.
 pub(crate) struct Narrator {
     scene: u32,
+    folder: String,
 }
 
 impl Narrator {
+    /// `folder` is shown as "…/".
+    pub(crate) fn new(folder: String) -> Self {
+        Self { scene: 0, folder }
+    }
+
     /// A new scene.
     pub(crate) fn scene(&mut self, title: &str) {
         self.scene += 1;
         println!("\n{}. {title}", self.scene);
     }
 
-    /// What someone types. The folder that only this run has is shortened.
-    pub(crate) fn types(&self, who: &str, command: &Command, folder: &str) {
-        let line = shown(command).replace(folder, "…");
-        let line = line
-            .split_once("/portcullis ")
-            .filter(|(path, _)| !path.contains(' '))
-            .map_or_else(|| line.clone(), |(_, words)| format!("portcullis {words}"));
-        println!("   {who}$ {line}");
+    /// What someone types.
+    pub(crate) fn types(&self, who: &str, command: &Command) {
+        let line = shown(command);
+        let words = line.split_once("/portcullis ").filter(|(path, _)| !path.contains(' '));
+        let line = words.map_or_else(|| line.clone(), |(_, words)| format!("portcullis {words}"));
+        println!("   {who}$ {}", self.short(&line));
     }
 
     /// What they see.
     pub(crate) fn sees(&self, text: &str) {
         for line in text.trim_end().lines() {
-            println!("   | {}", printable(line));
+            println!("   | {}", printable(&self.short(line)));
         }
     }
 
     /// What it means.
     pub(crate) fn notes(&self, text: &str) {
         println!("   {text}");
+    }
+
+    fn short(&self, line: &str) -> String {
+        line.replace(&self.folder, "…/")
     }
 }
 

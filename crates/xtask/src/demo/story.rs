@@ -17,7 +17,7 @@ const PLACE: &str = "demo@web1";
 /// Plays every scene in turn.
 pub(crate) fn tell(site: &mut Site, narrator: &mut Narrator) -> Result<()> {
     enrolment(site, narrator)?;
-    let mut scenes = Scenes { folder: site.folder(), site, narrator };
+    let mut scenes = Scenes { site, narrator };
     let grant = scenes.asking()?;
     scenes.command()?;
     scenes.terminal()?;
@@ -31,7 +31,7 @@ pub(crate) fn tell(site: &mut Site, narrator: &mut Narrator) -> Result<()> {
 fn enrolment(site: &mut Site, narrator: &mut Narrator) -> Result<()> {
     narrator.scene("A server joins: carol enrols web1, a real sshd, over the access that she has there so far");
     let (typed, ran) = site.enrol()?;
-    narrator.types(site.carol.name(), &typed, &site.folder());
+    narrator.types(site.carol.name(), &typed);
     narrator.sees(&ran.text());
     narrator.notes("web1's sshd_config has these lines now, and carol's own key is taken off it:");
     narrator.sees(&site.web1.enrolled_lines()?);
@@ -39,7 +39,6 @@ fn enrolment(site: &mut Site, narrator: &mut Narrator) -> Result<()> {
 }
 
 struct Scenes<'a> {
-    folder: String,
     site: &'a Site,
     narrator: &'a mut Narrator,
 }
@@ -50,7 +49,7 @@ impl Scenes<'_> {
         let Site { alice, bob, stage, .. } = self.site;
         self.narrator.scene("alice asks for demo@web1, and her command waits; bob approves");
         let mut ask = alice.portcullis(&["request", PLACE, "--for", "10m", "--reason", "see why the disk is full"]);
-        self.narrator.types(alice.name(), &ask, &self.folder);
+        self.narrator.types(alice.name(), &ask);
         let answer = thread::scope(|scope| -> Result<Ran> {
             let waiting = scope.spawn(move || alice.finish(stage, &mut ask));
             let id = stage.wait("alice's request", SOON, || {
@@ -199,7 +198,7 @@ impl Scenes<'_> {
     }
 
     fn typed(&self, person: &Person, command: Command) -> Command {
-        self.narrator.types(person.name(), &command, &self.folder);
+        self.narrator.types(person.name(), &command);
         command
     }
 }

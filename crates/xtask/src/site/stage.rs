@@ -34,10 +34,10 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// What it wrote, both streams, as text.
+    /// What it wrote, both streams, as text: notes first, the answer last.
     pub(crate) fn text(&self) -> String {
-        let mut text = self.out();
-        text.push_str(&String::from_utf8_lossy(&self.stderr));
+        let mut text = String::from_utf8_lossy(&self.stderr).into_owned();
+        text.push_str(&self.out());
         text
     }
 
