@@ -8,6 +8,9 @@ use ssh_key::public::KeyData;
 
 use super::{BACKDATE, Draft, SourceAddresses};
 
+/// The longest forced command. sshd takes certificates of up to 256 KiB, other readers of far less.
+const COMMAND_LIMIT: usize = 8192;
+
 /// What a certificate is held against.
 #[derive(Clone, Debug)]
 pub struct Rules<'a> {
@@ -112,8 +115,8 @@ pub enum Finding {
     /// A source address that OpenSSH would refuse, or that pins nothing.
     #[error("its source-address {0} is refused")]
     Source(String),
-    /// A forced command that is empty or holds a NUL or a line end.
-    #[error("its force-command is empty or not one line")]
+    /// A forced command that is empty, holds a NUL, or is longer than a certificate should be.
+    #[error("its force-command is empty, holds a NUL, or has more than {COMMAND_LIMIT} bytes")]
     Command,
     /// An extension outside of the allow-list.
     #[error("its extension {0} is not allowed")]
@@ -276,7 +279,7 @@ fn critical_options(draft: &Draft, rules: &Rules<'_>, findings: &mut Vec<Finding
                 }
             }
             "force-command" => {
-                if value.is_empty() || value.contains(['\0', '\n', '\r']) {
+                if value.is_empty() || value.contains('\0') || value.len() > COMMAND_LIMIT {
                     findings.push(Finding::Command);
                 }
             }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, LineEnding, PrivateKey, SshSig};
 use zeroize::Zeroizing;
 
 use crate::agent::{Agent, AgentError};
-use crate::files::{self, FileError};
+use crate::files::{self, Access, FileError};
 use crate::{KeyError, Statement, check_key, fingerprint};
 
 /// Something that holds a private key and signs statements with it.
@@ -38,7 +39,7 @@ pub enum SignError {
     #[error("the key file cannot be used")]
     File(#[from] FileError),
     /// Not a private key in OpenSSH's own form.
-    #[error("{} is no OpenSSH private key: convert it with ssh-keygen -p -f", .0.display())]
+    #[error("{} cannot be read as an OpenSSH private key: convert it with ssh-keygen -p -f, or load it with ssh-add", .0.display())]
     Malformed(PathBuf),
     /// Its key is not good enough.
     #[error("the key {} is not accepted", path.display())]
@@ -119,6 +120,23 @@ impl FileKey {
         if private.key_data().is_sk_ed25519() || private.key_data().is_sk_ecdsa_p256() {
             return Err(SignError::SecurityKey(path.to_owned()));
         }
+        Ok(Self { path: path.to_owned(), private })
+    }
+
+    /// Makes an Ed25519 key from 32 random bytes and writes it unsealed, for its owner alone, with its public half
+    /// beside it (`.pub`): a proxy's key, with which no certificate is ever signed. Neither file may exist.
+    ///
+    /// # Errors
+    /// A file is there already or cannot be written.
+    pub fn create(path: &Path, comment: &str, seed: &Zeroizing<[u8; 32]>) -> Result<Self, SignError> {
+        let pair = KeypairData::from(Ed25519Keypair::from_seed(seed));
+        let private = PrivateKey::new(pair, comment).map_err(SignError::Signing)?;
+        let text = private.to_openssh(LineEnding::LF).map_err(SignError::Signing)?;
+        files::create_new(path, text.as_bytes(), Access::Private)?;
+        let public = private.public_key().to_openssh().map_err(SignError::Signing)?;
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".pub");
+        files::create_new(Path::new(&beside), format!("{public}\n").as_bytes(), Access::Public)?;
         Ok(Self { path: path.to_owned(), private })
     }
 

@@ -118,11 +118,9 @@ impl std::error::Error for StrictError {}
 /// The known name nearest to `name`, when one is near enough to be meant.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let close = |candidate: &&str| {
-        let similarity = strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
-        similarity <= 1 + candidate.chars().count() / 3
-    };
-    known.into_iter().filter(close).min_by_key(|candidate| strsim::damerau_levenshtein(name, candidate))
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+    let close = |candidate: &&str| distance(candidate) <= 1 + candidate.chars().count() / 3;
+    known.into_iter().filter(close).min_by_key(|candidate| distance(candidate))
 }
 
 /// How much of a line is shown.
@@ -132,12 +130,9 @@ const SHOWN: usize = 160;
 /// one of `a`, `b`"); anything else passes as it is.
 fn explain(message: &str) -> (String, Option<String>) {
     for (lead, noun) in [("unknown field `", "key"), ("unknown variant `", "value")] {
-        let Some((name, expected)) = message.strip_prefix(lead).and_then(|rest| rest.rsplit_once("`, ")) else {
+        let Some((name, expected)) = message.strip_prefix(lead).and_then(|rest| rest.split_once("`, ")) else {
             continue;
         };
-        // rsplit_once cut at the last "`, ", which stands inside a list of known names: cut at the first one instead.
-        let (name, expected) =
-            message.strip_prefix(lead).and_then(|rest| rest.split_once("`, ")).unwrap_or((name, expected));
         let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
         let listed = known.join(", ");
         let hint = match nearest(name, known.iter().copied()) {

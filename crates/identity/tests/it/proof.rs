@@ -95,6 +95,21 @@ fn a_sealed_key_file_asks_for_its_passphrase() {
 }
 
 #[test]
+fn a_made_key_file_loads_and_is_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("proxy.key");
+    let made = FileKey::create(&path, "proxy1", &Zeroizing::new([8; 32])).unwrap();
+    let loaded = FileKey::load(&path, || None).unwrap();
+    assert_eq!(loaded.public_key(), made.public_key());
+    assert!(Proof::verify(&loaded.sign(&statement()).unwrap(), &statement()).is_ok());
+    let line = std::fs::read_to_string(dir.path().join("proxy.key.pub")).unwrap();
+    let read = portcullis_identity::parse_public_key(&line).unwrap();
+    assert_eq!((read.key_data(), read.comment().as_str_lossy()), (made.public_key(), "proxy1"));
+    assert!(matches!(FileKey::create(&path, "proxy1", &Zeroizing::new([9; 32])), Err(SignError::File(_))));
+    assert_eq!(FileKey::load(&path, || None).unwrap().public_key(), made.public_key());
+}
+
+#[test]
 fn a_key_file_that_others_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let keys = Keys::new();
