@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Disk, DiskFile};
 use crate::sync::lock;
@@ -13,11 +13,13 @@ use crate::{Entropy, SeededEntropy};
 /// What survives a power cut by itself, and what can be torn.
 const SECTOR: usize = 512;
 
-/// A disk for tests. Clones are the same disk.
+/// A disk for tests. Clones are the same disk, as one running system sees it.
 #[derive(Clone, Debug)]
 pub struct SimulatedDisk {
     path: PathBuf,
     state: Arc<Mutex<State>>,
+    /// Which run of the system; after a power cut the earlier ones reach nothing.
+    life: u64,
 }
 
 /// How the disk fails from now on.
@@ -40,7 +42,9 @@ struct State {
     /// Bytes that still fit; `None` is no limit.
     room: Option<u64>,
     fault: Option<Fault>,
-    /// After a power cut nothing that was opened before works.
+    /// The power goes with the last of so many changes.
+    fuse: Option<u64>,
+    /// The run of the system that is on.
     life: u64,
 }
 
@@ -58,16 +62,20 @@ impl SimulatedDisk {
     /// An empty disk that calls itself `path` in messages.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), state: Arc::default() }
+        Self { path: path.into(), state: Arc::default(), life: 0 }
     }
 
-    /// Cuts the power. Names that were not synced may be gone or there; of what was written and not synced, any set
-    /// of sectors survives, and files are as long as the last of them. Open files stop working.
-    pub fn cut_power(&self, seed: u64) {
+    /// Cuts the power, and returns the disk as it is found afterwards; this one and its files reach nothing any more.
+    ///
+    /// Names that were not synced may be gone or there. Of what was written and not synced any set of sectors
+    /// survives, and files are as long as the last of them, or as long as they were going to be.
+    #[must_use]
+    pub fn cut_power(&self, seed: u64) -> Self {
         let random = SeededEntropy::new(seed);
         let mut state = lock(&self.state);
         state.life += 1;
         state.fault = None;
+        state.fuse = None;
         let all: BTreeSet<String> = state.names.keys().chain(state.durable_names.keys()).cloned().collect();
         let mut names = BTreeMap::new();
         for name in all {
@@ -82,6 +90,13 @@ impl SimulatedDisk {
         }
         state.durable_names.clone_from(&names);
         state.names = names;
+        Self { path: self.path.clone(), state: Arc::clone(&self.state), life: state.life }
+    }
+
+    /// Lets the power go in the middle of the last of so many changes (a write, a sync, a name). What is left then
+    /// says [`Self::cut_power`].
+    pub fn set_fuse(&self, changes: u64) {
+        lock(&self.state).fuse = Some(changes);
     }
 
     /// Leaves room for `bytes` more, or as much as one likes.
@@ -104,8 +119,12 @@ impl SimulatedDisk {
         }
     }
 
-    fn handle(&self, place: usize, life: u64) -> Box<dyn DiskFile> {
-        Box::new(SimulatedFile { state: Arc::clone(&self.state), place, life })
+    fn handle(&self, place: usize) -> Box<dyn DiskFile> {
+        Box::new(SimulatedFile { state: Arc::clone(&self.state), place, life: self.life })
+    }
+
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        alive(lock(&self.state), self.life)
     }
 }
 
@@ -160,39 +179,42 @@ impl Disk for SimulatedDisk {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(lock(&self.state).names.keys().cloned().collect())
+        Ok(self.state()?.names.keys().cloned().collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let state = lock(&self.state);
+        let state = self.state()?;
         let place = state.names.get(name).copied().ok_or(io::ErrorKind::NotFound)?;
-        Ok(self.handle(place, state.life))
+        Ok(self.handle(place))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state()?;
         if state.room == Some(0) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let place = state.files.len();
         state.files.push(Contents::default());
         state.names.insert(name.to_owned(), place);
-        Ok(self.handle(place, state.life))
+        state.burn()?;
+        Ok(self.handle(place))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = lock(&self.state);
+        let mut state = self.state()?;
         let place = state.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        state.burn()?;
         let freed = state.files.get(place).map_or(0, |file| file.bytes.len() as u64);
         state.room = state.room.map(|room| room.saturating_add(freed));
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = lock(&self.state);
+        let mut state = self.state()?;
         if state.fault == Some(Fault::Sync) {
             return Err(io::Error::other("simulated: the directory cannot be synced"));
         }
+        state.burn()?;
         state.durable_names = state.names.clone();
         Ok(())
     }
@@ -206,12 +228,27 @@ struct SimulatedFile {
 
 impl SimulatedFile {
     fn with<T>(&self, run: impl FnOnce(&mut State, usize) -> io::Result<T>) -> io::Result<T> {
-        let mut state = lock(&self.state);
-        if state.life != self.life {
-            return Err(io::Error::other("simulated: the power was cut"));
-        }
+        let mut state = alive(lock(&self.state), self.life)?;
         run(&mut state, self.place)
     }
+}
+
+impl State {
+    /// Counts a change, and says whether it is the one with which the power goes.
+    fn burn(&mut self) -> io::Result<()> {
+        match &mut self.fuse {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("simulated: the power is gone")),
+            Some(left) => {
+                *left -= 1;
+                if *left == 0 { Err(io::Error::other("simulated: the power goes")) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+fn alive(state: MutexGuard<'_, State>, life: u64) -> io::Result<MutexGuard<'_, State>> {
+    if state.life == life { Ok(state) } else { Err(io::Error::other("simulated: the power was cut")) }
 }
 
 fn gone() -> io::Error {
@@ -256,6 +293,7 @@ impl DiskFile for SimulatedFile {
                 to.copy_from_slice(from);
                 file.dirty.push(start..start + count);
             }
+            state.burn()?;
             match (state.fault, count == bytes.len()) {
                 (Some(Fault::Write), _) => Err(io::Error::other("simulated: the write failed")),
                 (_, false) => Err(io::ErrorKind::StorageFull.into()),
@@ -266,6 +304,7 @@ impl DiskFile for SimulatedFile {
 
     fn sync(&self) -> io::Result<()> {
         self.with(|state, place| {
+            state.burn()?;
             let fault = state.fault;
             let file = state.files.get_mut(place).ok_or_else(gone)?;
             if fault == Some(Fault::Sync) {
@@ -282,6 +321,7 @@ impl DiskFile for SimulatedFile {
             if state.fault.is_some() {
                 return Err(io::Error::other("simulated: the file cannot be cut"));
             }
+            state.burn()?;
             let length = usize::try_from(length).map_err(io::Error::other)?;
             let file = state.files.get_mut(place).ok_or_else(gone)?;
             let freed = file.bytes.len().saturating_sub(length) as u64;
@@ -293,7 +333,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn forget(&self) {
-        let mut state = lock(&self.state);
+        let Ok(mut state) = alive(lock(&self.state), self.life) else { return };
         if let Some(file) = state.files.get_mut(self.place).filter(|file| file.dirty.is_empty()) {
             file.bytes.clone_from(&file.durable);
         }

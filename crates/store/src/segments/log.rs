@@ -162,9 +162,9 @@ impl Log {
         let corrupt =
             |offset, seq, what: &str| StoreError::Corrupt { file: path.clone(), offset, seq, what: what.to_owned() };
         let io = |source| StoreError::io("read", &path, source);
-        let file = self.disk.open(segment.name()).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => corrupt(0, from, "the file is missing"),
-            _ => io(source),
+        let file = self.disk.open(segment.name()).map_err(|source| {
+            let gone = source.kind() == std::io::ErrorKind::NotFound;
+            if gone { corrupt(0, from, "the file is missing") } else { io(source) }
         })?;
         let (mut seq, offset) = segment.nearest(from);
         // Where the walk starts in the middle, the first chain hash cannot be checked.
