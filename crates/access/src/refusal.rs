@@ -14,6 +14,58 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Every code that the decider uses, sorted. An edge may add its own.
+    pub const CODES: &[&'static str] = &[
+        "already-reviewed",
+        "bad-certificate",
+        "bad-command",
+        "bad-duration",
+        "bad-idempotency-key",
+        "bad-reason",
+        "bad-start",
+        "bad-ticket",
+        "bad-until",
+        "cannot-extend",
+        "certificate-settled",
+        "extension-pending",
+        "grant-not-live",
+        "id-taken",
+        "idempotency-key-reused",
+        "locked",
+        "no-active-grant",
+        "no-path",
+        "no-review",
+        "not-a-note",
+        "not-a-person",
+        "not-a-reviewer",
+        "not-allowed",
+        "not-its-proxy",
+        "not-the-asker",
+        "not-the-system",
+        "policy-forbids",
+        "recording-not-open",
+        "request-not-pending",
+        "self-review",
+        "session-not-live",
+        "ticket-needed",
+        "too-long",
+        "too-many-channels",
+        "too-many-grants",
+        "too-many-locks",
+        "too-many-paths",
+        "too-many-requests",
+        "too-many-reviews",
+        "too-many-sessions",
+        "touch-needed",
+        "unknown-certificate",
+        "unknown-channel",
+        "unknown-lock",
+        "unknown-recording",
+        "unknown-request",
+        "unknown-session",
+        "wrong-recording",
+    ];
+
     /// A refusal without a hint.
     #[must_use]
     pub fn new(code: &'static str, sentence: impl Into<String>) -> Self {

@@ -66,6 +66,17 @@ pub(crate) fn check_id(id: &str) -> Result<(), Wrong> {
     Err(value(format!("{id:?} cannot be an id"), "write 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'"))
 }
 
+/// Refuses a description that would not read in a terminal as it reads here.
+pub(crate) fn check_description(text: &str) -> Result<(), Wrong> {
+    let hostile = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.trim().is_empty() && text.len() <= 256 && !text.chars().any(hostile) {
+        return Ok(());
+    }
+    Err(value("this cannot be a description".to_owned(), "write one line of plain text of at most 256 bytes"))
+}
+
 /// Reads one obligation into `obligations`.
 pub(crate) fn read(obligations: &mut Obligations, name: &str, text: &str) -> Result<(), Wrong> {
     match name {

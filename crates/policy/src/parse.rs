@@ -116,8 +116,7 @@ fn read(text: &str, policy: &Policy, place: &Place) -> Result<Entry, Vec<Diagnos
         let result = annotations::purpose(name).and_then(|purpose| match purpose {
             Purpose::Id => annotations::check_id(value).map(|()| id = Some(value.to_owned())),
             Purpose::Description => {
-                description = Some(value.to_owned());
-                Ok(())
+                annotations::check_description(value).map(|()| description = Some(value.to_owned()))
             }
             Purpose::Obligation => {
                 paths.map_err(|hint| misplaced(name, policy.effect(), hint))?;

@@ -24,7 +24,7 @@ impl<'a> Desk<'a> {
         }
         let (activated, correlation) = match (certificate.profile, &request) {
             (CertificateProfile::Host, None) => {
-                self.allowed(may_issue_host, "have a host certificate")?;
+                self.allowed(may_issue_host, "have a host certificate", "--action administer")?;
                 check_host(&certificate)?;
                 (None, Correlation::named("host-certificates"))
             }

@@ -185,7 +185,7 @@ fn check_counts(state: &State, asker: &IdentityName) -> Result<(), Refusal> {
 fn check_paths(spec: &RequestSpec, offered: &[PolicyPath], case: &Case<'_>) -> Result<(), Refusal> {
     let place = format!("{}@{}", spec.login, spec.target);
     if offered.is_empty() {
-        let explain = format!("run: portcullis policy explain {} request {place}", spec.identity);
+        let explain = format!("run: portcullis policy explain {place}");
         return Err(
             Refusal::new("no-path", format!("policy offers {} no way to {place}", spec.identity)).with_hint(explain)
         );

@@ -17,7 +17,7 @@ impl Desk<'_> {
     pub(super) fn revoke(&self, revoke: &Revoke) -> Result<Vec<Entry>, Refusal> {
         let id = &revoke.request;
         let (request, _) = self.live_grant(id, "revoked")?;
-        self.allowed(revoke.may_revoke, &format!("revoke {id}"))?;
+        self.allowed(revoke.may_revoke, &format!("revoke {id}"), "--action lock")?;
         let reason = Some(revoke.reason.as_str().to_owned());
         Ok(self.ended(id, &request.spec.identity, |fact| self.entry(id, fact), GrantEnd::Revoked, reason))
     }

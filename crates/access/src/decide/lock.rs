@@ -10,7 +10,7 @@ use crate::limits::MAX_LOCKS;
 impl Desk<'_> {
     pub(super) fn lock(&self, set: SetLock) -> Result<Vec<Entry>, Refusal> {
         let SetLock { lock, may_lock } = set;
-        self.allowed(may_lock, &format!("lock {}", lock.subject))?;
+        self.allowed(may_lock, &format!("lock {}", lock.subject), "--action lock")?;
         if self.state.lock(&lock.id).is_some() {
             return Err(Refusal::new("id-taken", format!("there is already a lock {}", lock.id)).with_hint("try again"));
         }
@@ -34,7 +34,7 @@ impl Desk<'_> {
         let id = &unlock.lock;
         let placed = self.state.lock(id);
         let placed = placed.ok_or_else(|| Refusal::new("unknown-lock", format!("there is no lock {id} to lift")))?;
-        self.allowed(unlock.may_lock, &format!("unlock {}", placed.lock.subject))?;
+        self.allowed(unlock.may_lock, &format!("unlock {}", placed.lock.subject), "--action lock")?;
         Ok(vec![self.entry(id, Fact::LockLifted { lock: id.clone() })])
     }
 }

@@ -207,13 +207,13 @@ impl<'a> Desk<'a> {
     }
 
     /// Refuses someone without the right. The system needs none.
-    fn allowed(&self, allowed: bool, what: &str) -> Result<(), Refusal> {
+    fn allowed(&self, allowed: bool, what: &str, explain: &str) -> Result<(), Refusal> {
         match self.actor {
             Actor::System => Ok(()),
             Actor::Identity(_) | Actor::Proxy(_) if allowed => self.actor_unlocked(),
             Actor::Identity(_) | Actor::Proxy(_) => {
                 Err(Refusal::new("not-allowed", format!("{} may not {what}", self.actor))
-                    .with_hint("run: portcullis policy explain"))
+                    .with_hint(format!("run: portcullis policy explain {explain}")))
             }
         }
     }

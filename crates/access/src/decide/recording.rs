@@ -44,7 +44,7 @@ impl<'a> Desk<'a> {
     pub(super) fn recording_replayed(&self, replayed: RecordingReplayed) -> Result<Vec<Entry>, Refusal> {
         let RecordingReplayed { recording, session, request, may_replay } = replayed;
         self.person("replay a recording")?;
-        self.allowed(may_replay, &format!("replay {recording}"))?;
+        self.allowed(may_replay, &format!("replay {recording}"), "LOGIN@TARGET --action replay")?;
         if let Some(known) = self.state.recording(&recording)
             && (&known.session, &known.request) != (&session, &request)
         {

@@ -30,7 +30,7 @@ impl Desk<'_> {
         self.actor_unlocked()?;
         if !standing.may_review {
             return Err(Refusal::new("not-a-reviewer", format!("{reviewer} may not review {id}"))
-                .with_hint(format!("run: portcullis policy explain {reviewer} review {}", super::place(request))));
+                .with_hint(format!("run: portcullis policy explain {} --action review", super::place(request))));
         }
         check_room(pending, reviewer, &id)?;
         let offered = rejudged.unwrap_or_else(|| pending.paths.clone());
@@ -127,7 +127,7 @@ fn check_offer(spec: &RequestSpec, offered: &[PolicyPath]) -> Result<(), Refusal
     if offered.is_empty() {
         let sentence = format!("policy no longer offers {} a way to {place}", spec.identity);
         return Err(Refusal::new("no-path", sentence)
-            .with_hint(format!("run: portcullis policy explain {} request {place}", spec.identity)));
+            .with_hint(format!("run: portcullis policy explain {place} --identity {}", spec.identity)));
     }
     if offered.len() > MAX_PATHS {
         let sentence = format!("policy offers {} ways to {place}; the limit is {MAX_PATHS}", offered.len());

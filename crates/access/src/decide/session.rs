@@ -39,7 +39,7 @@ impl<'a> Desk<'a> {
                 "policy-forbids",
                 format!("policy does not let {identity} connect to {place} now"),
             )
-            .with_hint(format!("run: portcullis policy explain {identity} connect {place}")));
+            .with_hint(format!("run: portcullis policy explain {place} --action connect")));
         }
         if self.state.live_count(&identity) >= usize::try_from(sessions_limit).unwrap_or(usize::MAX) {
             let sentence = format!("{identity} has {sessions_limit} sessions, which is the limit");
@@ -64,7 +64,7 @@ impl<'a> Desk<'a> {
         let session = self.live(&cut.session, "cut")?;
         let own = self.actor.identity() == Some(&session.identity);
         if !own {
-            self.allowed(cut.may_cut, &format!("cut {}", cut.session))?;
+            self.allowed(cut.may_cut, &format!("cut {}", cut.session), "--action lock")?;
         }
         match session.state {
             SessionState::Live => {}

@@ -677,3 +677,25 @@ fn a_snapshot_reads_back_whole() {
     assert_eq!(serde_json::from_str::<State>(&text).unwrap(), world.state);
     assert!(serde_json::from_str::<State>(&text.replacen("\"next\"", "\"nxet\"", 1)).is_err());
 }
+
+#[test]
+fn every_code_is_listed() {
+    fn codes(folder: &std::path::Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                codes(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for call in text.split("Refusal::new(").skip(1) {
+                if let Some(code) = call.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+                    found.insert(code.0.to_owned());
+                }
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    codes(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), access::Refusal::CODES);
+}

@@ -7,8 +7,11 @@ use crate::world::wrong;
 
 const REQUEST: &str = r#"@id("a") permit (principal, action == Action::"request", resource)"#;
 
-/// One text, and for each diagnostic: its place, what it says, and its hint.
-fn table() -> Vec<(String, Vec<(&'static str, &'static str, &'static str)>)> {
+/// A diagnostic: its place, what it says, and its hint.
+type Expected = (&'static str, &'static str, &'static str);
+
+/// Texts, and what is wrong with each.
+fn table() -> Vec<(String, Vec<Expected>)> {
     let when = |condition: &str| format!("{REQUEST}\nwhen {{ {condition} }};");
     let any = |before: &str| format!("{before}\npermit (principal, action, resource);");
     let scope = |scope: &str| format!("@id(\"a\")\npermit ({scope});");
@@ -31,7 +34,7 @@ fn table() -> Vec<(String, Vec<(&'static str, &'static str, &'static str)>)> {
         (when("resource.target.labels.env == \"x\""), one("2:8", "attribute `labels` on entity type `Target` not found", "labels are tags")),
         (when("resource.target.getTag(\"env\") == \"x\""), one("2:8", "access to tag `\"env\"`", ".hasTag(\"env\")")),
         (when("context.duration == \"x\""), one("2:8", "the types Long and String are not compatible", "both operands")),
-        (when("context.duration < duration(\"1h\")"), one("2:8", "unexpected type", "")),
+        (when("context.duration < duration(\"1h\")"), one("2:27", "unexpected type", "")),
         (when("ip(\"10.0.0.0/33\").isLoopback()"), one("2:8", "failed to parse as IP address", "valid IP strings")),
         (when("false"), one("1:10", "policy is impossible", "")),
         (when("context has tiket"), one("1:10", "policy is impossible", "")),
@@ -55,6 +58,7 @@ fn table() -> Vec<(String, Vec<(&'static str, &'static str, &'static str)>)> {
         (format!("{}\n{}", any("@id(\"a\")"), any("@id(\"a\")")), one("3:6", "the id \"a\" is taken by the policy at line 2", "each policy has its own")),
         (any("@id(\"a b\")"), one("1:6", "\"a b\" cannot be an id", "1 to 64")),
         (any("@id(\"\")"), one("1:6", "\"\" cannot be an id", "1 to 64")),
+        (any("@id(\"a\") @description(\"\\u{1b}[2J\")"), one("1:24", "this cannot be a description", "plain text")),
         (any("@id(\"a\") @max_durtion(\"30m\")"), one("1:11", "there is no annotation @max_durtion", "did you mean \"max_duration\"?")),
         (any("@id(\"a\") @colour(\"red\")"), one("1:11", "there is no annotation @colour", "known are @id")),
         (any("@id(\"a\") @max_duration(\"30\")"), one("1:25", "\"30\" is not a length of time", "30m")),
