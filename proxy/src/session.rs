@@ -33,6 +33,8 @@ use crate::words::{self, Words};
 
 /// How long a person who is turned away may take to read why.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a person who was told why not may take to hang up.
+const SETTLE: Duration = Duration::from_secs(2);
 /// How long the recordings of a session may take to be closed.
 const CLOSING: Duration = Duration::from_secs(60);
 
@@ -287,7 +289,7 @@ impl Visit {
                 finish(closings, closed);
             }
             if let Some(words) = &words {
-                let said = self.handle.disconnect(Disconnect::ByApplication, words.first().to_owned(), String::new());
+                let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());
                 let _ = said.await;
             }
             self.cutter.finished().await;
@@ -320,9 +322,8 @@ impl Visit {
                     let words = words.clone();
                     told.spawn(async move { bridge::refuse(opened, &words, PATIENCE).await });
                 },
-                Some(_) = told.join_next() => if told.is_empty() {
-                    break;
-                },
+                // A client drops what it has not yet printed when it is disconnected, so it is left to hang up by itself.
+                Some(_) = told.join_next() => patience.as_mut().reset(Instant::now() + SETTLE),
             }
         }
         self.hang_up(words).await;
@@ -331,7 +332,7 @@ impl Visit {
     /// Says why, within the time that a notice has, and closes the person's connection.
     async fn hang_up(&self, words: &Words) {
         let notice = async {
-            let said = self.handle.disconnect(Disconnect::ByApplication, words.first().to_owned(), String::new());
+            let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());
             let _ = said.await;
             self.cutter.finished().await;
         };

@@ -22,7 +22,13 @@ impl Words {
         self
     }
 
-    /// The first line, for a disconnect message.
+    /// All on one line, for a disconnect message.
+    pub(crate) fn line(&self) -> String {
+        let more = self.0.iter().skip(1).map(|line| line.strip_prefix("portcullis: ").unwrap_or(line));
+        self.0.first().map(String::as_str).into_iter().chain(more).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The first line, for the log.
     pub(crate) fn first(&self) -> &str {
         self.0.first().map_or("", String::as_str)
     }

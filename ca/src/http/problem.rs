@@ -37,7 +37,7 @@ impl IntoResponse for Fault {
 
 impl From<AppError> for Fault {
     fn from(error: AppError) -> Self {
-        let sentence = capitalised(&error.to_string());
+        let sentence = error.to_string();
         match error {
             AppError::Refused(refusal) => {
                 Self(Problem::refused(refusal.code, refused_status(refusal.code), sentence, refusal.hint))
@@ -67,19 +67,19 @@ impl From<AppError> for Fault {
 
 impl From<JsonRejection> for Fault {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(code_of(rejection.status()), capitalised(&rejection.body_text()))
+        Self::new(code_of(rejection.status()), rejection.body_text())
     }
 }
 
 impl From<QueryRejection> for Fault {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(ProblemCode::BadRequest, capitalised(&rejection.body_text()))
+        Self::new(ProblemCode::BadRequest, rejection.body_text())
     }
 }
 
 impl From<PathRejection> for Fault {
     fn from(rejection: PathRejection) -> Self {
-        Self::new(code_of(rejection.status()), capitalised(&rejection.body_text()))
+        Self::new(code_of(rejection.status()), rejection.body_text())
     }
 }
 
@@ -101,13 +101,5 @@ fn code_of(status: StatusCode) -> ProblemCode {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ProblemCode::UnsupportedMedia,
         status if status.is_server_error() => ProblemCode::Internal,
         _ => ProblemCode::BadRequest,
-    }
-}
-
-fn capitalised(sentence: &str) -> String {
-    let mut letters = sentence.chars();
-    match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => String::new(),
     }
 }
