@@ -26,8 +26,10 @@ A day with it:
   portcullis recordings; portcullis play rec-k2
   portcullis revoke req-x7 --reason \"that is enough\"
 
-Exit codes: 0 done, 1 refused or failed, 2 usage, 3 not logged in, 4 not found, 5 unreachable, 6 timed out,
-7 does not verify, 8 wrong configuration, 130 interrupted.")]
+Exit codes:
+  0 done            3 not logged in   6 timed out
+  1 refused         4 not found       7 does not verify
+  2 usage           5 unreachable     8 wrong configuration   130 interrupted")]
 pub(crate) struct Cli {
     /// The server's configuration (default: portcullis.toml here, then /etc/portcullis/portcullis.toml)
     #[arg(long, global = true, value_name = "FILE", env = "PORTCULLIS_CONFIG", help_heading = "Global options")]
@@ -87,7 +89,7 @@ pub(crate) enum Verb {
     Revoke(cmd::revoke::Args),
     /// Get the certificate of an active grant, into the ssh-agent or a file
     Cert(cmd::cert::Args),
-    /// Connect with stock ssh, with the right certificate; asks for a grant when --reason is given
+    /// Connect with stock ssh and the right certificate; asks for a grant first with --reason
     Ssh(cmd::ssh::Args),
     /// Print the ssh configuration and known_hosts lines for the proxy and its targets
     SshConfig(cmd::ssh_config::Args),
@@ -95,7 +97,7 @@ pub(crate) enum Verb {
     Sessions(cmd::sessions::Args),
     /// Cut one live session; its grant stays (revoke takes that back too)
     Kill(cmd::kill::Args),
-    /// Lock an identity, a target, a login, a grant or everything: refuses the new and drops the live
+    /// Lock an identity, a target, a login, a grant or everything: drops the live, too
     Lock(cmd::lock::Args),
     /// Lift a lock
     Unlock(cmd::unlock::Args),

@@ -74,11 +74,23 @@ fn usage(error: &clap::Error) -> ExitCode {
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
     // clap ends with a blank line and "For more information, try '--help'."; ours is the hint.
     let (message, _) = text.split_once("\n\nFor more information").unwrap_or((text, ""));
-    let verb = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
-    let known = <Cli as clap::CommandFactory>::command().get_subcommands().any(|known| known.get_name() == verb);
-    let hint = match known {
-        true => format!("portcullis {verb} --help shows what it takes"),
-        false => "portcullis --help lists the verbs".to_owned(),
+    let hint = match typed_verb() {
+        Some(verb) => format!("{verb} --help shows what it takes"),
+        None => "portcullis --help lists the verbs".to_owned(),
     };
     ExitCode::from(output.error(&CliError::usage(message, hint)))
+}
+
+/// The verb that was typed, with its own verb when it has one: "portcullis target add".
+fn typed_verb() -> Option<String> {
+    let mut command = <Cli as clap::CommandFactory>::command();
+    let mut name = command.get_name().to_owned();
+    let mut known = false;
+    for word in std::env::args().skip(1) {
+        let Some(next) = command.find_subcommand(&word).cloned() else { continue };
+        name = format!("{name} {word}");
+        command = next;
+        known = true;
+    }
+    known.then_some(name)
 }

@@ -11,12 +11,10 @@ use crate::error::{CliError, Kind};
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set.
+    // On a terminal, unless NO_COLOR is set. (Not a documentation comment: those would stretch every help text.)
     #[default]
     Auto,
-    /// Always.
     Always,
-    /// Never.
     Never,
 }
 

@@ -449,12 +449,13 @@ fn data_folder(path: &Path) -> PathBuf {
 fn unsound(error: &store::StoreError) -> CliError {
     use store::StoreError;
     let text = chain(error);
-    match error {
-        StoreError::Corrupt { .. } | StoreError::Flaw { .. } | StoreError::Proof { .. } => {
-            CliError::integrity(text, "everything in front of it is whole; restore the rest from a backup or an export")
-        }
-        _ => CliError::failed(text, "name the data directory, which holds the folder segments"),
+    if matches!(error, StoreError::Corrupt { .. } | StoreError::Flaw(_) | StoreError::Proof(_)) {
+        return CliError::integrity(
+            text,
+            "everything in front of it is whole; restore the rest from a backup or an export",
+        );
     }
+    CliError::failed(text, "name the data directory, which holds the folder segments")
 }
 
 /// A new file, or standard output.

@@ -43,9 +43,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct Explain {
     /// The account and the server, as root@web1; needed for all but lock and administer
-    #[arg(value_name = "LOGIN@TARGET", required_if_eq_any([
-        ("action", "request"), ("action", "review"), ("action", "connect"), ("action", "replay"),
-    ]))]
+    #[arg(value_name = "LOGIN@TARGET")]
     place: Option<Place>,
     /// What would be done
     #[arg(long, default_value = "request",
@@ -127,6 +125,13 @@ fn check(context: &Context, given: &[PathBuf]) -> Result<(), CliError> {
 }
 
 async fn explain(context: &Context, args: &Explain) -> Result<(), CliError> {
+    let about_login = args.action.parse().is_ok_and(policy::Action::is_about_login);
+    if about_login && args.place.is_none() {
+        return Err(CliError::usage(
+            format!("{} is about a login on a server, and none is named", args.action),
+            format!("name it: portcullis policy explain root@web1 --action {}", args.action),
+        ));
+    }
     let body = ExplainRequest {
         identity: args.identity.as_ref().map(ToString::to_string),
         action: args.action.clone(),

@@ -319,24 +319,22 @@ async fn verify_one(
     let sha256 = hex::encode(hash.finalize());
     let proved = trust::prove(client, key, seq).await?;
     let hint = "somebody changed the file or the ledger's record of it: keep both, and ask who had access to the vault";
-    match &proved.record.entry.fact {
-        Fact::RecordingClosed { recording: named, closed, .. } if named == id => {
-            if closed.sha256 != sha256 || closed.bytes != length {
-                return Err(CliError::integrity(
-                    format!(
-                        "it has {length} bytes with the digest {sha256}, but the ledger recorded {} bytes with {}",
-                        closed.bytes, closed.sha256
-                    ),
-                    hint,
-                ));
-            }
-        }
-        other => {
-            return Err(CliError::integrity(
-                format!("record {seq} of the ledger is no closing of it but {}", other.kind()),
-                hint,
-            ));
-        }
+    let fact = &proved.record.entry.fact;
+    let Fact::RecordingClosed { recording: named, closed, .. } = fact else {
+        let other = fact.kind();
+        return Err(CliError::integrity(format!("record {seq} of the ledger is no closing of it but {other}"), hint));
+    };
+    if named != id {
+        return Err(CliError::integrity(format!("record {seq} of the ledger is about {named}"), hint));
+    }
+    if closed.sha256 != sha256 || closed.bytes != length {
+        return Err(CliError::integrity(
+            format!(
+                "it has {length} bytes with the digest {sha256}, but the ledger recorded {} bytes with {}",
+                closed.bytes, closed.sha256
+            ),
+            hint,
+        ));
     }
     Ok(Verified { sha256, seq, size: proved.checkpoint.size, origin: proved.checkpoint.origin })
 }

@@ -18,15 +18,19 @@ done
 [ -w "$folder" ] || die "$folder cannot be written: use an account that may, or one that may sudo without a password"
 
 kept=$(mktemp -d "$folder/.portcullis.XXXXXX")
-count=0
+# How many files were replaced. Counted by what is there: a variable would not survive the pipes below.
+replaced() { find "$kept" -name '*.path' | wc -l; }
 undo() {
     status=$?
     trap - EXIT INT TERM HUP
+    count=$(replaced)
     while [ "$count" -gt 0 ]; do
         path=$(cat "$kept/$count.path")
         if [ -e "$kept/$count.old" ]; then mv -f "$kept/$count.old" "$path"; else rm -f "$path"; fi
+        rm -f "$path.portcullis-new"
         count=$((count - 1))
     done
+    rmdir "$folder/portcullis_principals" 2> /dev/null || true
     rm -rf "$kept"
     [ "$status" -ne 0 ] || status=1
     printf 'portcullis: every file is as it was\n' >&2
@@ -36,9 +40,9 @@ trap undo EXIT INT TERM HUP
 
 # put PATH: replaces a file by standard input, whole or not at all, and remembers what it was.
 put() {
-    next=$((count + 1))
-    printf '%s' "$1" > "$kept/$next.path"
+    next=$(($(replaced) + 1))
     if [ -e "$1" ]; then cp -p "$1" "$kept/$next.old"; fi
+    printf '%s' "$1" > "$kept/$next.path"
     cat > "$1.portcullis-new"
     # A file that is there keeps its own mode and owner.
     if [ -e "$1" ]; then
@@ -47,7 +51,6 @@ put() {
     else
         chmod 0644 "$1.portcullis-new"
     fi
-    count=$next
     mv -f "$1.portcullis-new" "$1"
 }
 

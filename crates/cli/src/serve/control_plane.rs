@@ -105,12 +105,16 @@ fn open_store(data: &std::path::Path) -> Result<Arc<Embedded>, CliError> {
         }
     });
     drop(bar);
-    let store = opened.map_err(|error| match &error {
-        store::StoreError::Corrupt { .. } => CliError::integrity(
-            chain(&error),
-            "nothing was started; portcullis ledger verify looks at the whole ledger",
-        ),
-        other => CliError::failed(chain(other), "check the data directory in portcullis.toml"),
+    let store = opened.map_err(|error| {
+        let text = chain(&error);
+        if matches!(error, store::StoreError::Corrupt { .. }) {
+            let hint = "nothing was started; portcullis ledger verify looks at the whole ledger";
+            CliError::integrity(text, hint)
+        } else if matches!(error, store::StoreError::Locked { .. }) {
+            CliError::failed(text, "one process at a time: stop the other one first")
+        } else {
+            CliError::failed(text, "check the data directory in portcullis.toml")
+        }
     })?;
     let report = store.report();
     tracing::info!(records = report.records, index = ?report.index, "the ledger is open");

@@ -8,9 +8,9 @@ use crate::context::Context;
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    // For people. (Not a documentation comment: those would stretch the help text.)
     Text,
-    /// One JSON object a line.
+    // One object a line.
     Json,
 }
 

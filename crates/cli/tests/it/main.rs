@@ -1,0 +1,4 @@
+//! The binary from outside.
+
+#[cfg(test)]
+mod transcripts;
