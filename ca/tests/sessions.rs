@@ -1,0 +1,281 @@
+//! Sessions, as proxies open and report them; recordings, as people read them.
+
+use api::wire;
+use model::{ChannelEnd, ChannelKind, Fact, RecordingClosed, RecordingId, RecordingStatus, SessionEnd};
+use ssh_key::Certificate;
+
+use crate::site::{Site, code, eventually, hear, house, issue, key_of, ledger};
+
+fn new_recording() -> RecordingId {
+    RecordingId::from_random(store::Entropy::u64(&store::SystemEntropy))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_certificate_opens_one_login_for_two_minutes() {
+    let site = Site::start().await;
+    let (grant, _, opened) = site.session("root", "web1").await;
+    let certificate = Certificate::from_openssh(&opened.certificate).unwrap();
+    assert_eq!(certificate.valid_principals(), ["root@web1"]);
+    assert!(certificate.valid_before() - certificate.valid_after() <= 180);
+    assert_eq!(certificate.critical_options().get("source-address").unwrap(), "127.0.0.1/32");
+    assert!(certificate.key_id().contains(grant.as_str()) && certificate.key_id().contains("identity=alice"));
+    assert_eq!(opened.addresses, ["10.0.0.1:22"]);
+    assert_eq!(opened.host_keys.len(), 1);
+    assert_eq!(opened.identity.as_str(), "alice");
+    assert!(opened.host_ca.starts_with("ssh-ed25519 "));
+    let kinds: Vec<_> = ledger(&site)
+        .await
+        .into_iter()
+        .filter(|record| record.entry.correlation.as_str() == grant.as_str())
+        .map(|record| record.entry.fact.kind())
+        .skip(5)
+        .collect();
+    assert_eq!(kinds, ["session.opened", "certificate.intended", "certificate.issued"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_certificate_of_ours_opens_anything() {
+    let site = Site::start().await;
+    let proxy = site.client("proxy:proxy1");
+    let grant = site.grant("root", "web1", 30).await;
+    let certificate = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+    assert_eq!(code(proxy.open_session(&Site::knock("nonsense", "root", "web1")).await), "certificate-refused");
+    assert_eq!(code(proxy.open_session(&Site::knock(&certificate, "deploy", "web1")).await), "no-active-grant");
+    assert_eq!(code(proxy.open_session(&Site::knock(&certificate, "root", "dev1")).await), "no-active-grant");
+    assert_eq!(code(proxy.open_session(&Site::knock(&certificate, "ro ot", "web1")).await), "no-active-grant");
+    // A proxy that the configuration does not list has no source address to be pinned to.
+    let other = site.client("proxy:proxy2").open_session(&Site::knock(&certificate, "root", "web1")).await;
+    assert_eq!(code(other), "bad-request");
+    // The same words signed by another CA, and by the user CA itself behind the ledger's back.
+    let forged = resigned(&certificate, &key_of("another CA"));
+    assert_eq!(code(proxy.open_session(&Site::knock(&forged, "root", "web1")).await), "certificate-refused");
+    // A session's own certificate is no person's.
+    let opened = proxy.open_session(&Site::knock(&certificate, "root", "web1")).await.unwrap();
+    let turned = proxy.open_session(&Site::knock(&opened.certificate, "root", "web1")).await;
+    assert_eq!(code(turned), "certificate-refused");
+    let host = wire::IssueHostCertificate {
+        host: wire::HostSubject::Proxy { name: "proxy1".parse().unwrap() },
+        public_key: key_of("host key").public_key().to_openssh().unwrap(),
+    };
+    let host = proxy.issue_host_certificate(&host).await.unwrap();
+    assert_eq!(host.principals, ["localhost", "ssh.test"]);
+    let host = proxy.open_session(&Site::knock(&host.certificate.unwrap(), "root", "web1")).await;
+    assert_eq!(code(host), "certificate-refused");
+}
+
+/// The same certificate with the signature of another key.
+fn resigned(certificate: &str, ca: &ssh_key::PrivateKey) -> String {
+    let old = Certificate::from_openssh(certificate).unwrap();
+    let (after, before) = (old.valid_after(), old.valid_before());
+    let mut builder =
+        ssh_key::certificate::Builder::new(old.nonce().to_vec(), old.public_key().clone(), after, before).unwrap();
+    builder.serial(old.serial()).unwrap().key_id(old.key_id()).unwrap();
+    for principal in old.valid_principals() {
+        builder.valid_principal(principal).unwrap();
+    }
+    builder.sign(ca).unwrap().to_openssh().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_certificate_opens_nothing() {
+    let site = Site::start().await;
+    let grant = site.grant("root", "dev1", 30).await;
+    let certificate = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+    site.clock.advance(model::Span::from_minutes(31));
+    let late = site.client("proxy:proxy1").open_session(&Site::knock(&certificate, "root", "dev1")).await;
+    assert_eq!(code(late), "certificate-refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_are_kept_in_order_and_belong_to_their_proxy() {
+    let site = Site::start().await;
+    let (_, _, opened) = site.session("root", "web1").await;
+    let (proxy, recording) = (site.client("proxy:proxy1"), new_recording());
+    let from = site.end().await;
+    let reports = vec![
+        wire::SessionReport::RecordingStarted { recording: recording.clone(), channel: 0 },
+        wire::SessionReport::ChannelOpened {
+            channel: 0,
+            channel_kind: ChannelKind::Exec { command: "uptime".to_owned() },
+            pty: None,
+        },
+        // Refused by itself; what stands around it is kept.
+        wire::SessionReport::ChannelClosed { channel: 7, end: ChannelEnd::default() },
+        wire::SessionReport::ChannelClosed { channel: 0, end: ChannelEnd { bytes_in: 1, bytes_out: 2, exit: None } },
+        wire::SessionReport::RecordingClosed { recording: recording.clone(), closed: closed() },
+        wire::SessionReport::Ended { end: SessionEnd::Client, dropped: opened.deadline },
+    ];
+    let body = wire::SessionReports { reports };
+    let other = site.client("proxy:proxy2").report(&opened.session, &body).await;
+    assert_eq!(code(other), "not-its-proxy");
+    assert_eq!(code(proxy.report(&opened.session, &body).await), "unknown-channel");
+    let kinds: Vec<_> = ledger(&site)
+        .await
+        .into_iter()
+        .filter(|record| record.seq.0 >= from && record.entry.actor == opened_by())
+        .map(|record| record.entry.fact.kind())
+        .collect();
+    let expected = ["recording.started", "channel.opened", "channel.closed", "recording.closed", "session.ended"];
+    assert_eq!(kinds, expected);
+    let seen = site.client("alice").get_session(&opened.session).await.unwrap();
+    assert_eq!((seen.end.as_deref(), seen.recordings), (Some("the person hung up"), vec![recording]));
+}
+
+fn opened_by() -> model::Actor {
+    model::Actor::Proxy("proxy1".parse().unwrap())
+}
+
+fn closed() -> RecordingClosed {
+    RecordingClosed {
+        sha256: "00".repeat(32),
+        bytes: 10,
+        events: 1,
+        milliseconds: 5,
+        status: RecordingStatus::Complete,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_proxy_left_is_ended() {
+    let site = Site::start().await;
+    let (_, _, lost) = site.session("root", "web1").await;
+    let (_, _, live) = site.session("root", "dev1").await;
+    let (proxy, recording) = (site.client("proxy:proxy1"), new_recording());
+    let started = vec![wire::SessionReport::RecordingStarted { recording: recording.clone(), channel: 0 }];
+    proxy.report(&lost.session, &wire::SessionReports { reports: started }).await.unwrap();
+    let recordings =
+        vec![wire::RecoveredRecording { recording: recording.clone(), session: lost.session.clone(), closed: closed() }];
+    let body = wire::Recovered { live: vec![live.session.clone()], recordings };
+    proxy.recovered(&body).await.unwrap();
+    proxy.recovered(&body).await.expect("told twice is told once");
+    let sam = site.client("sam");
+    assert!(sam.get_session(&lost.session).await.unwrap().end.unwrap().contains("proxy stopped"));
+    assert!(sam.get_session(&live.session).await.unwrap().ended.is_none());
+    assert_eq!(sam.get_recording(&recording).await.unwrap().status, "complete");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_session_is_killed_and_its_grant_stays() {
+    let site = Site::start().await;
+    let (grant, _, opened) = site.session("root", "web1").await;
+    let mut feed = site.client("proxy:proxy1").events(opened.seq).await.unwrap();
+    assert_eq!(code(site.client("erin").kill(&opened.session, &wire::Kill::default()).await), "not-found");
+    site.client("sam").kill(&opened.session, &wire::Kill { reason: Some("odd traffic".to_owned()) }).await.unwrap();
+    let cut = hear(&mut feed, |fact| matches!(fact, Fact::SessionCut { .. })).await;
+    assert!(matches!(&cut.entry.fact, Fact::SessionCut { reason, .. } if reason == "odd traffic"));
+    assert_eq!(site.client("alice").get_grant(&grant).await.unwrap().state, wire::GrantState::Active);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_has_so_many_sessions_and_no_more() {
+    let site = Site::start_with(|raw| raw.sessions_per_identity = 2).await;
+    let (_, certificate, _) = site.session("root", "web1").await;
+    let proxy = site.client("proxy:proxy1");
+    proxy.open_session(&Site::knock(&certificate, "root", "web1")).await.unwrap();
+    let third = proxy.open_session(&Site::knock(&certificate, "root", "web1")).await;
+    assert_eq!(code(third), "too-many-sessions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_are_read_by_those_who_may_and_the_ledger_says_so() {
+    let site = Site::start().await;
+    let (grant, _, opened) = site.session("root", "web1").await;
+    let (proxy, recording) = (site.client("proxy:proxy1"), new_recording());
+    let vault = recordings::Vault::open(site.dir.path().join("recordings")).unwrap();
+    let header = recordings::Header {
+        recording: recording.clone(),
+        session: opened.session.clone(),
+        request: grant.clone(),
+        identity: "alice".parse().unwrap(),
+        target: "web1".parse().unwrap(),
+        login: "root".parse().unwrap(),
+        channel: 0,
+        kind: ChannelKind::Exec { command: "uptime".to_owned() },
+        pty: None,
+        started: store::Clock::now(&*site.clock),
+        output_limit: 1 << 20,
+        record_input: false,
+    };
+    let recorder = vault.create(header).await.unwrap();
+    let started = vec![wire::SessionReport::RecordingStarted { recording: recording.clone(), channel: 0 }];
+    proxy.report(&opened.session, &wire::SessionReports { reports: started }).await.unwrap();
+    recorder.output(b"up 3 days\n").await.unwrap();
+    let sam = site.client("sam");
+    assert_eq!(sam.get_recording(&recording).await.unwrap().status, "live");
+    // A live one is followed to its end.
+    let mut following = sam.recording_content(&recording, true).await.unwrap();
+    let closed = recorder.finish(None).await.unwrap();
+    let report = vec![wire::SessionReport::RecordingClosed { recording: recording.clone(), closed: closed.clone() }];
+    proxy.report(&opened.session, &wire::SessionReports { reports: report }).await.unwrap();
+    let mut followed = Vec::new();
+    while let Some(chunk) = following.chunk().await.unwrap() {
+        followed.extend_from_slice(&chunk);
+    }
+    let whole = sam.recording_content(&recording, false).await.unwrap().bytes().await.unwrap();
+    assert_eq!((whole.len() as u64, &followed[..]), (closed.bytes, &whole[..]));
+    let seen = sam.get_recording(&recording).await.unwrap();
+    assert_eq!((seen.status.as_str(), seen.sha256), ("complete", Some(closed.sha256)));
+    let place = ledger(&site).await.into_iter().nth(usize::try_from(seen.seq.unwrap()).unwrap()).unwrap();
+    assert!(matches!(place.entry.fact, Fact::RecordingClosed { .. }));
+    // Own, because this policy says so; an approver and an administrator may not.
+    site.client("alice").recording_content(&recording, false).await.unwrap();
+    assert_eq!(code(site.client("adam").recording_content(&recording, false).await.map(drop)), "forbidden");
+    assert_eq!(code(site.client("erin").recording_content(&recording, false).await.map(drop)), "not-found");
+    let replayed = |record: &model::Record| matches!(record.entry.fact, Fact::RecordingReplayed { .. });
+    assert_eq!(ledger(&site).await.iter().filter(|record| replayed(record)).count(), 3);
+    let filter = api::RecordingFilter { identity: Some("alice"), target: Some("web1"), ..Default::default() };
+    assert_eq!(sam.recordings(&filter).await.unwrap().items.len(), 1);
+    let filter = api::RecordingFilter { identity: Some("erin"), ..Default::default() };
+    assert_eq!(sam.recordings(&filter).await.unwrap().items.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_proxy_hung_up_does_not_stay() {
+    let site = Site::start().await;
+    let grant = site.grant("root", "web1", 30).await;
+    let certificate = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+    let token = site.token("proxy:proxy1").await;
+    for at in 0..40 {
+        let (http, url) = site.raw();
+        let knock = Site::knock(&certificate, "root", "web1");
+        let call = http.post(format!("{url}/v1/sessions")).bearer_auth(&token).json(&knock).send();
+        let answered = tokio::time::timeout(std::time::Duration::from_micros(at * 250), call).await;
+        if let Ok(Ok(answer)) = answered {
+            // Heard after all: then it is the proxy's to end it.
+            let opened: wire::OpenedSession = answer.json().await.unwrap();
+            let end = wire::SessionReport::Ended { end: SessionEnd::Client, dropped: opened.deadline };
+            let reports = wire::SessionReports { reports: vec![end] };
+            site.client("proxy:proxy1").report(&opened.session, &reports).await.unwrap();
+        }
+    }
+    let sam = site.client("sam");
+    eventually("the end of the unheard", || async {
+        sam.sessions(true, None).await.unwrap().items.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_of_the_house_are_public_and_never_certified() {
+    let site = Site::start().await;
+    let keys = site.anonymous().ca().await.unwrap();
+    assert!(keys.user_ca.starts_with("ssh-ed25519 ") && keys.user_ca != keys.host_ca);
+    assert_eq!(keys.proxies[0].host, "ssh.test");
+    let adam = site.client("adam");
+    for key in [house().keys.user_ca().public(), house().keys.host_ca().public()] {
+        let body = wire::IssueHostCertificate {
+            host: wire::HostSubject::Target { name: "web1".parse().unwrap() },
+            public_key: key.to_openssh().unwrap(),
+        };
+        assert_eq!(code(adam.issue_host_certificate(&body).await), "certificate-refused");
+    }
+    let certified = wire::IssueHostCertificate {
+        host: wire::HostSubject::Target { name: "web9".parse().unwrap() },
+        public_key: key_of("host").public_key().to_openssh().unwrap(),
+    };
+    assert_eq!(code(adam.issue_host_certificate(&certified).await), "not-found");
+    let grant = site.grant("root", "dev1", 10).await;
+    let certificate = issue(&site.client("alice"), "alice", &grant, &key_of("alice")).await.unwrap();
+    assert_eq!(site.client("alice").certificates(None).await.unwrap().items[0].serial, certificate.serial);
+    assert!(site.client("erin").certificates(None).await.unwrap().items.is_empty());
+}

@@ -1,0 +1,389 @@
+//! A CA with a directory of people, to be tried.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use api::{Client, ClientError, ClientOptions, Credentials, EventStream, Heard, LedgerFilter, wire};
+use identity::{CertificateAsk, FileKey, Nonce, Statement, Subject};
+use model::{CertificateProfile, Fact, Record, RequestId, Span, Timestamp};
+use portcullis_ca::keys::{Keys, Passphrase};
+use portcullis_ca::tls::{ROOT_FILE, Tls};
+use portcullis_ca::{Ca, Config, Parts, RawConfig, RawProxy, Running};
+use ssh_key::PrivateKey;
+use ssh_key::private::{Ed25519Keypair, KeypairData};
+use store::{Clock, Embedded, Options, SimulatedDisk, Store, SystemClock, SystemEntropy};
+use tempfile::TempDir;
+
+/// The longest that a test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Everybody in the directory, with their groups.
+pub(crate) const PEOPLE: [(&str, &str); 6] = [
+    ("alice", "engineers"),
+    ("erin", "engineers"),
+    ("bob", "approvers"),
+    ("carol", "approvers"),
+    ("sam", "security"),
+    ("adam", "admins"),
+];
+
+/// The proxies in the directory; the configuration knows the first only.
+pub(crate) const PROXIES: [&str; 2] = ["proxy1", "proxy2"];
+
+pub(crate) const TARGETS: &str = r#"
+[[target]]
+name = "web1"
+addresses = ["10.0.0.1:22"]
+logins = ["root", "deploy"]
+labels = { env = "prod" }
+host-keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti"]
+
+[[target]]
+name = "dev1"
+addresses = ["10.0.0.2"]
+logins = ["root"]
+labels = { env = "dev" }
+"#;
+
+/// The system's clock, and what a test adds to it.
+#[derive(Default)]
+pub(crate) struct Shifted(AtomicU64);
+
+impl Clock for Shifted {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(SystemClock.now().micros() + self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl Shifted {
+    pub(crate) fn advance(&self, span: Span) {
+        self.0.fetch_add(u64::from(span.seconds()) * 1_000_000, Ordering::SeqCst);
+    }
+}
+
+/// A CA that runs, and all that it stands on.
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
+    pub(crate) clock: Arc<Shifted>,
+    pub(crate) disk: SimulatedDisk,
+    pub(crate) running: Option<Running>,
+    raw: RawConfig,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut RawConfig)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("policy.cedar"), policy::EXAMPLE).unwrap();
+        std::fs::write(dir.path().join("directory.toml"), directory(&PEOPLE)).unwrap();
+        std::fs::write(dir.path().join(ROOT_FILE), &house().root_pem).unwrap();
+        let disk = SimulatedDisk::new(dir.path().join("segments"));
+        let mut raw = RawConfig {
+            listen: "127.0.0.1:0".to_owned(),
+            server: "ca.test".to_owned(),
+            proxy: vec![RawProxy {
+                name: PROXIES[0].to_owned(),
+                host: "ssh.test".to_owned(),
+                port: 2222,
+                names: vec!["localhost".to_owned()],
+                source_addresses: vec!["127.0.0.1/32".to_owned()],
+            }],
+            ..RawConfig::default()
+        };
+        raw.limits.calls_per_address = 10_000;
+        raw.limits.calls_per_identity = 10_000;
+        change(&mut raw);
+        let mut site = Self { dir, clock: Arc::default(), disk, running: None, raw };
+        site.up().await;
+        site
+    }
+
+    /// Starts the CA on what is there.
+    pub(crate) async fn up(&mut self) {
+        let store = self.store();
+        let tls = Tls::open(self.dir.path(), &house().keys, &["127.0.0.1".to_owned()], self.clock.now()).unwrap();
+        let parts = Parts {
+            config: Config::new(self.raw.clone(), self.dir.path()).unwrap(),
+            store,
+            keys: Arc::clone(&house().keys),
+            tls: Arc::new(tls),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            entropy: Arc::new(SystemEntropy),
+        };
+        self.running = Some(Ca::start(parts).await.unwrap());
+    }
+
+    /// Stops the CA in order.
+    pub(crate) async fn down(&mut self) {
+        self.running.take().unwrap().stop().await;
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        let disk = Arc::new(self.disk.clone());
+        Arc::new(Embedded::open_on(disk, self.dir.path(), Options::default(), &mut |_| {}).unwrap())
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    /// A client that nobody is logged in with.
+    pub(crate) fn anonymous(&self) -> Client {
+        let options = ClientOptions {
+            url: format!("https://{}", self.running().address()),
+            root_pem: house().root_pem.clone(),
+            timeout: PATIENCE,
+        };
+        Client::new(options).unwrap()
+    }
+
+    /// A client that logs in as somebody by itself: "alice", or "proxy:proxy1".
+    pub(crate) fn client(&self, subject: &str) -> Client {
+        let key = key_of(subject);
+        self.anonymous().with_credentials(Arc::new(Key { subject: subject.to_owned(), key }))
+    }
+
+    /// A client of HTTP itself, for calls that no client of ours makes.
+    pub(crate) fn raw(&self) -> (reqwest::Client, String) {
+        house();
+        let roots = reqwest::Certificate::from_pem_bundle(house().root_pem.as_bytes()).unwrap();
+        let http = reqwest::Client::builder().tls_certs_only(roots).no_proxy().timeout(PATIENCE).build().unwrap();
+        (http, format!("https://{}", self.running().address()))
+    }
+
+    /// The number of the next record.
+    pub(crate) async fn end(&self) -> u64 {
+        self.client("adam").status().await.unwrap().records
+    }
+
+    /// The token of somebody who logs in now.
+    pub(crate) async fn token(&self, subject: &str) -> String {
+        self.client(subject).login().await.unwrap().token
+    }
+
+    pub(crate) fn write_policy(&self, text: &str) {
+        write_whole(&self.dir.path().join("policy.cedar"), text);
+    }
+
+    pub(crate) fn write_directory(&self, people: &[(&str, &str)]) {
+        write_whole(&self.dir.path().join("directory.toml"), &directory(people));
+    }
+
+    /// An approved grant of alice's.
+    pub(crate) async fn grant(&self, login: &str, target: &str, minutes: u32) -> RequestId {
+        let alice = self.client("alice");
+        let filed = alice.file_request(&ask(login, target, minutes * 60), &unique()).await.unwrap();
+        if filed.state == wire::RequestState::Pending {
+            self.client("bob").approve(&filed.id, &wire::Approve::default()).await.unwrap();
+        }
+        filed.id
+    }
+
+    /// A person certificate for somebody's own key under a grant.
+    pub(crate) async fn certificate(&self, subject: &str, grant: &RequestId) -> Result<wire::Certificate, ClientError> {
+        let client = self.client(subject);
+        client.login().await?;
+        issue(&client, subject, grant, &key_of(subject)).await
+    }
+
+    /// What proxy1 asks to let alice in.
+    pub(crate) fn knock(certificate: &str, login: &str, target: &str) -> wire::OpenSession {
+        wire::OpenSession {
+            certificate: certificate.to_owned(),
+            target: target.to_owned(),
+            login: login.to_owned(),
+            address: "192.0.2.7".to_owned(),
+            way: model::WayIn::Jump,
+            public_key: key_of(&unique()).public_key().to_openssh().unwrap(),
+        }
+    }
+
+    /// A live session of alice's: her grant, her certificate, and what the proxy was told.
+    pub(crate) async fn session(&self, login: &str, target: &str) -> (RequestId, String, wire::OpenedSession) {
+        let grant = self.grant(login, target, 30).await;
+        let certificate = self.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+        let opened = self.client("proxy:proxy1").open_session(&Self::knock(&certificate, login, target)).await.unwrap();
+        (grant, certificate, opened)
+    }
+}
+
+/// Asks for a certificate of `key` under a grant, with a fresh proof.
+pub(crate) async fn issue(
+    client: &Client,
+    subject: &str,
+    grant: &RequestId,
+    key: &PrivateKey,
+) -> Result<wire::Certificate, ClientError> {
+    let challenge = client.challenge(wire::Purpose::Certificate).await?;
+    let proof = prove(&challenge, subject, grant, key);
+    let public_key = key.public_key().to_openssh().unwrap();
+    let body = wire::IssueCertificate { request: grant.clone(), public_key, nonce: challenge.nonce, proof };
+    client.issue_certificate(&body).await
+}
+
+/// The proof of possession of a key.
+pub(crate) fn prove(challenge: &wire::Challenge, subject: &str, grant: &RequestId, key: &PrivateKey) -> String {
+    let ask = CertificateAsk {
+        server: &challenge.server,
+        subject: &subject_of(subject),
+        nonce: challenge.nonce.parse::<Nonce>().unwrap(),
+        profile: CertificateProfile::Person,
+        grant: Some(grant),
+        key: key.public_key(),
+    };
+    FileKey::from_private(key.clone(), "test".into()).sign(&Statement::certificate(&ask)).unwrap()
+}
+
+pub(crate) fn ask(login: &str, target: &str, seconds: u32) -> wire::FileRequest {
+    wire::FileRequest {
+        target: target.parse().unwrap(),
+        login: login.parse().unwrap(),
+        duration: seconds,
+        reason: "the disk of web1 is full".to_owned(),
+        ticket: None,
+        command: None,
+        start: None,
+    }
+}
+
+/// A name that no other has.
+pub(crate) fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("unique-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The code of a call's problem.
+pub(crate) fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> String {
+    answer.unwrap_err().code().expect("a problem").to_owned()
+}
+
+/// Hears a feed until a fact fits.
+pub(crate) async fn hear(feed: &mut EventStream, mut fits: impl FnMut(&Fact) -> bool) -> Record {
+    let heard = async {
+        loop {
+            if let Heard::Fact(record) = feed.next().await.unwrap()
+                && fits(&record.entry.fact)
+            {
+                return *record;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.expect("the fact did not come")
+}
+
+/// Asks again and again until the answer is there.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The key of somebody; the same name has the same key.
+pub(crate) fn key_of(name: &str) -> PrivateKey {
+    let mut seed = [7_u8; 32];
+    for (at, byte) in name.bytes().enumerate() {
+        seed[at % 32] = seed[at % 32].wrapping_mul(31).wrapping_add(byte);
+    }
+    PrivateKey::new(KeypairData::from(Ed25519Keypair::from_seed(&seed)), name).unwrap()
+}
+
+pub(crate) fn subject_of(name: &str) -> Subject {
+    match name.strip_prefix("proxy:") {
+        Some(proxy) => Subject::Proxy(proxy.parse().unwrap()),
+        None => Subject::Identity(name.parse().unwrap()),
+    }
+}
+
+/// Somebody who signs with a key.
+pub(crate) struct Key {
+    pub(crate) subject: String,
+    pub(crate) key: PrivateKey,
+}
+
+#[async_trait::async_trait]
+impl Credentials for Key {
+    fn subject(&self) -> String {
+        self.subject.clone()
+    }
+
+    async fn sign(&self, challenge: &wire::Challenge) -> Result<String, String> {
+        let nonce: Nonce = challenge.nonce.parse().map_err(|_| "no nonce")?;
+        let statement = Statement::login(&challenge.server, &subject_of(&self.subject), &nonce);
+        FileKey::from_private(self.key.clone(), "test".into()).sign(&statement).map_err(|error| error.to_string())
+    }
+}
+
+fn directory(people: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for group in ["engineers", "approvers", "security", "admins"] {
+        text += &format!("[[group]]\nname = \"{group}\"\n");
+    }
+    for (name, group) in people {
+        let key = key_of(name).public_key().to_openssh().unwrap();
+        text += &format!("[[identity]]\nname = \"{name}\"\nkeys = [\"{key}\"]\ngroups = [\"{group}\"]\n");
+    }
+    for name in PROXIES {
+        let key = key_of(&format!("proxy:{name}")).public_key().to_openssh().unwrap();
+        text += &format!("[[proxy]]\nname = \"{name}\"\nkeys = [\"{key}\"]\n");
+    }
+    text + TARGETS
+}
+
+/// A reader never sees half a file.
+fn write_whole(path: &Path, text: &str) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::rename(beside, path).unwrap();
+}
+
+/// Keys take a second to make, and every test can have the same.
+pub(crate) struct House {
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) root_pem: String,
+}
+
+pub(crate) fn house() -> &'static House {
+    static HOUSE: OnceLock<House> = OnceLock::new();
+    HOUSE.get_or_init(|| {
+        rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let keys = Keys::create(dir.path(), &Passphrase::new("a passphrase for tests").unwrap(), &SystemEntropy).unwrap();
+        Tls::create_root(dir.path(), &keys, SystemClock.now()).unwrap();
+        let root_pem = std::fs::read_to_string(dir.path().join(ROOT_FILE)).unwrap();
+        House { keys: Arc::new(keys), root_pem }
+    })
+}
+
+/// Every record of a site's ledger.
+pub(crate) async fn ledger(site: &Site) -> Vec<Record> {
+    let adam = site.client("adam");
+    let mut all = Vec::new();
+    loop {
+        let filter = LedgerFilter { from: all.len() as u64, limit: 1000, ..LedgerFilter::default() };
+        let page = adam.ledger_records(&filter).await.unwrap();
+        if page.records.is_empty() {
+            return all;
+        }
+        all.extend(page.records);
+    }
+}
+
+/// The kinds of a site's facts, counted.
+pub(crate) fn kinds(records: &[Record]) -> BTreeMap<&'static str, usize> {
+    let mut kinds = BTreeMap::new();
+    for record in records {
+        *kinds.entry(record.entry.fact.kind()).or_default() += 1;
+    }
+    kinds
+}
