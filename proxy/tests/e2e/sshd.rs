@@ -60,6 +60,7 @@ impl Sshd {
                 .args(["-D", "-e", "-f"])
                 .arg(folder.join("config"))
                 .stdin(Stdio::null())
+                .stderr(fs::File::create(folder.join("log")).unwrap())
                 .kill_on_drop(true)
                 .spawn()
                 .expect("sshd starts: is openssh-server installed?");
