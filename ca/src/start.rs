@@ -85,7 +85,7 @@ pub enum StartError {
     },
 }
 
-/// A control plane that runs.
+/// A control plane that runs. Dropping it ends everything without the last words of [`Running::stop`].
 pub struct Running {
     app: Arc<App>,
     server: Server,

@@ -93,8 +93,8 @@ async fn a_restart_finds_the_same_state() {
     for crash in [false, true] {
         if crash {
             // Without its last words and its snapshot, as after kill -9.
+            site.disk = site.disk.cut_power(1);
             drop(site.running.take());
-            site.disk.cut_power(1);
             // The old process's threads let go of the directory when its last task ends.
             eventually("the lock", || async {
                 let disk = std::sync::Arc::new(site.disk.clone());

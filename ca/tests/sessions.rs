@@ -234,7 +234,7 @@ async fn a_session_whose_proxy_hung_up_does_not_stay() {
     let site = Site::start().await;
     let grant = site.grant("root", "web1", 30).await;
     let certificate = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
-    let token = site.token("proxy:proxy1").await;
+    let (token, proxy) = (site.token("proxy:proxy1").await, site.client("proxy:proxy1"));
     for at in 0..40 {
         let (http, url) = site.raw();
         let knock = Site::knock(&certificate, "root", "web1");
@@ -242,10 +242,11 @@ async fn a_session_whose_proxy_hung_up_does_not_stay() {
         let answered = tokio::time::timeout(std::time::Duration::from_micros(at * 250), call).await;
         if let Ok(Ok(answer)) = answered {
             // Heard after all: then it is the proxy's to end it.
-            let opened: wire::OpenedSession = answer.json().await.unwrap();
+            let text = answer.text().await.unwrap();
+            let opened: wire::OpenedSession = serde_json::from_str(&text).expect(&text);
             let end = wire::SessionReport::Ended { end: SessionEnd::Client, dropped: opened.deadline };
             let reports = wire::SessionReports { reports: vec![end] };
-            site.client("proxy:proxy1").report(&opened.session, &reports).await.unwrap();
+            proxy.report(&opened.session, &reports).await.unwrap();
         }
     }
     let sam = site.client("sam");

@@ -40,13 +40,19 @@ impl Clockwork {
     }
 
     /// Stops the tasks, each at a place where it leaves nothing half done.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
-        for task in self.tasks {
+        for task in std::mem::take(&mut self.tasks) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the clockwork died");
             }
         }
+    }
+}
+
+impl Drop for Clockwork {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
     }
 }
 

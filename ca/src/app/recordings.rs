@@ -233,9 +233,13 @@ fn from_ledger(store: &dyn Store, id: &RecordingId) -> Result<Recording, AppErro
 fn not_here(error: &VaultError, id: &RecordingId) -> AppError {
     match error {
         VaultError::Unknown { .. } => AppError::not_found("file of recording", id),
+        // Where nothing was ever recorded there is no folder either.
+        VaultError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            AppError::not_found("file of recording", id)
+        }
         error => {
             tracing::error!(%error, %id, "a recording cannot be opened");
-            AppError::Unavailable(format!("the recording {id} cannot be opened"))
+            AppError::Internal(format!("the recording {id} cannot be opened: {error}"))
         }
     }
 }

@@ -76,14 +76,20 @@ impl Server {
     }
 
     /// Takes no more calls, and lets those under way finish within `grace`.
-    pub(crate) async fn stop(self, grace: Duration) {
-        self.sweeping.abort();
+    pub(crate) async fn stop(mut self, grace: Duration) {
         self.handle.graceful_shutdown(Some(grace));
-        match self.serving.await {
+        match (&mut self.serving).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the listener ended badly"),
             Err(died) => tracing::error!(error = %died, "the listener died"),
         }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.sweeping.abort();
+        self.handle.shutdown();
     }
 }
 
