@@ -26,8 +26,10 @@ pub(crate) fn demo(workspace: &Workspace, keep: bool) -> Result<()> {
     let mut narrator = Narrator::new(site.folder());
     let told = story::tell(&mut site, &mut narrator);
     if let Err(error) = told {
-        // What the servers said is most of the answer, and goes with the stage.
-        eprintln!("{}{}", site.log(), site.web1.log());
+        if !site.stage.interrupted() {
+            // What the servers said is most of the answer, and goes with the stage.
+            eprintln!("{}{}", site.log(), site.web1.log());
+        }
         return Err(error.context("demo: failed"));
     }
     println!("\ndemo: ok");
@@ -42,7 +44,7 @@ fn by_hand(site: &mut Site) -> Result<()> {
     let binary = site.binary().display();
     println!("\nIt is all still up. In another terminal:\n");
     println!("  portcullis() {{ {binary} \"$@\"; }}");
-    println!("  as() {{ export PORTCULLIS_HOME={}/$1; unset SSH_AUTH_SOCK; }}", site.stage.path("").display());
+    println!("  as() {{ export PORTCULLIS_HOME={}$1; unset SSH_AUTH_SOCK; }}", site.folder());
     println!("  as alice; portcullis request demo@web1 --for 30m --reason \"look around\"     # waits");
     println!("  as bob;   portcullis requests; portcullis approve ID                        # in a third one");
     println!("  as alice; ssh -F $PORTCULLIS_HOME/ssh_config demo@web1");

@@ -4,6 +4,9 @@ use std::process::Command;
 
 use crate::run::shown;
 
+/// Longer lines are cut: whole facts are long, and what matters stands in front.
+const COLUMNS: usize = 160;
+
 /// Numbers the scenes, and shortens the folder that only this run has.
 pub(crate) struct Narrator {
     scene: u32,
@@ -33,7 +36,7 @@ impl Narrator {
     /// What they see.
     pub(crate) fn sees(&self, text: &str) {
         for line in text.trim_end().lines() {
-            println!("   | {}", printable(&self.short(line)));
+            println!("   | {}", cut(&printable(&self.short(line))));
         }
     }
 
@@ -44,6 +47,14 @@ impl Narrator {
 
     fn short(&self, line: &str) -> String {
         line.replace(&self.folder, "…/")
+    }
+}
+
+/// The first columns of a long line.
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(COLUMNS) {
+        Some((at, _)) => format!("{}…", line.get(..at).unwrap_or(line)),
+        None => line.to_owned(),
     }
 }
 

@@ -179,10 +179,10 @@ impl Scenes<'_> {
     fn proof(&mut self, grant: &str) -> Result<()> {
         let Site { dana, carol, stage, .. } = self.site;
         self.narrator.scene("The ledger holds all of it, and proves it");
-        self.run(dana, &["ledger", "show", "--request", grant])?;
-        let (export, note) = (text(&stage.path("dana/ledger.jsonl")), text(&stage.path("dana/ledger.note")));
-        self.run(dana, &["ledger", "export", "--out", &export, "--checkpoint", &note])?;
-        self.run(dana, &["ledger", "verify", &export, "--checkpoint", &note])?;
+        self.run(carol, &["ledger", "show", "--request", grant])?;
+        let (export, note) = (text(&stage.path("carol/ledger.jsonl")), text(&stage.path("carol/ledger.note")));
+        self.run(carol, &["ledger", "export", "--out", &export, "--checkpoint", &note])?;
+        self.run(carol, &["ledger", "verify", &export, "--checkpoint", &note])?;
         self.run(dana, &["recordings", "verify", "--all"])?;
         self.narrator.notes("and offline, from the data directory itself:");
         self.run(carol, &["ledger", "verify", &text(&self.site.data())])?;

@@ -96,11 +96,6 @@ impl Terminal {
         Ok((ended, status))
     }
 
-    /// The program's process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     fn ended(&self) -> Option<Instant> {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner).ended
     }

@@ -1,7 +1,7 @@
 //! One folder for everything that a run makes, one flag for Ctrl-C, and no wait without a bound.
 
 use std::fs;
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -119,7 +119,8 @@ impl Stage {
             Err(error) => {
                 end(&mut child);
                 let written = stderr.join().unwrap_or_default();
-                return Err(error.context(String::from_utf8_lossy(&written).into_owned()));
+                let written = String::from_utf8_lossy(&written);
+                return Err(if written.is_empty() { error } else { error.context(written.into_owned()) });
             }
         };
         let took = start.elapsed();
