@@ -1,2 +1,13 @@
-//! End to end: real ssh clients, real sshd, faults.
+//! End to end: a whole site on this machine, started by each test for itself on free loopback ports and in its own
+//! temporary folder, with the real `portcullis`, the real OpenSSH client and a real `sshd`.
 #![forbid(unsafe_code)]
+
+mod person;
+mod process;
+mod site;
+mod sshd;
+
+pub use person::Person;
+pub use process::{Background, Finished, run, wait_for};
+pub use site::{Layout, PLACE, Site, text};
+pub use sshd::Sshd;

@@ -1,0 +1,8 @@
+//! The product as its people use it. Each test starts a site of its own; see `portcullis_tests`.
+#![forbid(unsafe_code)]
+
+mod attacks;
+mod crash;
+mod rules;
+mod story;
+mod time;
