@@ -10,13 +10,20 @@ use super::{App, AppError, Caller};
 impl App {
     /// Revokes a grant. Its sessions are dropped as soon as their proxy hears of it, which is when this is durable.
     ///
+    /// Who may lock may revoke anything; who may review a request may take back what became of it.
+    ///
     /// # Errors
-    /// Policy does not let the caller lock, or the grant has ended.
+    /// Policy lets the caller neither lock nor review this request, or the grant has ended.
     pub async fn revoke(&self, caller: &Caller, id: &RequestId, reason: &Reason) -> Result<RequestView, AppError> {
         caller.identity()?;
         self.must_see_grant(caller, id).await?;
-        let build = |_: &State, now: Timestamp| {
-            let may_revoke = self.rules().may(caller, Action::Lock, now);
+        let build = |state: &State, now: Timestamp| {
+            let request = state.request(id).ok_or_else(|| AppError::not_found("grant", id))?;
+            let rules = self.rules();
+            let may_revoke = rules.may(caller, Action::Lock, now)
+                || rules
+                    .standing(caller.identity()?, caller.touch(), Some(caller.address()), &request.spec, now)
+                    .may_review;
             Ok(Revoke { request: id.clone(), reason: reason.clone(), may_revoke }.into())
         };
         self.engine.execute(&caller.actor(), build, |state, applied| RequestView::of(state, id, applied.now)).await?
