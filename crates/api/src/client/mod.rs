@@ -120,10 +120,11 @@ impl Client {
     /// # Errors
     /// The address or the root cannot be read.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
-        if !options.url.starts_with("https://") {
-            return Err(ClientError::Options(format!("{:?} is no https:// address", options.url)));
+        let ClientOptions { url, root_pem, timeout } = options;
+        if !url.starts_with("https://") {
+            return Err(ClientError::Options(format!("{url:?} is no https:// address")));
         }
-        let roots = reqwest::Certificate::from_pem_bundle(options.root_pem.as_bytes())
+        let roots = reqwest::Certificate::from_pem_bundle(root_pem.as_bytes())
             .map_err(|error| ClientError::Options(format!("the API's root certificate cannot be read: {error}")))?;
         if roots.is_empty() {
             return Err(ClientError::Options("the API's root certificate is empty".to_owned()));
@@ -133,15 +134,15 @@ impl Client {
             .https_only(true)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(5).min(options.timeout))
+            .connect_timeout(Duration::from_secs(5).min(timeout))
             .tcp_nodelay(true)
             .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ClientError::Options(format!("the client cannot be made: {error}")))?;
         Ok(Self {
             http,
-            url: options.url.trim_end_matches('/').into(),
-            timeout: options.timeout,
+            url: url.trim_end_matches('/').into(),
+            timeout,
             token: Arc::default(),
             credentials: None,
         })
