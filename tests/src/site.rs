@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -105,15 +106,30 @@ impl Site {
         Ok(Self { servers, web1, alice, bob, carol, dana, layout, api_port, proxy_port, folder })
     }
 
-    /// The program under test: built beside the tests.
+    /// The program under test. Cargo does not know that these tests need it, so the first test brings it up to date.
     #[must_use]
-    pub fn binary() -> PathBuf {
-        let mut path = std::env::current_exe().unwrap_or_default();
-        path.pop();
-        if path.ends_with("deps") {
+    pub fn binary() -> &'static Path {
+        static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            build
+                .args(["build", "--quiet", "--locked", "--package", "portcullis-cli"])
+                .current_dir(env!("CARGO_MANIFEST_DIR"));
+            if !cfg!(debug_assertions) {
+                build.arg("--release");
+            }
+            let built = run(&mut build, Duration::from_secs(1800)).and_then(crate::process::Finished::ok);
+            // Without it every test fails at its first command, and says why.
+            let mut path = std::env::current_exe().unwrap_or_default();
             path.pop();
-        }
-        path.join("portcullis")
+            if path.ends_with("deps") {
+                path.pop();
+            }
+            match built {
+                Ok(_) => path.join("portcullis"),
+                Err(error) => PathBuf::from(format!("portcullis, which does not build: {error}")),
+            }
+        });
+        &BINARY
     }
 
     /// The API's address.

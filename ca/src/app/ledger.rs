@@ -122,22 +122,11 @@ impl App {
     }
 }
 
-/// A ledger that cannot be read is no matter of room on the disk.
+/// A ledger that cannot be read, or that does not reach so far.
 pub(super) fn unreadable(error: &StoreError) -> AppError {
-    match error {
-        StoreError::Proof(_) => AppError::Invalid(error.to_string()),
-        StoreError::Conflict { .. }
-        | StoreError::Empty
-        | StoreError::Encode(_)
-        | StoreError::TooLarge { .. }
-        | StoreError::Busy { .. }
-        | StoreError::Full { .. }
-        | StoreError::Io { .. }
-        | StoreError::Corrupt { .. }
-        | StoreError::Version { .. }
-        | StoreError::Locked { .. }
-        | StoreError::Flaw(_)
-        | StoreError::Index(_)
-        | StoreError::Closed => unavailable(error),
+    if let StoreError::Proof(_) | StoreError::Range { .. } = error {
+        AppError::Invalid(error.to_string())
+    } else {
+        unavailable(error)
     }
 }
