@@ -33,6 +33,10 @@ use crate::words::{self, Words};
 
 /// How long a person who is turned away may take to read why.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client has to print the last words of a session before it is disconnected.
+const BREATH: Duration = Duration::from_millis(4);
+/// The same for a client that prints them for several programs.
+const BREATH_FOR_MANY: Duration = Duration::from_millis(25);
 /// How long a person who was told why not may take to hang up.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long the recordings of a session may take to be closed.
@@ -285,8 +289,15 @@ impl Visit {
         let words = live.ended().and_then(|end| words::ended(end, live.permit()));
         let notice = async {
             // Each channel says it on its own.
+            let told = channels.len();
             while let Some(closed) = channels.join_next().await {
                 finish(closings, closed);
+            }
+            // A client drops what it has not yet printed when it is disconnected.
+            match told {
+                0 => {}
+                1 => tokio::time::sleep(BREATH).await,
+                _ => tokio::time::sleep(BREATH_FOR_MANY).await,
             }
             if let Some(words) = &words {
                 let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());

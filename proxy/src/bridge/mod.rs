@@ -216,7 +216,11 @@ impl Shared {
         let permit = self.live.permit();
         let target = &permit.destination().target;
         let words = match ended {
-            Ended::Person => None,
+            // The target is lost because the session has ended, not the other way round.
+            Ended::Lost | Ended::Session if self.live.ended().is_some() => {
+                self.live.ended().and_then(|end| words::ended(end, permit))
+            }
+            Ended::Person | Ended::Session => None,
             // What the target said to the end was passed on already.
             Ended::Target => {
                 let _ = person.close().await;
@@ -229,7 +233,6 @@ impl Shared {
                 self.live.end(SessionEnd::Recording { error });
                 self.live.ended().and_then(|end| words::ended(end, permit))
             }
-            Ended::Session => self.live.ended().and_then(|end| words::ended(end, permit)),
         };
         let goodbye = async {
             if let Some(words) = words {

@@ -86,9 +86,10 @@ pub struct Authority {
     reported: Notify,
     serial: AtomicU64,
     /// The CA does not answer calls, and its feed is silent.
-    pub dead: AtomicBool,
+    dead: AtomicBool,
     /// Extra time before an answer to `open`.
-    pub slow: Mutex<Duration>,
+    slow: Mutex<Duration>,
+    asked: AtomicU64,
 }
 
 impl Authority {
@@ -105,6 +106,7 @@ impl Authority {
             serial: AtomicU64::new(1),
             dead: AtomicBool::new(false),
             slow: Mutex::default(),
+            asked: AtomicU64::new(0),
         })
     }
 
@@ -205,6 +207,34 @@ impl Authority {
         .await
     }
 
+    pub fn ended_sessions(&self) -> Vec<SessionId> {
+        let ended = |report: &SessionReport| matches!(report, SessionReport::Ended { .. });
+        lock(&self.reports).iter().filter(|(_, report)| ended(report)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Takes this long for each answer.
+    pub fn set_slow(&self, time: Duration) {
+        *lock(&self.slow) = time;
+    }
+
+    /// Neither answers nor tells facts.
+    pub fn set_dead(&self, dead: bool) {
+        self.dead.store(dead, Ordering::SeqCst);
+        self.more.notify_waiters();
+    }
+
+    /// How often a session was asked for.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Says in the feed that a grant was revoked, and still answers as if it were not.
+    pub fn say_grant_ended(&self, id: &RequestId) {
+        let end = GrantEnd::Revoked;
+        let bob = Actor::Identity("bob".parse().unwrap());
+        self.tell(bob, Fact::GrantEnded { request: id.clone(), end, reason: None });
+    }
+
     pub fn reports(&self) -> Vec<SessionReport> {
         lock(&self.reports).iter().map(|(_, report)| report.clone()).collect()
     }
@@ -282,6 +312,7 @@ impl Control for Line {
 
     async fn open(&self, ask: &OpenSession) -> Result<OpenedSession, ControlError> {
         let seq = lock(&self.0.facts).len() as u64;
+        self.0.asked.fetch_add(1, Ordering::SeqCst);
         let slow = *lock(&self.0.slow);
         tokio::time::sleep(slow).await;
         self.0.alive()?;
@@ -289,7 +320,10 @@ impl Control for Line {
         let Principal::Identity(identity) = certificate.valid_principals()[0].parse().unwrap() else { panic!() };
         let grants = lock(&self.0.grants);
         let found = grants.iter().find(|grant| {
-            grant.identity == identity && grant.target.as_str() == ask.target && grant.login.as_str() == ask.login
+            grant.identity == identity
+                && grant.target.as_str() == ask.target
+                && grant.login.as_str() == ask.login
+                && grant.ends > now()
         });
         let Some(grant) = found.cloned() else {
             return Err(ControlError::Refused {

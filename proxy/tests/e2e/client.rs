@@ -26,7 +26,7 @@ impl Person {
         let common = format!(
             "  IdentityFile {key}\n  CertificateFile {key}-cert.pub\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
              UserKnownHostsFile {at}/known_hosts\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  \
-             LogLevel ERROR\n{more}\n",
+             {more}\n  LogLevel ERROR\n",
             key = self.key.display(),
             at = self.folder.display(),
         );

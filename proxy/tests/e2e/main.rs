@@ -8,5 +8,6 @@ mod door;
 mod flow;
 mod kill;
 mod sshd;
+mod terminal;
 mod time;
 mod world;

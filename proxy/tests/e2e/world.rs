@@ -78,6 +78,28 @@ impl World {
         Person { key: at, port: self.port, folder: self.folder.path().to_owned() }
     }
 
+    /// The text of the one recording that there is, once it is closed and entered.
+    pub async fn only_recording(&self) -> String {
+        let mut found = Vec::new();
+        crate::client::until("a recording is filed", || {
+            found = self.recordings();
+            !found.is_empty()
+        })
+        .await;
+        assert_eq!(found.len(), 1, "{found:?}");
+        std::fs::read_to_string(&found[0]).unwrap()
+    }
+
+    /// The files of recordings that are closed and entered.
+    pub fn recordings(&self) -> Vec<PathBuf> {
+        let list = |folder: &Path| -> Vec<PathBuf> {
+            std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+        };
+        let days = list(&self.folder.path().join("recordings"));
+        let days = days.iter().filter(|day| !day.ends_with("open"));
+        days.flat_map(|day| list(day)).flat_map(|session| list(&session)).collect()
+    }
+
     /// Stops the proxy in order.
     pub async fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
