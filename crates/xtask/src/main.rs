@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything that is done to this repository.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod run;
 mod setup;
@@ -48,6 +49,7 @@ fn dispatch() -> Result<ExitCode> {
         ["tidy"] => return tidy::tidy(&workspace),
         ["demo"] => demo::demo(&workspace, false)?,
         ["demo", "--keep"] => demo::demo(&workspace, true)?,
+        ["bench", rest @ ..] => bench::bench(&workspace, rest)?,
         other => bail!("unknown command «{}»\n\n{USAGE}", other.join(" ")),
     }
     Ok(ExitCode::SUCCESS)

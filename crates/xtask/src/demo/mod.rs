@@ -3,6 +3,7 @@
 mod narrator;
 mod story;
 
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use anyhow::Result;
 
 use crate::run::{cargo, run, say};
 use crate::setup;
-use crate::site::{Site, Stage};
+use crate::site::{Limits, Site, Stage};
 use crate::workspace::Workspace;
 
 use self::narrator::Narrator;
@@ -22,7 +23,7 @@ pub(crate) fn demo(workspace: &Workspace, keep: bool) -> Result<()> {
     run(cargo(workspace.root()).args(["build", "--package", "portcullis-cli", "--locked"]))?;
     let binary = workspace.target().join("debug/portcullis");
 
-    let mut site = Site::build(Stage::set()?, &binary)?;
+    let mut site = Site::build(Stage::set()?, &binary, Limits::Usual)?;
     let mut narrator = Narrator::new(site.folder());
     let told = story::tell(&mut site, &mut narrator);
     if let Err(error) = told {
@@ -34,16 +35,15 @@ pub(crate) fn demo(workspace: &Workspace, keep: bool) -> Result<()> {
     }
     println!("\ndemo: ok");
     if keep {
-        by_hand(&mut site)?;
+        by_hand(&mut site, &binary)?;
     }
     Ok(())
 }
 
 /// Prints what to type, and holds the stage until Ctrl-C.
-fn by_hand(site: &mut Site) -> Result<()> {
-    let binary = site.binary().display();
+fn by_hand(site: &mut Site, binary: &Path) -> Result<()> {
     println!("\nIt is all still up. In another terminal:\n");
-    println!("  portcullis() {{ {binary} \"$@\"; }}");
+    println!("  portcullis() {{ {} \"$@\"; }}", binary.display());
     println!("  as() {{ export PORTCULLIS_HOME={}$1; unset SSH_AUTH_SOCK; }}", site.folder());
     println!("  as alice; portcullis request demo@web1 --for 30m --reason \"look around\"     # waits");
     println!("  as bob;   portcullis requests; portcullis approve ID                        # in a third one");

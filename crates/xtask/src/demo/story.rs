@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::narrator::Narrator;
+use crate::site::json::{first, id, list};
 use crate::site::{Person, Ran, Site, Terminal};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -155,7 +156,7 @@ impl Scenes<'_> {
         self.narrator.sees(&terminal.shown());
         ensure!(!status.success(), "alice's ssh ended as if nothing had happened");
         let micros = stage.wait("the receipt of the drop", SOON, || {
-            Ok(bob.json(stage, &["sessions", &session])?["drop_micros"].as_f64())
+            Ok(bob.json(stage, &["sessions", &session])?.get("drop_micros").and_then(Value::as_f64))
         })?;
         self.narrator.notes(&format!(
             "dropped {:.1} ms after the revocation was decided (the receipt in the ledger); alice's ssh was gone {} ms \
@@ -185,7 +186,7 @@ impl Scenes<'_> {
         self.run(carol, &["ledger", "verify", &export, "--checkpoint", &note])?;
         self.run(dana, &["recordings", "verify", "--all"])?;
         self.narrator.notes("and offline, from the data directory itself:");
-        self.run(carol, &["ledger", "verify", &text(&self.site.data())])?;
+        self.run(carol, &["ledger", "verify", &text(&self.site.server.data())])?;
         Ok(())
     }
 
@@ -201,19 +202,6 @@ impl Scenes<'_> {
         self.narrator.types(person.name(), &command);
         command
     }
-}
-
-/// Lists are arrays, or pages with `items`.
-fn list(value: &Value) -> &[Value] {
-    value.as_array().or_else(|| value.get("items")?.as_array()).map(Vec::as_slice).unwrap_or_default()
-}
-
-fn first(value: &Value, wanted: impl Fn(&Value) -> bool) -> Option<&Value> {
-    list(value).iter().find(|item| wanted(item))
-}
-
-fn id(value: &Value) -> Option<String> {
-    Some(value.get("id")?.as_str()?.to_owned())
 }
 
 fn text(path: &std::path::Path) -> String {

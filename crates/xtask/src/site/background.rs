@@ -40,11 +40,6 @@ impl Background {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Its log file.
     pub(crate) fn log(&self) -> &Path {
         &self.log

@@ -1,8 +1,10 @@
 //! A small site on this machine for the demo and the benchmarks: people, a server, and Portcullis between them.
 
 mod background;
+pub(crate) mod json;
 mod person;
 mod pty;
+mod server;
 #[expect(clippy::module_inception, reason = "the site as a whole, beside its parts")]
 mod site;
 mod stage;
@@ -10,5 +12,6 @@ mod web1;
 
 pub(crate) use person::Person;
 pub(crate) use pty::Terminal;
-pub(crate) use site::Site;
+pub(crate) use server::Server;
+pub(crate) use site::{Limits, Site};
 pub(crate) use stage::{Ran, Stage};

@@ -1,20 +1,16 @@
-//! Portcullis itself, set up as the README says: `init`, the directory, the policy, `up`, and the first log-ins.
+//! The whole, set up as the README says: a server that joins, people who log in, and Portcullis between them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::background::Background;
 use super::person::Person;
-use super::stage::{Ran, Stage, free_port};
+use super::server::Server;
+use super::stage::{Ran, Stage};
 use super::web1::{LOGIN, Web1};
-
-const SOON: Duration = Duration::from_secs(60);
-const FOLDER: &str = "site";
-const PASSPHRASE: &str = "only for this demo";
 
 /// A running site with a server `web1`, and people who are logged in: alice is an engineer, bob is on call, carol runs
 /// the place, dana reads recordings.
@@ -26,67 +22,40 @@ pub(crate) struct Site {
     pub(crate) bob: Person,
     pub(crate) carol: Person,
     pub(crate) dana: Person,
-    binary: PathBuf,
-    proxy: u16,
+    pub(crate) server: Server,
     pub(crate) stage: Stage,
+}
+
+/// How many sessions and calls one person may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limits {
+    /// As `init` sets them.
+    Usual,
+    /// As many as a benchmark needs.
+    Raised,
 }
 
 impl Site {
     /// Sets everything up, waits until it answers, and lets everyone log in.
-    pub(crate) fn build(stage: Stage, binary: &Path) -> Result<Self> {
+    pub(crate) fn build(stage: Stage, binary: &Path, limits: Limits) -> Result<Self> {
         let person = |name| Person::new(&stage, binary, name);
         let (alice, bob, carol, dana) = (person("alice")?, person("bob")?, person("carol")?, person("dana")?);
         let mut web1 = Web1::build(&stage, &carol.public_key()?)?;
         web1.start(&stage)?;
 
-        let (api, proxy) = (free_port()?, free_port()?);
-        let folder = stage.path(FOLDER);
-        let mut init = server(binary, &["init"]);
-        init.arg(&folder).args(["--admin", carol.name(), "--admin-key"]).arg(carol.key().with_extension("pub"));
-        init.args(["--listen", &format!("127.0.0.1:{api}"), "--proxy-listen", &format!("127.0.0.1:{proxy}")]);
-        init.args(["--source-address", "127.0.0.1"]);
-        let ran = stage.finish(&mut init, b"", SOON)?;
-        if !ran.status.success() {
-            bail!("portcullis init failed ({})\n{}", ran.status, ran.text());
+        let server = Server::init(&stage, binary, "site", &carol)?;
+        if limits == Limits::Raised {
+            server.raise_limits()?;
         }
         let groups = [(&alice, "engineers"), (&bob, "approvers\", \"security"), (&dana, "security")];
-        add_people(&folder.join("directory.toml"), &groups)?;
-
-        let ready = stage.path("ready");
-        let mut command = server(binary, &["up", "--ready-file"]);
-        command.arg(&ready).arg("--config").arg(folder.join("portcullis.toml"));
-        let mut up = Background::start(&stage, "portcullis", &mut command)?;
-        stage.wait("portcullis up", SOON, || {
-            up.check()?;
-            Ok(ready.exists().then_some(()))
-        })?;
-        let site = Self { up, web1, alice, bob, carol, dana, binary: binary.to_owned(), proxy, stage };
-        for person in [&site.alice, &site.bob, &site.carol, &site.dana] {
-            site.log_in(person, api)?;
+        add_people(&server.file("directory.toml"), &groups)?;
+        let (up, _) = server.up(&stage)?;
+        for person in [&alice, &bob, &carol, &dana] {
+            let mut command = person.portcullis(&["login", "--identity", person.name(), "--api", &server.api()]);
+            command.arg("--root").arg(server.data().join("tls-root.pem")).arg("--key").arg(person.key());
+            person.finish(&stage, &mut command)?;
         }
-        Ok(site)
-    }
-
-    fn log_in(&self, person: &Person, api: u16) -> Result<()> {
-        let mut command = person.portcullis(&["login", "--identity", person.name()]);
-        command.args(["--api", &format!("https://127.0.0.1:{api}"), "--root"]);
-        command.arg(self.data().join("tls-root.pem")).arg("--key").arg(person.key());
-        person.finish(&self.stage, &mut command).map(drop)
-    }
-
-    /// The data directory.
-    pub(crate) fn data(&self) -> PathBuf {
-        self.stage.path(FOLDER).join("data")
-    }
-
-    /// The proxy's port.
-    pub(crate) fn proxy(&self) -> u16 {
-        self.proxy
-    }
-
-    /// The binary that all of them run.
-    pub(crate) fn binary(&self) -> &Path {
-        &self.binary
+        Ok(Self { up, web1, alice, bob, carol, dana, server, stage })
     }
 
     /// The stage's folder as text, to be left out of what is shown.
@@ -126,12 +95,6 @@ impl Site {
         self.web1.trust_only_the_ca(&self.stage)?;
         Ok((command, ran))
     }
-}
-
-fn server(binary: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(binary);
-    command.args(words).env("PORTCULLIS_PASSPHRASE", PASSPHRASE).env("NO_COLOR", "1");
-    command
 }
 
 /// Adds people with their keys and groups to the directory that `init` wrote.

@@ -88,8 +88,18 @@ impl Web1 {
 
     /// Takes the operator's key away: from now on the CA key is the only way in.
     pub(crate) fn trust_only_the_ca(&mut self, stage: &Stage) -> Result<()> {
+        self.reconfigure(stage, "none")
+    }
+
+    /// Lets a plain key in besides: what a benchmark compares with is ssh without Portcullis.
+    pub(crate) fn let_in(&mut self, stage: &Stage, key: &str) -> Result<()> {
+        fs::write(self.file("plain_keys"), format!("{key}\n"))?;
+        self.reconfigure(stage, &format!("{}/plain_keys", self.etc_ssh()))
+    }
+
+    fn reconfigure(&mut self, stage: &Stage, authorized_keys: &str) -> Result<()> {
         let before = self.times_listening();
-        self.write_config("none")?;
+        self.write_config(authorized_keys)?;
         self.sshd.as_mut().context("sshd is not running")?.tell("reload")?;
         self.wait_listening(stage, before + 1)
     }

@@ -1,0 +1,53 @@
+//! What `cargo xtask bench` cannot do with stock programs: many callers of the API at once, and a ledger with many
+//! facts. One JSON object on standard output is the answer.
+#![forbid(unsafe_code)]
+
+mod facts;
+mod issuance;
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, bail};
+
+const USAGE: &str = "\
+load issuance --api URL --root FILE --identity NAME --key FILE --grant ID --clients N --seconds N
+load facts --data DIR --count N";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some((verb, rest)) = words.split_first() else { bail!(USAGE) };
+    let options = Options::parse(rest)?;
+    let answer = match verb.as_str() {
+        "issuance" => issuance::measure(&options).await?,
+        "facts" => facts::write(&options).await?,
+        _ => bail!(USAGE),
+    };
+    writeln!(std::io::stdout(), "{answer}").context("standard output cannot be written")
+}
+
+/// `--name value` pairs.
+struct Options(HashMap<String, String>);
+
+impl Options {
+    fn parse(words: &[String]) -> Result<Self> {
+        let mut options = HashMap::new();
+        for pair in words.chunks(2) {
+            let [name, value] = pair else { bail!(USAGE) };
+            let name = name.strip_prefix("--").context(USAGE)?;
+            options.insert(name.to_owned(), value.clone());
+        }
+        Ok(Self(options))
+    }
+
+    fn text(&self, name: &str) -> Result<&str> {
+        self.0.get(name).map(String::as_str).with_context(|| format!("--{name} is missing\n{USAGE}"))
+    }
+
+    fn value<T: FromStr>(&self, name: &str) -> Result<T> {
+        let text = self.text(name)?;
+        text.parse().ok().with_context(|| format!("--{name} {text:?} makes no sense\n{USAGE}"))
+    }
+}
