@@ -53,6 +53,8 @@ pub struct RawLimits {
     pub calls_per_identity: u32,
     /// Calls a second of one proxy.
     pub calls_per_proxy: u32,
+    /// Logins a minute of one person: each is a fact in the ledger.
+    pub logins_per_identity: u32,
     /// Feeds of events of one person or proxy at a time.
     pub feeds_per_subject: u32,
 }
@@ -105,6 +107,7 @@ impl Default for RawLimits {
             calls_per_address: 50,
             calls_per_identity: 200,
             calls_per_proxy: 5_000,
+            logins_per_identity: 60,
             feeds_per_subject: 16,
         }
     }
@@ -139,6 +142,7 @@ pub(crate) struct Settings {
     pub(crate) recordings: PathBuf,
     pub(crate) request_ttl: Span,
     pub(crate) sessions_limit: u32,
+    pub(crate) logins: NonZeroU32,
     pub(crate) profiles: Profiles,
     pub(crate) proxies: BTreeMap<ProxyName, ProxySettings>,
 }
@@ -168,52 +172,30 @@ impl Config {
     /// # Errors
     /// The first value that makes no sense, by its key.
     pub fn new(raw: RawConfig, base: &Path) -> Result<Self, ConfigError> {
-        let RawConfig { limits, proxy, .. } = &raw;
-        let origin = name_of_note(&raw.server)?;
+        let RawConfig { listen, server, policy, directory, recordings, request_ttl, token_life, .. } = raw;
+        let RawConfig { certificate_life, host_certificate_life, sessions_per_identity, limits, proxy, .. } = raw;
         let profiles = Profiles::new(
-            span("ca.certificate-life", &raw.certificate_life)?,
-            span("ca.host-certificate-life", &raw.host_certificate_life)?,
+            span("ca.certificate-life", &certificate_life)?,
+            span("ca.host-certificate-life", &host_certificate_life)?,
         );
-        let token_life = span("ca.token-life", &raw.token_life)?;
-        if token_life < Span::from_minutes(1) || token_life > Span::from_hours(24) {
-            return Err(bad("ca.token-life", "a session token lives one minute to one day"));
-        }
-        let request_ttl = span("ca.request-ttl", &raw.request_ttl)?;
-        if request_ttl < Span::from_minutes(1) || request_ttl > Span::from_hours(30 * 24) {
-            return Err(bad("ca.request-ttl", "a request waits one minute to thirty days"));
-        }
-        let mut proxies = BTreeMap::new();
-        for (at, raw) in proxy.iter().enumerate() {
-            let (name, settings) = proxy_settings(at, raw)?;
-            if proxies.insert(name, settings).is_some() {
-                return Err(bad(&format!("proxy[{at}].name"), format!("there are two proxies {:?}", raw.name)));
-            }
-        }
-        let per_second = |key: &str, value: u32| {
-            NonZeroU32::new(value).ok_or_else(|| bad(&format!("ca.limits.{key}"), "must not be 0"))
+        nonzero("ca.sessions-per-identity", sessions_per_identity)?;
+        let settings = Settings {
+            origin: name_of_note(&server)?,
+            recordings: base.join(recordings),
+            request_ttl: span_within("ca.request-ttl", &request_ttl, Span::from_hours(30 * 24))?,
+            sessions_limit: sessions_per_identity,
+            logins: rate("logins-per-identity", limits.logins_per_identity)?,
+            profiles: profiles.map_err(|error| bad("ca.certificate-life", error.to_string()))?,
+            proxies: proxies(&proxy)?,
         };
-        let limits = Limits {
-            connections: nonzero("ca.limits.connections", limits.connections)?,
-            per_address: per_second("calls-per-address", limits.calls_per_address)?,
-            per_identity: per_second("calls-per-identity", limits.calls_per_identity)?,
-            per_proxy: per_second("calls-per-proxy", limits.calls_per_proxy)?,
-            feeds: nonzero("ca.limits.feeds-per-subject", limits.feeds_per_subject)?,
-        };
-        let sessions_limit = raw.sessions_per_identity;
-        nonzero("ca.sessions-per-identity", sessions_limit)?;
-        let recordings = base.join(&raw.recordings);
-        let profiles = profiles.map_err(|error| bad("ca.certificate-life", error.to_string()))?;
         Ok(Self {
-            listen: raw
-                .listen
-                .parse()
-                .map_err(|_| bad("ca.listen", format!("{:?} is no address with a port", raw.listen)))?,
-            policy: base.join(&raw.policy),
-            directory: base.join(&raw.directory),
-            token_life,
-            server: raw.server.clone(),
-            limits,
-            settings: Settings { origin, recordings, request_ttl, sessions_limit, profiles, proxies },
+            listen: listen.parse().map_err(|_| bad("ca.listen", format!("{listen:?} is no address with a port")))?,
+            policy: base.join(policy),
+            directory: base.join(directory),
+            token_life: span_within("ca.token-life", &token_life, Span::from_hours(24))?,
+            server,
+            limits: limits.checked()?,
+            settings,
         })
     }
 
@@ -266,6 +248,29 @@ impl Config {
     }
 }
 
+impl RawLimits {
+    fn checked(&self) -> Result<Limits, ConfigError> {
+        Ok(Limits {
+            connections: nonzero("ca.limits.connections", self.connections)?,
+            per_address: rate("calls-per-address", self.calls_per_address)?,
+            per_identity: rate("calls-per-identity", self.calls_per_identity)?,
+            per_proxy: rate("calls-per-proxy", self.calls_per_proxy)?,
+            feeds: nonzero("ca.limits.feeds-per-subject", self.feeds_per_subject)?,
+        })
+    }
+}
+
+fn proxies(raw: &[RawProxy]) -> Result<BTreeMap<ProxyName, ProxySettings>, ConfigError> {
+    let mut proxies = BTreeMap::new();
+    for (at, raw) in raw.iter().enumerate() {
+        let (name, settings) = proxy_settings(at, raw)?;
+        if proxies.insert(name, settings).is_some() {
+            return Err(bad(&format!("proxy[{at}].name"), format!("there are two proxies {:?}", raw.name)));
+        }
+    }
+    Ok(proxies)
+}
+
 fn proxy_settings(at: usize, raw: &RawProxy) -> Result<(ProxyName, ProxySettings), ConfigError> {
     let key = |name: &str| format!("proxy[{at}].{name}");
     let name: ProxyName = raw.name.parse().map_err(|error| bad(&key("name"), format!("{error}")))?;
@@ -298,6 +303,17 @@ fn span(key: &str, text: &str) -> Result<Span, ConfigError> {
     text.parse().map_err(|error: model::TimeError| bad(key, error.to_string()))
 }
 
+/// At least a minute.
+fn span_within(key: &str, text: &str, most: Span) -> Result<Span, ConfigError> {
+    let least = Span::from_minutes(1);
+    let span = span(key, text)?;
+    if (least..=most).contains(&span) { Ok(span) } else { Err(bad(key, format!("set it between {least} and {most}"))) }
+}
+
+fn rate(key: &str, value: u32) -> Result<NonZeroU32, ConfigError> {
+    NonZeroU32::new(value).ok_or_else(|| bad(&format!("ca.limits.{key}"), "must not be 0"))
+}
+
 fn nonzero(key: &str, value: u32) -> Result<usize, ConfigError> {
     match usize::try_from(value) {
         Ok(value) if value > 0 => Ok(value),
@@ -325,7 +341,8 @@ mod tests {
 
     #[test]
     fn the_defaults_make_sense() {
-        let config = Config::new(RawConfig { proxy: vec![proxy()], ..RawConfig::default() }, Path::new("/data")).unwrap();
+        let config =
+            Config::new(RawConfig { proxy: vec![proxy()], ..RawConfig::default() }, Path::new("/data")).unwrap();
         assert_eq!(config.policy(), Path::new("/data/policy.cedar"));
         let known = config.settings().proxies.values().next().unwrap();
         assert_eq!(known.names.len(), 2);

@@ -117,8 +117,18 @@ impl Ca {
         };
         let authenticator = Authenticator::new(config.server(), limits);
         let settings = config.settings().clone();
-        let made =
-            Made { settings, store, keys, authorities, checkpoints, authenticator, policies, directory, clock, entropy };
+        let made = Made {
+            settings,
+            store,
+            keys,
+            authorities,
+            checkpoints,
+            authenticator,
+            policies,
+            directory,
+            clock,
+            entropy,
+        };
         let app = Arc::new(App::build(made).await.map_err(StartError::Ledger)?);
         enter_start(&app, opened).await?;
         // Listening comes last: nobody is answered by half a CA.
@@ -151,6 +161,7 @@ impl Running {
 
     /// Stops in order: takes no more calls, lets those under way finish, says so in the ledger, and saves a snapshot.
     pub async fn stop(self) {
+        self.app.close();
         self.server.stop(GRACE).await;
         self.clockwork.stop().await;
         self.app.lay_down().await;

@@ -1,7 +1,7 @@
 //! See certificates.
 
 use access::{Certificate, State};
-use model::CertificateProfile;
+use model::{CertificateProfile, RequestSpec, Serial, Timestamp};
 
 use super::page::{Cursor, Paged, page};
 use super::sight::Sight;
@@ -16,21 +16,23 @@ impl App {
     pub async fn certificates(&self, caller: &Caller, after: Option<&Cursor>) -> Result<Paged<Certificate>, AppError> {
         caller.identity()?;
         let mut sight = Sight::new(self, caller);
-        let look = |state: &State, _| {
-            let with_spec = |certificate: &Certificate| {
-                let request = certificate.request.as_ref().and_then(|id| state.request(id));
-                (certificate.clone(), request.map(|request| request.spec.clone()))
-            };
-            state.certificates().map(with_spec).collect::<Vec<_>>()
+        let look = |state: &State, _| -> Vec<(Timestamp, Serial)> {
+            state.certificates().map(|certificate| (certificate.intended, certificate.body.serial)).collect()
         };
-        let all = self.engine.read(look).await?;
-        let key = |(certificate, _): &(Certificate, _)| (certificate.intended, certificate.body.serial);
-        let paged = page(all, key, after, |(certificate, spec)| match (certificate.body.profile, spec) {
+        let keys = self.engine.read(look).await?;
+        let fetch = |state: &State, serial: &Serial, _| {
+            let certificate = state.certificate(*serial)?.clone();
+            let request = certificate.request.as_ref().and_then(|id| state.request(id));
+            let spec = request.map(|request| request.spec.clone());
+            Some((certificate, spec))
+        };
+        let show = |(certificate, spec): &(Certificate, Option<RequestSpec>)| match (certificate.body.profile, spec) {
             (CertificateProfile::Person | CertificateProfile::Session, Some(spec)) => sight.request(self, spec),
             (CertificateProfile::Person | CertificateProfile::Session, None) | (CertificateProfile::Host, _) => {
                 sight.is_all()
             }
-        });
-        Ok(paged.map(|(certificate, _)| certificate))
+        };
+        let page = page(&self.engine, keys, after, fetch, show).await?;
+        Ok(page.map(|(certificate, _)| certificate))
     }
 }

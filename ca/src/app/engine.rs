@@ -9,6 +9,7 @@
 //! records. From then on the engine is careful: one command at a time, applied only once it is durable, until the
 //! first one succeeds. So a full disk costs one rebuild, not one for each attempt.
 
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const ATTEMPTS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many records are read at a time to build the state.
 const CHUNK: usize = 4096;
+/// How many such chunks are read ahead.
+const AHEAD: usize = 4;
 /// The name of the state's snapshots in the store. The number changes when the state's form does.
 const SNAPSHOT: &str = "access-state-1";
 
@@ -341,7 +344,7 @@ enum Step<R> {
 enum Careful<R> {
     Over,
     Nothing(R),
-    Appending(Append, Applied),
+    Appending(Append, Box<Applied>),
     Moved { generation: u64 },
 }
 
@@ -395,7 +398,7 @@ impl Inner {
             return Ok(Careful::Nothing(view(&core.state, &applied)));
         }
         match self.store.enqueue(core.next, entries(&applied.records)) {
-            Ok(append) => Ok(Careful::Appending(append, applied)),
+            Ok(append) => Ok(Careful::Appending(append, Box::new(applied))),
             Err(StoreError::Conflict { .. }) => Ok(Careful::Moved { generation: core.generation }),
             Err(error) => Err(unavailable(&error)),
         }
@@ -449,22 +452,40 @@ fn numbered(next: Seq, entries: Vec<Entry>) -> Vec<Record> {
     places.zip(entries).map(|(seq, entry)| Record { seq, entry }).collect()
 }
 
-/// The state that the store's durable records add up to.
+/// The state that the store's durable records add up to. They are read and applied on two threads.
 fn build(store: &dyn Store) -> Result<(State, Seq, Timestamp), AppError> {
     let mut state = match store.latest_snapshot(SNAPSHOT).map_err(|error| unavailable(&error))? {
         Some((seq, bytes)) => read_snapshot(seq, &bytes).unwrap_or_default(),
         None => State::default(),
     };
     let mut latest = Timestamp::default();
-    loop {
-        let records = store.read(state.next(), CHUNK).map_err(|error| unavailable(&error))?;
-        if records.is_empty() {
-            let next = state.next();
-            return Ok((state, next, latest));
+    let start = state.next();
+    let (sender, chunks) = std::sync::mpsc::sync_channel(AHEAD);
+    std::thread::scope(|scope| {
+        scope.spawn(move || read_ahead(store, start, &sender));
+        for chunk in chunks {
+            for record in chunk? {
+                latest = latest.max(record.entry.time);
+                state.apply(&record).map_err(|corruption| AppError::Internal(corruption.to_string()))?;
+            }
         }
-        for record in &records {
-            latest = latest.max(record.entry.time);
-            state.apply(record).map_err(|corruption| AppError::Internal(corruption.to_string()))?;
+        Ok::<(), AppError>(())
+    })?;
+    let next = state.next();
+    Ok((state, next, latest))
+}
+
+/// Reads on until there is no more, or nobody wants it any more.
+fn read_ahead(store: &dyn Store, mut from: Seq, chunks: &SyncSender<Result<Vec<Record>, AppError>>) {
+    loop {
+        let read = store.read(from, CHUNK).map_err(|error| unavailable(&error));
+        let last = read.as_ref().ok().and_then(|records| records.last()).map(|record| record.seq);
+        if read.as_ref().is_ok_and(Vec::is_empty) || chunks.send(read).is_err() {
+            return;
+        }
+        match last {
+            Some(last) => from = last.next(),
+            None => return,
         }
     }
 }

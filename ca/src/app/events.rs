@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use identity::Token;
 use model::{Record, Seq};
 use store::{Follower, StoreError};
+use tokio::sync::watch;
 
 use super::ledger::unreadable;
 use super::sight::Sight;
@@ -25,6 +26,7 @@ pub struct Feed {
     follower: Follower,
     sight: Sight,
     seen: Instant,
+    closing: watch::Receiver<bool>,
 }
 
 /// What a feed tells.
@@ -34,6 +36,12 @@ pub enum Told {
     Fact(Box<Record>),
     /// Nothing new that the caller may see; everything before this place was told.
     Quiet(Seq),
+}
+
+enum Woken {
+    Record(Box<Result<Record, StoreError>>),
+    Closing,
+    Quiet,
 }
 
 impl App {
@@ -52,6 +60,7 @@ impl App {
             follower: self.engine.store().follow(from),
             sight: Sight::new(self, caller),
             seen: Instant::now(),
+            closing: self.closing.subscribe(),
             app: Arc::clone(self),
             token,
             address: caller.address(),
@@ -68,17 +77,20 @@ impl Feed {
         let quiet = tokio::time::sleep(QUIET);
         tokio::pin!(quiet);
         loop {
-            let record = tokio::select! {
+            let woken = tokio::select! {
                 biased;
-                record = self.follower.next() => record,
-                () = &mut quiet => {
-                    return Ok(self.welcome().then(|| Told::Quiet(self.follower.position())));
-                }
+                record = self.follower.next() => Woken::Record(Box::new(record)),
+                _ = self.closing.wait_for(|closing| *closing) => Woken::Closing,
+                () = &mut quiet => Woken::Quiet,
             };
-            let record = match record {
-                Ok(record) => record,
-                Err(StoreError::Closed) => return Ok(None),
-                Err(error) => return Err(unreadable(&error)),
+            let record = match woken {
+                Woken::Record(record) => match *record {
+                    Ok(record) => record,
+                    Err(StoreError::Closed) => return Ok(None),
+                    Err(error) => return Err(unreadable(&error)),
+                },
+                Woken::Closing => return Ok(None),
+                Woken::Quiet => return Ok(self.welcome().then(|| Told::Quiet(self.follower.position()))),
             };
             // A fact may be the very one that takes the right to see it away.
             if !self.welcome() {

@@ -34,10 +34,10 @@ impl App {
     /// The request with its grant, when the caller may see it.
     pub(super) async fn must_see_grant(&self, caller: &Caller, id: &RequestId) -> Result<Request, AppError> {
         let hidden = || AppError::not_found("grant", id);
-        let request = self.must_see_request(caller, id).await.map_err(|error| match error {
-            AppError::NotFound { .. } => hidden(),
-            other => other,
-        })?;
+        let request = self
+            .must_see_request(caller, id)
+            .await
+            .map_err(|error| if let AppError::NotFound { .. } = error { hidden() } else { error })?;
         if request.grant().is_some() { Ok(request) } else { Err(hidden()) }
     }
 }

@@ -111,9 +111,8 @@ impl App {
         let query = Query { subject, kind: Some("certificate.issued".to_owned()), ..Query::default() };
         let store = self.store();
         let found = blocking(move || store.find(&query, Seq(0), 1).map_err(|error| unreadable(&error))).await?;
-        Ok(found.into_iter().next().and_then(|record| match record.entry.fact {
-            Fact::CertificateIssued { sha256, .. } => Some(sha256),
-            _ => None,
+        Ok(found.into_iter().next().and_then(|record| {
+            if let Fact::CertificateIssued { sha256, .. } = record.entry.fact { Some(sha256) } else { None }
         }))
     }
 

@@ -46,7 +46,8 @@ impl App {
     pub async fn locks(&self, caller: &Caller) -> Result<Vec<PlacedLock>, AppError> {
         caller.identity()?;
         let sight = Sight::new(self, caller);
-        let look = |state: &State, now: Timestamp| state.locks().filter(|l| l.in_force(now)).cloned().collect::<Vec<_>>();
+        let look =
+            |state: &State, now: Timestamp| state.locks().filter(|l| l.in_force(now)).cloned().collect::<Vec<_>>();
         let mut locks = self.engine.read(look).await?;
         locks.retain(|placed| sight.lock(&placed.lock.subject));
         locks.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.lock.id.cmp(&b.lock.id)));

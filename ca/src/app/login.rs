@@ -44,6 +44,10 @@ impl App {
             // Proxies log in at every start and after every break; what they do is in the ledger anyway.
             return Ok(LoggedIn { token: login.token, info: login.info });
         };
+        if let Err(error) = self.notes.admit_login(&login.info.subject) {
+            self.authenticator.revoke(login.token.expose());
+            return Err(error);
+        }
         let fact = Fact::IdentityLoggedIn {
             identity: identity.clone(),
             key: login.info.key.clone(),
@@ -69,8 +73,7 @@ impl App {
     /// # Errors
     /// [`AppError::Unauthenticated`].
     pub fn authenticate(&self, token: &str, address: IpAddr) -> Result<Caller, AppError> {
-        let info =
-            self.authenticator.authenticate(token, self.clock.now()).map_err(|_| AppError::Unauthenticated)?;
+        let info = self.authenticator.authenticate(token, self.clock.now()).map_err(|_| AppError::Unauthenticated)?;
         if !self.directory.current().has_fingerprint(&info.subject, &info.key) {
             self.authenticator.revoke(token);
             return Err(AppError::Unauthenticated);

@@ -45,6 +45,7 @@ use identity::{Authenticator, Directory, Watched};
 use model::Timestamp;
 use policy::Policies;
 use store::{Clock, Entropy, Store};
+use tokio::sync::watch;
 
 pub use caller::Caller;
 pub(crate) use clockwork::Clockwork;
@@ -52,16 +53,16 @@ pub use engine::{Applied, Engine};
 pub use error::AppError;
 pub use events::{Feed, Told};
 pub use explain::Riddle;
-pub use login::LoggedIn;
-pub use ledger::{Proof, Signed};
 pub use issue::{HostName, Issue, Issued};
+pub use ledger::{Proof, Signed};
+pub use login::LoggedIn;
 pub use open_session::{Knock, Opened};
 pub use page::{Cursor, Paged};
 pub use public_keys::PublicKeys;
+pub use recordings::{RecordingView, Replay, Wanted};
 pub use report::Report;
 pub use request::Ask;
 pub use status::Status;
-pub use recordings::{RecordingView, Replay, Wanted};
 pub use views::{RequestView, SessionView};
 
 use crate::certificate::Authorities;
@@ -86,6 +87,8 @@ pub struct App {
     notes: Notes,
     rules_trouble: rules::Trouble,
     started: Timestamp,
+    /// Set when the CA stops: feeds end then.
+    closing: watch::Sender<bool>,
 }
 
 /// What an [`App`] is built from.
@@ -107,6 +110,7 @@ impl App {
     pub(crate) async fn build(made: Made) -> Result<Self, AppError> {
         let Made { settings, store, keys, authorities, checkpoints, .. } = made;
         let Made { authenticator, policies, directory, clock, entropy, .. } = made;
+        let logins = settings.logins;
         let engine = {
             let clock = Arc::clone(&clock);
             engine::blocking(move || Engine::start(store, clock)).await?
@@ -124,15 +128,21 @@ impl App {
             checkpoints,
             clock,
             entropy,
-            notes: Notes::new(),
+            notes: Notes::new(logins),
             rules_trouble: rules::Trouble::default(),
             started,
+            closing: watch::Sender::new(false),
         })
     }
 
     /// Policy and directory as they are in force now.
     fn rules(&self) -> Rules {
         Rules { policies: self.policies.current(), directory: self.directory.current() }
+    }
+
+    /// Ends what would go on for ever.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
     }
 
     /// 256 random bits.

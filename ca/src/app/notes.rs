@@ -8,25 +8,37 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use identity::Subject;
 use model::{Actor, Fact, RequestId};
 
-use super::App;
+use super::{App, AppError};
 
 /// How many refusals of one subject are kept at once, and one more each second.
 const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
 
 /// The limits.
 pub(super) struct Notes {
-    by_subject: DefaultKeyedRateLimiter<String>,
+    by_subject: DefaultKeyedRateLimiter<Subject>,
+    logins: DefaultKeyedRateLimiter<Subject>,
 }
 
 impl Notes {
-    pub(super) fn new() -> Self {
-        let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(BURST);
-        Self { by_subject: RateLimiter::keyed(quota) }
+    /// With so many logins a minute for each identity.
+    pub(super) fn new(logins: NonZeroU32) -> Self {
+        let refusals = Quota::per_second(NonZeroU32::MIN).allow_burst(BURST);
+        Self { by_subject: RateLimiter::keyed(refusals), logins: RateLimiter::keyed(Quota::per_minute(logins)) }
+    }
+
+    /// Counts a login that would be a fact.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(super) fn admit_login(&self, subject: &Subject) -> Result<(), AppError> {
+        let counted = self.logins.check_key(subject);
+        counted.map_err(|_| AppError::TooMany(format!("{subject} logs in too often; keep the token that you have")))
     }
 
     /// Forgets who has been quiet.
     pub(super) fn sweep(&self) {
         self.by_subject.retain_recent();
+        self.logins.retain_recent();
     }
 }
 
@@ -34,7 +46,7 @@ impl App {
     /// Keeps a refusal in the ledger, if `about` has not caused too many. The refusal itself stands either way, so an
     /// error here is only logged.
     pub(super) async fn note(&self, about: &Subject, actor: &Actor, fact: Fact, request: Option<RequestId>) {
-        if self.notes.by_subject.check_key(&about.to_string()).is_err() {
+        if self.notes.by_subject.check_key(about).is_err() {
             tracing::warn!(subject = %about, "too many refusals in a short time; this one is not in the ledger");
             return;
         }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use access::{CertificateState, EndSession, OpenSession, Permit, Refusal, State};
 use identity::Subject;
 use model::{
-    Fact, IdentityName, KeyId, Login, RequestId, Seq, Serial, SessionEnd, SessionId, Target, TargetName,
-    Timestamp, WayIn,
+    Fact, IdentityName, KeyId, Login, RequestId, Seq, Serial, SessionEnd, SessionId, Target, TargetName, Timestamp,
+    WayIn,
 };
 use sha2::{Digest, Sha256};
 use ssh_key::Certificate;
@@ -64,7 +64,8 @@ impl App {
     /// connect; a lock covers them; they have too many sessions. The refusal of a known person is kept in the ledger.
     pub async fn open_session(&self, caller: &Caller, knock: &Knock) -> Result<Opened, AppError> {
         caller.proxy()?;
-        let key = identity::parse_public_key(&knock.public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
+        let key =
+            identity::parse_public_key(&knock.public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
         let shown = self.believe(&knock.certificate)?;
         let opened = self.open_believed(caller, knock, &shown, &key).await;
         if let Err(error @ (AppError::Refused(_) | AppError::Forbidden { .. } | AppError::NotFound { .. })) = &opened {
@@ -102,7 +103,9 @@ impl App {
         let proxy = caller.proxy()?.clone();
         let settings = self.settings.proxies.get(&proxy);
         let settings = settings.ok_or_else(|| {
-            AppError::Invalid(format!("the configuration has no [[proxy]] {proxy}, so its source addresses are unknown"))
+            AppError::Invalid(format!(
+                "the configuration has no [[proxy]] {proxy}, so its source addresses are unknown"
+            ))
         })?;
         let actor = caller.actor();
         let session = SessionId::from_random(self.entropy.u64());
@@ -149,9 +152,7 @@ impl App {
             self.sign(&actor, prepared, Authority::User).await
         };
         match certified.await {
-            Ok((_, signed)) => {
-                Ok(Opened { permit, target, certificate: signed.openssh().to_owned(), seq })
-            }
+            Ok((_, signed)) => Ok(Opened { permit, target, certificate: signed.openssh().to_owned(), seq }),
             Err(error) => {
                 self.abandon(caller, permit.session()).await;
                 Err(error)
@@ -213,7 +214,12 @@ impl App {
         if named != serial || certificate.valid_principals() != [principal] {
             return Err(refuse("its principal, its key id and its serial do not fit each other"));
         }
-        Ok(Shown { request, identity, serial, sha256: digest(&certificate).ok_or_else(|| refuse("it cannot be read"))? })
+        Ok(Shown {
+            request,
+            identity,
+            serial,
+            sha256: digest(&certificate).ok_or_else(|| refuse("it cannot be read"))?,
+        })
     }
 
     /// That the ledger knows the very certificate as handed out.
@@ -252,4 +258,3 @@ fn no_grant(login: &str, target: &str) -> AppError {
 fn short(text: &str) -> String {
     text.chars().take(64).flat_map(char::escape_debug).collect()
 }
-

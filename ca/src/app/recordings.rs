@@ -1,8 +1,8 @@
 //! See recordings, and read them.
 
+use ::recordings::{Archive, Tail, VaultError};
 use access::{Recording, RecordingReplayed, RecordingState, State};
 use model::{Fact, RecordingId, RequestId, Seq, SessionId, Subject, Timestamp};
-use ::recordings::{Archive, Tail, VaultError};
 use store::{Query, Store};
 
 use super::engine::blocking;
@@ -73,12 +73,14 @@ impl App {
     ) -> Result<Paged<RecordingView>, AppError> {
         caller.identity()?;
         let mut sight = Sight::new(self, caller);
-        let look = |state: &State, _| -> Vec<Recording> {
-            state.recordings().filter(|recording| wanted.fits(recording)).cloned().collect()
+        let look = |state: &State, _| -> Vec<(Timestamp, RecordingId)> {
+            let fitting = state.recordings().filter(|recording| wanted.fits(recording));
+            fitting.map(|recording| (recording.started, recording.id.clone())).collect()
         };
-        let all = self.engine.read(look).await?;
-        let key = |recording: &Recording| (recording.started, recording.id.clone());
-        let paged = page(all, key, after, |recording| sight.session(self, matter(recording), &recording.proxy));
+        let keys = self.engine.read(look).await?;
+        let fetch = |state: &State, id: &RecordingId, _| state.recording(id).cloned();
+        let show = |recording: &Recording| sight.session(self, matter(recording), &recording.proxy);
+        let paged = page(&self.engine, keys, after, fetch, show).await?;
         let store = self.store();
         let Paged { items, next } = paged;
         let items = blocking(move || {
@@ -203,17 +205,14 @@ fn from_ledger(store: &dyn Store, id: &RecordingId) -> Result<Recording, AppErro
     let Fact::SessionOpened { identity, target, login, proxy, .. } = opened else { return Err(missing()) };
     let (closed, failed) = (first(&about(id, "recording.closed"))?, first(&about(id, "recording.failed"))?);
     let failure = failed.map(|record| (record.seq, record.entry));
-    let error = failure.as_ref().and_then(|(_, entry)| match &entry.fact {
-        Fact::RecordingFailed { error, .. } => Some(error.clone()),
-        _ => None,
+    let error = failure.as_ref().and_then(|(_, entry)| {
+        if let Fact::RecordingFailed { error, .. } = &entry.fact { Some(error.clone()) } else { None }
     });
     let state = match (closed.map(|record| (record.seq, record.entry.time, record.entry.fact)), failure) {
         (Some((done, at, Fact::RecordingClosed { closed, .. })), _) => {
             RecordingState::Closed { closed, failure: error, at, done }
         }
-        (_, Some((done, entry))) => {
-            RecordingState::Failed { error: error.unwrap_or_default(), at: entry.time, done }
-        }
+        (_, Some((done, entry))) => RecordingState::Failed { error: error.unwrap_or_default(), at: entry.time, done },
         (_, None) => RecordingState::Open,
     };
     Ok(Recording {
@@ -231,15 +230,18 @@ fn from_ledger(store: &dyn Store, id: &RecordingId) -> Result<Recording, AppErro
 }
 
 fn not_here(error: &VaultError, id: &RecordingId) -> AppError {
-    match error {
-        VaultError::Unknown { .. } => AppError::not_found("file of recording", id),
-        // Where nothing was ever recorded there is no folder either.
-        VaultError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            AppError::not_found("file of recording", id)
-        }
-        error => {
-            tracing::error!(%error, %id, "a recording cannot be opened");
-            AppError::Internal(format!("the recording {id} cannot be opened: {error}"))
-        }
+    // Where nothing was ever recorded there is no folder either.
+    let missing = match error {
+        VaultError::Unknown { .. } => true,
+        VaultError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+        VaultError::InUse { .. }
+        | VaultError::Exists { .. }
+        | VaultError::Parse { .. }
+        | VaultError::ShuttingDown { .. } => false,
+    };
+    if missing {
+        AppError::not_found("file of recording", id)
+    } else {
+        AppError::Internal(format!("the recording {id} cannot be opened: {error}"))
     }
 }

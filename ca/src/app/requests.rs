@@ -1,7 +1,7 @@
 //! See requests.
 
 use access::{Request, State};
-use model::{RequestId, RequestSpec, Timestamp};
+use model::{RequestId, Timestamp};
 
 use super::page::{Cursor, Paged, page};
 use super::sight::Sight;
@@ -43,19 +43,13 @@ impl App {
     ) -> Result<Paged<RequestView>, AppError> {
         let me = caller.identity()?;
         let mut sight = Sight::new(self, caller);
-        let look = |state: &State, _: Timestamp| -> Vec<(Timestamp, RequestId, RequestSpec)> {
+        let look = |state: &State, _: Timestamp| -> Vec<(Timestamp, RequestId)> {
             let all = state.requests().filter(|request| !mine || request.spec.identity == *me);
-            all.filter(|request| wanted(request))
-                .map(|request| (request.filed, request.id.clone(), request.spec.clone()))
-                .collect()
+            all.filter(|request| wanted(request)).map(|request| (request.filed, request.id.clone())).collect()
         };
-        let items = self.engine.read(look).await?;
-        let paged = page(items, |(filed, id, _)| (*filed, id.clone()), after, |(_, _, spec)| sight.request(self, spec));
-        let read = |state: &State, now: Timestamp| -> Vec<RequestView> {
-            paged.items.iter().filter_map(|(_, id, _)| RequestView::of(state, id, now).ok()).collect()
-        };
-        let items = self.engine.read(read).await?;
-        Ok(Paged { items, next: paged.next })
+        let keys = self.engine.read(look).await?;
+        let fetch = |state: &State, id: &RequestId, now: Timestamp| RequestView::of(state, id, now).ok();
+        page(&self.engine, keys, after, fetch, |view| sight.request(self, &view.request.spec)).await
     }
 
     /// The request, when the caller may see it.

@@ -162,7 +162,6 @@ impl App {
         let build = |_: &State, _: Timestamp| Ok(Note { fact: fact.clone(), request: None }.into());
         self.engine.execute(actor, build, |_, _| ()).await
     }
-
 }
 
 /// A live session, as far as policy looks at it.

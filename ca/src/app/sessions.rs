@@ -1,7 +1,7 @@
 //! See sessions.
 
 use access::{Session, State};
-use model::SessionId;
+use model::{SessionId, Timestamp};
 
 use super::page::{Cursor, Paged, page};
 use super::rights::Matter;
@@ -36,18 +36,16 @@ impl App {
     ) -> Result<Paged<SessionView>, AppError> {
         caller.identity()?;
         let mut sight = Sight::new(self, caller);
-        let look = |state: &State, _| -> Vec<Session> {
-            if live { state.live_sessions().cloned().collect() } else { state.sessions().cloned().collect() }
+        let look = |state: &State, _| -> Vec<(Timestamp, SessionId)> {
+            let key = |session: &Session| (session.opened, session.id.clone());
+            if live { state.live_sessions().map(key).collect() } else { state.sessions().map(key).collect() }
         };
-        let all = self.engine.read(look).await?;
-        let key = |session: &Session| (session.opened, session.id.clone());
-        let paged = page(all, key, after, |session| sight.session(self, matter(session), &session.proxy));
-        let read = |state: &State, _| -> Vec<SessionView> {
-            let with = |session: &Session| SessionView::with(session, state.recordings());
-            paged.items.iter().map(with).collect()
-        };
-        let items = self.engine.read(read).await?;
-        Ok(Paged { items, next: paged.next })
+        let keys = self.engine.read(look).await?;
+        let fetch = |state: &State, id: &SessionId, _| state.session(id).cloned();
+        let show = |session: &Session| sight.session(self, matter(session), &session.proxy);
+        let Paged { items, next } = page(&self.engine, keys, after, fetch, show).await?;
+        let items = self.engine.read(|state, _| SessionView::all(state, &items)).await?;
+        Ok(Paged { items, next })
     }
 }
 

@@ -59,10 +59,7 @@ impl Sight {
 
     /// A session, with its recordings.
     pub(super) fn session(&mut self, app: &App, of: Matter<'_>, by: &ProxyName) -> bool {
-        self.all
-            || self.own(of.owner)
-            || self.caller.subject().proxy() == Some(by)
-            || self.may_replay(app, of)
+        self.all || self.own(of.owner) || self.caller.subject().proxy() == Some(by) || self.may_replay(app, of)
     }
 
     /// A lock: one's own, one on everything, or any for those who see all.

@@ -1,7 +1,7 @@
 //! How the CA does.
 
-use access::State;
 use ::ledger::Digest;
+use access::State;
 use model::{Seq, Timestamp};
 use policy::Action;
 

@@ -112,7 +112,8 @@ fn write(path: &std::path::Path, text: &str) -> Result<(), files::FileError> {
 fn edit_refused(error: EditError) -> AppError {
     match error {
         EditError::Exists { kind, name } => {
-            let refusal = access::Refusal::new("target-exists", format!("the {kind} {name} is in the directory already"));
+            let refusal =
+                access::Refusal::new("target-exists", format!("the {kind} {name} is in the directory already"));
             refusal.with_hint("say that it may be replaced: --replace").into()
         }
         EditError::Missing { kind, name } => AppError::not_found(kind, name),

@@ -1,5 +1,7 @@
 //! What use cases answer with: parts of the state, copied out of it at one moment.
 
+use std::collections::BTreeMap;
+
 use access::{PathGap, Recording, Request, RequestState, Session, State};
 use model::{RequestId, SessionId, Timestamp};
 
@@ -51,13 +53,24 @@ impl RequestView {
 impl SessionView {
     pub(super) fn of(state: &State, id: &SessionId) -> Result<Self, AppError> {
         let session = state.session(id).ok_or_else(|| AppError::not_found("session", id))?;
-        Ok(Self::with(session, state.recordings()))
+        let mut views = Self::all(state, std::slice::from_ref(session));
+        views.pop().ok_or_else(|| AppError::not_found("session", id))
     }
 
-    /// A session with those of `recordings` that are its own.
-    pub(super) fn with<'a>(session: &Session, recordings: impl Iterator<Item = &'a Recording>) -> Self {
-        let mut own: Vec<_> = recordings.filter(|recording| recording.session == session.id).collect();
-        own.sort_by_key(|recording| (recording.started, recording.channel));
-        Self { session: session.clone(), recordings: own.into_iter().map(|recording| recording.id.clone()).collect() }
+    /// Sessions with their recordings, which are gone through once for all.
+    pub(super) fn all(state: &State, sessions: &[Session]) -> Vec<Self> {
+        let mut own: BTreeMap<&SessionId, Vec<&Recording>> = sessions.iter().map(|s| (&s.id, Vec::new())).collect();
+        for recording in state.recordings() {
+            if let Some(list) = own.get_mut(&recording.session) {
+                list.push(recording);
+            }
+        }
+        let view = |session: &Session| {
+            let mut list = own.remove(&session.id).unwrap_or_default();
+            list.sort_by_key(|recording| (recording.started, recording.channel));
+            let recordings = list.into_iter().map(|recording| recording.id.clone()).collect();
+            Self { session: session.clone(), recordings }
+        };
+        sessions.iter().map(view).collect()
     }
 }

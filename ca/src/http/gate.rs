@@ -146,7 +146,8 @@ pub(super) async fn finish(mut request: Request, next: Next) -> Response {
             Fault::from(AppError::Internal(died.to_string())).into_response()
         }
         Err(_) => {
-            let detail = format!("There was no answer within {} s; the call may still have its effect", ANSWER.as_secs());
+            let detail =
+                format!("There was no answer within {} s; the call may still have its effect", ANSWER.as_secs());
             Fault::new(ProblemCode::Timeout, detail).into_response()
         }
     }

@@ -87,8 +87,9 @@ impl From<PathRejection> for Fault {
 /// otherwise 409: the state does not allow it.
 fn refused_status(code: &str) -> u16 {
     match code {
-        "locked" | "not-a-person" | "not-a-reviewer" | "not-allowed" | "not-its-proxy" | "not-the-asker" | "no-path"
-        | "policy-forbids" | "self-review" | "ticket-needed" | "too-long" | "touch-needed" => 403,
+        "locked" | "not-a-person" | "not-a-reviewer" | "not-allowed" | "not-its-proxy" | "not-the-asker"
+        | "not-the-system" | "no-path" | "policy-forbids" | "self-review" | "ticket-needed" | "too-long"
+        | "touch-needed" => 403,
         _ if code.starts_with("unknown-") => 404,
         _ if code.starts_with("bad-") => 400,
         _ => 409,
@@ -101,5 +102,47 @@ fn code_of(status: StatusCode) -> ProblemCode {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ProblemCode::UnsupportedMedia,
         status if status.is_server_error() => ProblemCode::Internal,
         _ => ProblemCode::BadRequest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_status() {
+        let of = |status: u16| -> Vec<&str> {
+            access::Refusal::CODES.iter().copied().filter(|code| refused_status(code) == status).collect()
+        };
+        let mut forbidden = of(403);
+        forbidden.sort_unstable();
+        assert_eq!(
+            forbidden,
+            [
+                "locked",
+                "no-path",
+                "not-a-person",
+                "not-a-reviewer",
+                "not-allowed",
+                "not-its-proxy",
+                "not-the-asker",
+                "not-the-system",
+                "policy-forbids",
+                "self-review",
+                "ticket-needed",
+                "too-long",
+                "touch-needed",
+            ]
+        );
+        assert!(of(404).iter().all(|code| code.starts_with("unknown-")));
+        assert!(of(400).iter().all(|code| code.starts_with("bad-")));
+        assert!(of(409).contains(&"no-active-grant"));
+        assert_eq!(of(400).len() + of(403).len() + of(404).len() + of(409).len(), access::Refusal::CODES.len());
+    }
+
+    #[test]
+    fn a_fault_of_ours_tells_nothing_of_itself() {
+        let fault = Fault::from(AppError::Internal("the secret path /x".to_owned()));
+        assert!(!fault.0.detail.contains("secret"), "{}", fault.0.detail);
     }
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use access::{
-    Grant, GrantState, PathGap, PlacedLock, Recording, RecordingState, Request, RequestState,
-    Reviewed, Session, SessionState,
+    Grant, GrantState, PathGap, PlacedLock, Recording, RecordingState, Request, RequestState, Reviewed, Session,
+    SessionState,
 };
 use api::wire;
-use model::{CertificateBody, GrantEnd, GroupName, Obligations, Reason, RecordingMode, RecordingStatus, RequestId, SessionEnd, Target, Verdict};
+use model::{
+    CertificateBody, GrantEnd, GroupName, Obligations, Reason, RecordingMode, RecordingStatus, RequestId, SessionEnd,
+    Target, Verdict,
+};
 use policy::{Explanation, Judgement};
 
 use crate::app::{AppError, Issued, Opened, Paged, RecordingView, RequestView, SessionView, Status};
@@ -78,9 +81,8 @@ fn gap(gap: &PathGap) -> wire::PathGap {
 /// What a path still lacks, each in words.
 fn lacks(gap: &PathGap) -> Vec<String> {
     let mut lacks = Vec::new();
-    let names = |groups: &BTreeSet<GroupName>, word: &str| {
-        groups.iter().map(GroupName::as_str).collect::<Vec<_>>().join(word)
-    };
+    let names =
+        |groups: &BTreeSet<GroupName>, word: &str| groups.iter().map(GroupName::as_str).collect::<Vec<_>>().join(word);
     // Somebody of each group that is still unheard must come, even where the number is already reached.
     let approvals = gap.approvals.max(u32::from(!gap.groups.is_empty()));
     if approvals > 0 {
@@ -311,10 +313,9 @@ pub(super) fn explanation(explanation: &Explanation) -> wire::Explanation {
         Judgement::Forbidden { .. } => ("forbidden", &[][..]),
         Judgement::NothingMatches { .. } => ("nothing-matches", &[][..]),
     };
-    let paths = paths.iter().map(|path| wire::ExplainedPath {
-        policy: path.policy.clone(),
-        obligations: obligations(&path.obligations),
-    });
+    let paths = paths
+        .iter()
+        .map(|path| wire::ExplainedPath { policy: path.policy.clone(), obligations: obligations(&path.obligations) });
     wire::Explanation {
         verdict: verdict.to_owned(),
         paths: paths.collect(),

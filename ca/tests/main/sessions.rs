@@ -1,10 +1,12 @@
 //! Sessions, as proxies open and report them; recordings, as people read them.
 
+use std::time::Duration;
+
 use api::wire;
 use model::{ChannelEnd, ChannelKind, Fact, RecordingClosed, RecordingId, RecordingStatus, SessionEnd};
 use ssh_key::Certificate;
 
-use crate::site::{Site, code, eventually, hear, house, issue, key_of, ledger};
+use crate::site::{Site, code, hear, house, issue, key_of, ledger};
 
 fn new_recording() -> RecordingId {
     RecordingId::from_random(store::Entropy::u64(&store::SystemEntropy))
@@ -143,8 +145,11 @@ async fn what_a_dead_proxy_left_is_ended() {
     let (proxy, recording) = (site.client("proxy:proxy1"), new_recording());
     let started = vec![wire::SessionReport::RecordingStarted { recording: recording.clone(), channel: 0 }];
     proxy.report(&lost.session, &wire::SessionReports { reports: started }).await.unwrap();
-    let recordings =
-        vec![wire::RecoveredRecording { recording: recording.clone(), session: lost.session.clone(), closed: closed() }];
+    let recordings = vec![wire::RecoveredRecording {
+        recording: recording.clone(),
+        session: lost.session.clone(),
+        closed: closed(),
+    }];
     let body = wire::Recovered { live: vec![live.session.clone()], recordings };
     proxy.recovered(&body).await.unwrap();
     proxy.recovered(&body).await.expect("told twice is told once");
@@ -234,26 +239,21 @@ async fn a_session_whose_proxy_hung_up_does_not_stay() {
     let site = Site::start().await;
     let grant = site.grant("root", "web1", 30).await;
     let certificate = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
-    let (token, proxy) = (site.token("proxy:proxy1").await, site.client("proxy:proxy1"));
-    for at in 0..40 {
-        let (http, url) = site.raw();
-        let knock = Site::knock(&certificate, "root", "web1");
-        let call = http.post(format!("{url}/v1/sessions")).bearer_auth(&token).json(&knock).send();
-        let answered = tokio::time::timeout(std::time::Duration::from_micros(at * 250), call).await;
-        if let Ok(Ok(answer)) = answered {
-            // Heard after all: then it is the proxy's to end it.
-            let text = answer.text().await.unwrap();
-            let opened: wire::OpenedSession = serde_json::from_str(&text).expect(&text);
-            let end = wire::SessionReport::Ended { end: SessionEnd::Client, dropped: opened.deadline };
-            let reports = wire::SessionReports { reports: vec![end] };
-            proxy.report(&opened.session, &reports).await.unwrap();
-        }
-    }
+    let token = site.token("proxy:proxy1").await;
     let sam = site.client("sam");
-    eventually("the end of the unheard", || async {
-        sam.sessions(true, None).await.unwrap().items.is_empty().then_some(())
-    })
-    .await;
+    let mut feed = sam.events(site.end().await).await.unwrap();
+    let (http, url) = site.raw();
+    // The answer waits for the disk, and the proxy does not wait for the answer.
+    site.slow(Duration::from_millis(300));
+    let knock = Site::knock(&certificate, "root", "web1");
+    let call = http.post(format!("{url}/v1/sessions")).bearer_auth(&token).json(&knock).send();
+    let answered = tokio::time::timeout(Duration::from_millis(150), call).await;
+    assert!(answered.is_err(), "the answer waits for the disk");
+    let opened = hear(&mut feed, |fact| matches!(fact, Fact::SessionOpened { .. })).await;
+    let ended = hear(&mut feed, |fact| matches!(fact, Fact::SessionEnded { .. })).await;
+    assert!(ended.seq > opened.seq);
+    assert!(matches!(ended.entry.fact, Fact::SessionEnded { end: SessionEnd::Proxy { .. }, .. }));
+    assert!(sam.sessions(true, None).await.unwrap().items.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

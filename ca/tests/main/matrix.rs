@@ -35,7 +35,7 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("POST", "/v1/requests/{id}/cancel", [401, 404, 200, 403, 403, 403]),
     ("GET", "/v1/grants", [401, 200, 200, 200, 200, 403]),
     ("GET", "/v1/grants/{id}", [401, 404, 200, 200, 200, 404]),
-    ("POST", "/v1/grants/{id}/revoke", [401, 404, 403, 403, 200, 403]),
+    ("POST", "/v1/grants/{id}/revoke", [401, 404, 403, 200, 200, 403]),
     ("POST", "/v1/grants/{id}/release", [401, 404, 200, 403, 403, 403]),
     ("POST", "/v1/grants/{id}/extend", [401, 404, 200, 403, 403, 403]),
     ("GET", "/v1/certificates", [401, 200, 200, 200, 200, 403]),
@@ -129,7 +129,8 @@ struct Things {
 impl Things {
     async fn make(site: &Site) -> Self {
         let alice = site.client("alice");
-        let pending = alice.file_request(&crate::site::ask("deploy", "web1", 60), &crate::site::unique()).await.unwrap();
+        let pending =
+            alice.file_request(&crate::site::ask("deploy", "web1", 60), &crate::site::unique()).await.unwrap();
         let (grant, _, opened) = site.session("root", "web1").await;
         let recording = model::RecordingId::from_random(store::Entropy::u64(&store::SystemEntropy));
         let reports = vec![
@@ -146,10 +147,8 @@ impl Things {
         let adam = site.client("adam");
         let lock = adam.lock(&lock).await.unwrap();
         let target = crate::site::unique();
-        let register = api::wire::RegisterTarget {
-            target: serde_json::from_value(target_body(&target)).unwrap(),
-            replace: false,
-        };
+        let register =
+            api::wire::RegisterTarget { target: serde_json::from_value(target_body(&target)).unwrap(), replace: false };
         adam.register_target(&register).await.unwrap();
         Self {
             pending: pending.id.to_string(),

@@ -96,7 +96,10 @@ async fn the_ledger_proves_itself() {
     let checkpoint = adam.checkpoint().await.unwrap();
     let key: VerifierKey = site.anonymous().ca().await.unwrap().ledger_key.parse().unwrap();
     let opened = Checkpoint::open(&checkpoint.note, &[key]).unwrap();
-    assert_eq!((opened.size, opened.root.to_string(), opened.origin.as_str()), (checkpoint.size, checkpoint.root.clone(), "ca.test"));
+    assert_eq!(
+        (opened.size, opened.root.to_string(), opened.origin.as_str()),
+        (checkpoint.size, checkpoint.root.clone(), "ca.test")
+    );
     let proof = adam.inclusion_proof(record.seq.0, Some(opened.size)).await.unwrap();
     assert_eq!(proof.record.as_bytes(), ledger::encode(record).unwrap());
     let path = ledger::InclusionProof {
@@ -109,7 +112,10 @@ async fn the_ledger_proves_itself() {
     for (filter, kind) in [
         (LedgerFilter { subject: Some("login:root@web1"), limit: 10, ..Default::default() }, "request.filed"),
         (LedgerFilter { kind: Some("ledger."), limit: 10, ..Default::default() }, "ledger.opened"),
-        (LedgerFilter { actor: Some("alice"), kind: Some("identity."), limit: 10, ..Default::default() }, "identity.logged-in"),
+        (
+            LedgerFilter { actor: Some("alice"), kind: Some("identity."), limit: 10, ..Default::default() },
+            "identity.logged-in",
+        ),
     ] {
         let found = adam.ledger_records(&filter).await.unwrap().records;
         assert!(!found.is_empty() && found.iter().all(|record| record.entry.fact.kind() == kind), "{filter:?}");

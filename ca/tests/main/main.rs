@@ -1,10 +1,18 @@
 //! The control plane as its clients see it: a real CA on a loopback port, driven over HTTPS.
 
+#[cfg(test)]
 mod edges;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod flow;
+#[cfg(test)]
 mod lists;
+#[cfg(test)]
 mod matrix;
+#[cfg(test)]
 mod rules;
+#[cfg(test)]
 mod sessions;
+#[cfg(test)]
 mod site;

@@ -39,18 +39,14 @@ async fn a_request_is_approved_and_certified() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    let kinds: Vec<_> = ledger(&site).await
+    let kinds: Vec<_> = ledger(&site)
+        .await
         .iter()
         .filter(|record| record.entry.correlation.as_str() == filed.id.as_str())
         .map(|record| record.entry.fact.kind())
         .collect();
-    let expected = [
-        "request.filed",
-        "request.reviewed",
-        "request.approved",
-        "certificate.intended",
-        "certificate.issued",
-    ];
+    let expected =
+        ["request.filed", "request.reviewed", "request.approved", "certificate.intended", "certificate.issued"];
     assert_eq!(kinds, expected);
 }
 
@@ -82,7 +78,8 @@ async fn refusals_have_their_codes() {
     assert_eq!(denied.state, wire::RequestState::Denied);
     assert_eq!(denied.reviews[0].comment.as_deref(), Some("not today"));
     assert_eq!(code(bob.approve(&filed.id, &wire::Approve::default()).await), "request-not-pending");
-    let refusals = ledger(&site).await.into_iter().filter(|record| matches!(record.entry.fact, Fact::RequestRefused { .. }));
+    let refusals =
+        ledger(&site).await.into_iter().filter(|record| matches!(record.entry.fact, Fact::RequestRefused { .. }));
     assert_eq!(refusals.count(), 1, "what policy refuses is kept");
 }
 
@@ -151,7 +148,8 @@ async fn a_revocation_is_heard_and_kills() {
     let proxy = site.client("proxy:proxy1");
     let mut feed = proxy.events(opened.seq).await.unwrap();
     let sam = site.client("sam");
-    assert_eq!(code(site.client("bob").revoke(&grant, &wire::Revoke::default()).await), "not-allowed");
+    assert_eq!(code(site.client("alice").revoke(&grant, &wire::Revoke::default()).await), "not-allowed");
+    assert_eq!(code(site.client("erin").revoke(&grant, &wire::Revoke::default()).await), "not-found");
     let revoked = sam.revoke(&grant, &wire::Revoke { reason: Some("laptop stolen".to_owned()) }).await.unwrap();
     assert_eq!((revoked.state, revoked.reason.as_deref()), (wire::GrantState::Revoked, Some("laptop stolen")));
     let heard = hear(&mut feed, |fact| matches!(fact, Fact::GrantEnded { end: GrantEnd::Revoked, .. })).await;
@@ -270,9 +268,10 @@ async fn who_asks_much_at_once_gets_as_many_answers() {
         ids.insert(ask.await.unwrap());
     }
     assert_eq!(ids.len(), 40);
-    let reviewed = ledger(&site).await.into_iter().filter(|record| {
-        matches!(&record.entry.fact, Fact::RequestReviewed { verdict: Verdict::Approve { .. }, .. })
-    });
+    let reviewed = ledger(&site)
+        .await
+        .into_iter()
+        .filter(|record| matches!(&record.entry.fact, Fact::RequestReviewed { verdict: Verdict::Approve { .. }, .. }));
     assert_eq!(reviewed.count(), 0, "nobody had to");
 }
 

@@ -1,6 +1,7 @@
 //! A CA with a directory of people, to be tried.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +15,7 @@ use portcullis_ca::tls::{ROOT_FILE, Tls};
 use portcullis_ca::{Ca, Config, Parts, RawConfig, RawProxy, Running};
 use ssh_key::PrivateKey;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
-use store::{Clock, Embedded, Options, SimulatedDisk, Store, SystemClock, SystemEntropy};
+use store::{Clock, Disk, DiskFile, Embedded, Options, SimulatedDisk, Store, SystemClock, SystemEntropy};
 use tempfile::TempDir;
 
 /// The longest that a test waits for anything.
@@ -70,7 +71,79 @@ pub(crate) struct Site {
     pub(crate) clock: Arc<Shifted>,
     pub(crate) disk: SimulatedDisk,
     pub(crate) running: Option<Running>,
+    delay: Arc<AtomicU64>,
     raw: RawConfig,
+}
+
+/// A disk whose writes take as long as a test says.
+#[derive(Debug)]
+struct SlowDisk {
+    disk: SimulatedDisk,
+    delay: Arc<AtomicU64>,
+}
+
+struct SlowFile {
+    file: Box<dyn DiskFile>,
+    delay: Arc<AtomicU64>,
+}
+
+impl SlowDisk {
+    fn slowly(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(SlowFile { file, delay: Arc::clone(&self.delay) })
+    }
+}
+
+impl Disk for SlowDisk {
+    fn path(&self) -> &Path {
+        self.disk.path()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open(name).map(|file| self.slowly(file))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.create(name).map(|file| self.slowly(file))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+}
+
+impl DiskFile for SlowFile {
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        std::thread::sleep(Duration::from_millis(self.delay.load(Ordering::SeqCst)));
+        self.file.write_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.file.truncate(length)
+    }
+
+    fn forget(&self) {
+        self.file.forget();
+    }
 }
 
 impl Site {
@@ -98,8 +171,9 @@ impl Site {
         };
         raw.limits.calls_per_address = 10_000;
         raw.limits.calls_per_identity = 10_000;
+        raw.limits.logins_per_identity = 100_000;
         change(&mut raw);
-        let mut site = Self { dir, clock: Arc::default(), disk, running: None, raw };
+        let mut site = Self { dir, clock: Arc::default(), disk, running: None, delay: Arc::default(), raw };
         site.up().await;
         site
     }
@@ -124,8 +198,13 @@ impl Site {
         self.running.take().unwrap().stop().await;
     }
 
+    /// Lets each write to the disk take so long.
+    pub(crate) fn slow(&self, by: Duration) {
+        self.delay.store(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     pub(crate) fn store(&self) -> Arc<dyn Store> {
-        let disk = Arc::new(self.disk.clone());
+        let disk = Arc::new(SlowDisk { disk: self.disk.clone(), delay: Arc::clone(&self.delay) });
         Arc::new(Embedded::open_on(disk, self.dir.path(), Options::default(), &mut |_| {}).unwrap())
     }
 
@@ -358,7 +437,8 @@ pub(crate) fn house() -> &'static House {
     HOUSE.get_or_init(|| {
         rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let keys = Keys::create(dir.path(), &Passphrase::new("a passphrase for tests").unwrap(), &SystemEntropy).unwrap();
+        let keys =
+            Keys::create(dir.path(), &Passphrase::new("a passphrase for tests").unwrap(), &SystemEntropy).unwrap();
         Tls::create_root(dir.path(), &keys, SystemClock.now()).unwrap();
         let root_pem = std::fs::read_to_string(dir.path().join(ROOT_FILE)).unwrap();
         House { keys: Arc::new(keys), root_pem }
