@@ -74,7 +74,7 @@ pub(crate) async fn serve<S>(
         person: None,
         wishes: None,
         outer: None,
-        closing: HashMap::new(),
+        channels: HashMap::new(),
         tasks: JoinSet::new(),
     };
     let running = async {
@@ -124,9 +124,17 @@ struct Door {
     wishes: Option<mpsc::Sender<Wish>>,
     /// Set on a connection that may carry others.
     outer: Option<Arc<Outer>>,
-    closing: HashMap<ChannelId, Signal>,
+    channels: HashMap<ChannelId, OpenChannel>,
     /// What runs on behalf of this connection and dies with it.
     tasks: JoinSet<()>,
+}
+
+/// A session channel of this connection.
+struct OpenChannel {
+    /// Raised when the person has closed it.
+    closed: Signal,
+    /// Raised when it has ended here.
+    done: Signal,
 }
 
 impl Door {
@@ -264,16 +272,17 @@ impl server::Handler for Door {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        // A channel that was closed from our side is never closed again by the person's.
-        self.closing.retain(|_, closed| !closed.is_raised());
         while self.tasks.try_join_next().is_some() {}
-        if self.closing.len() >= self.gate.config.max_channels {
+        let open = self.channels.values().filter(|channel| !channel.done.is_raised()).count();
+        // A client that never answers our close has fewer channels to itself.
+        let most = self.gate.config.max_channels;
+        if open >= most || self.channels.len() >= most.saturating_mul(4) {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
-        let closed = Signal::default();
-        self.closing.insert(channel.id(), closed.clone());
-        let opened = Opened { channel, handle: session.handle(), closed };
+        let (closed, done) = (Signal::default(), Signal::default());
+        self.channels.insert(channel.id(), OpenChannel { closed: closed.clone(), done: done.clone() });
+        let opened = Opened { channel, handle: session.handle(), closed, done: RaiseOnDrop(done) };
         let Some(wishes) = &self.wishes else {
             let words = match self.asked(&self.user) {
                 Asked::Nonsense(why) => Words::say(why).hint("write login+target, as in root+web1"),
@@ -293,8 +302,8 @@ impl server::Handler for Door {
     }
 
     async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        if let Some(closed) = self.closing.remove(&channel) {
-            closed.raise();
+        if let Some(channel) = self.channels.remove(&channel) {
+            channel.closed.raise();
         }
         Ok(())
     }

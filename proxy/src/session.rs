@@ -33,10 +33,8 @@ use crate::words::{self, Words};
 
 /// How long a person who is turned away may take to read why.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a client has to print the last words of a session before it is disconnected.
-const BREATH: Duration = Duration::from_millis(4);
-/// The same for a client that prints them for several programs.
-const BREATH_FOR_MANY: Duration = Duration::from_millis(25);
+/// How long a client has to print the last words of its session before it is disconnected.
+const BREATH: Duration = Duration::from_millis(5);
 /// How long a person who was told why not may take to hang up.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long the recordings of a session may take to be closed.
@@ -204,6 +202,13 @@ impl Visit {
         let mut channels = JoinSet::new();
         let mut closings = JoinSet::new();
         self.attend(&live, &target, wishes, &mut channels, &mut closings).await;
+        // What a person asked for and did not get is noted even if they left at once.
+        while let Ok(wish) = wishes.try_recv() {
+            if let Wish::Refused { asked, reason } = wish {
+                let refused = SessionReport::ChannelRefused { asked, reason: reason.to_owned() };
+                let _ = self.gate.reporter.send(permit.session(), refused);
+            }
+        }
         let dropped = self.farewell(&live, &mut channels, &mut closings).await;
 
         let rest = async {
@@ -289,16 +294,20 @@ impl Visit {
         let words = live.ended().and_then(|end| words::ended(end, live.permit()));
         let notice = async {
             // Each channel says it on its own.
-            let told = channels.len();
+            let mut told = Vec::new();
             while let Some(closed) = channels.join_next().await {
+                told.extend(closed.as_ref().ok().map(Closing::closed));
                 finish(closings, closed);
             }
-            // A client drops what it has not yet printed when it is disconnected.
-            match told {
-                0 => {}
-                1 => tokio::time::sleep(BREATH).await,
-                _ => tokio::time::sleep(BREATH_FOR_MANY).await,
-            }
+            // A client drops what it has not yet printed when it is disconnected. One that prints for several programs
+            // is given the time; one that prints for itself prints the disconnect's words too.
+            let breath = if told.len() > 1 { self.gate.config.notice.to_std() } else { BREATH };
+            let printed = async {
+                for closed in told {
+                    closed.raised().await;
+                }
+            };
+            let _ = tokio::time::timeout(breath, printed).await;
             if let Some(words) = &words {
                 let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());
                 let _ = said.await;

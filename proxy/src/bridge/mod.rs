@@ -38,13 +38,17 @@ pub(crate) struct Opened {
     pub(crate) channel: russh::Channel<server::Msg>,
     /// For replies, which a channel itself cannot send.
     pub(crate) handle: server::Handle,
-    /// Raised when the person closes the channel, whatever waits before it in the queue; and when it has ended.
+    /// Raised when the person closes the channel, whatever waits before it in the queue; or answers our close, which a
+    /// client does once it has printed what it was sent.
     pub(crate) closed: Signal,
+    /// Raised when the channel has ended here.
+    pub(crate) done: RaiseOnDrop,
 }
 
 /// A channel that has ended, with what is still to be done for it.
 pub(crate) struct Closing {
     shared: Arc<Shared>,
+    closed: Signal,
 }
 
 /// What both directions of a channel share.
@@ -88,8 +92,7 @@ enum Ended {
 
 /// Carries one channel until it ends.
 pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: Arc<Target>, opened: Opened) -> Closing {
-    let Opened { channel, handle, closed } = opened;
-    let _done = RaiseOnDrop(closed.clone());
+    let Opened { channel, handle, closed, done: _done } = opened;
     let shared = Arc::new(Shared {
         gate,
         live,
@@ -130,14 +133,13 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
     // Whoever reads on would hold up the window of somebody who is still sending.
     drop(person_read);
     shared.say_goodbye(&person, ended).await;
-    Closing { shared }
+    Closing { shared, closed }
 }
 
 /// Tells the person of a channel why nothing comes of it. Every request is granted, so that the words are read and
 /// not an error of the client's own; the exit status says the rest.
 pub(crate) async fn refuse(opened: Opened, words: &Words, patience: Duration) {
-    let Opened { mut channel, handle, closed } = opened;
-    let _done = RaiseOnDrop(closed.clone());
+    let Opened { mut channel, handle, closed, done: _done } = opened;
     let id = channel.id();
     let speak = async {
         let mut terminal = false;
@@ -250,6 +252,11 @@ impl Shared {
 }
 
 impl Closing {
+    /// Raised when the person's client has printed what it was sent, and says so.
+    pub(crate) fn closed(&self) -> Signal {
+        self.closed.clone()
+    }
+
     /// Closes the recording, and tells the ledger how the channel ended.
     pub(crate) async fn finish(self) {
         // Both directions have ended, so nobody else holds it.
