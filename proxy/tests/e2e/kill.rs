@@ -209,6 +209,7 @@ async fn what_shares_a_connection_dies_together() {
         assert!(text(&output.stderr).contains("was revoked by bob"), "{}", shown(&output));
     }
     tokio::time::timeout(Duration::from_secs(20), master.wait()).await.expect("the master ends").unwrap();
+    world.authority.ended().await;
     let ends = world.authority.reports().iter().filter(|r| matches!(r, SessionReport::Ended { .. })).count();
     assert_eq!(ends, 1, "three channels, one session");
 }
