@@ -25,6 +25,7 @@ mod public_keys;
 mod recordings;
 mod recovered;
 mod release;
+mod replay;
 mod report;
 mod request;
 mod requests;

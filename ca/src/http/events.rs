@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use api::Problem;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -52,7 +52,7 @@ pub(super) async fn events(
         next(&mut feed).await.map(|event| (Ok::<_, Infallible>(event), Some::<(Feed, FeedPlace)>((feed, place))))
     });
     // A proxy in front of the API must not hold events back.
-    let headers = [(header::CACHE_CONTROL, "no-store"), (HeaderName::from_static("x-accel-buffering"), "no")];
+    let headers = [(HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((headers, Sse::new(events)).into_response())
 }
 

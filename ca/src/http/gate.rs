@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::ProblemCode;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -140,7 +140,12 @@ pub(super) async fn finish(mut request: Request, next: Next) -> Response {
         tokio::spawn(next.run(request)).await
     };
     match tokio::time::timeout(ANSWER, answer).await {
-        Ok(Ok(response)) => response,
+        Ok(Ok(mut response)) => {
+            // Tokens, certificates, and what only this caller may see.
+            let headers = response.headers_mut();
+            headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+            response
+        }
         Ok(Err(died)) => {
             tracing::error!(error = %died, "a call died");
             Fault::from(AppError::Internal(died.to_string())).into_response()

@@ -16,12 +16,23 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tower::Service;
 
-/// How long a connection may take to its first request, the TLS handshake included.
-const FIRST: Duration = Duration::from_secs(15);
-/// How long a peer may leave unread what is written to it.
-const STALL: Duration = Duration::from_secs(30);
-/// How long nothing may move at all; a followed recording of a quiet session is the longest silence that is meant.
-const IDLE: Duration = Duration::from_secs(30 * 60);
+/// How long a peer is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// To its first request, the TLS handshake included.
+    first: Duration,
+    /// To read what is written to it.
+    stall: Duration,
+    /// While nothing moves at all; a followed recording of a quiet session is the longest silence that is meant.
+    idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let first = Duration::from_secs(15);
+        Self { first, stall: Duration::from_secs(30), idle: Duration::from_secs(30 * 60) }
+    }
+}
 
 /// Counts connections and hands out guarded streams.
 #[derive(Clone)]
@@ -32,6 +43,7 @@ pub(super) struct Guard {
 struct Shared {
     most: usize,
     most_per_peer: usize,
+    patience: Patience,
     open: Mutex<Open>,
 }
 
@@ -43,8 +55,8 @@ struct Open {
 
 impl Guard {
     /// At most `most` connections at a time, a quarter of them from one address.
-    pub(super) fn new(most: usize) -> Self {
-        let shared = Shared { most, most_per_peer: (most / 4).max(1), open: Mutex::default() };
+    pub(super) fn new(most: usize, patience: Patience) -> Self {
+        let shared = Shared { most, most_per_peer: (most / 4).max(1), patience, open: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -63,8 +75,10 @@ impl Guard {
         // From here on the place is given back when the stream is dropped.
         let place = Place { shared: Arc::clone(&self.shared), peer };
         stream.set_nodelay(true)?;
-        let (first, idle) = (Box::pin(tokio::time::sleep(FIRST)), Box::pin(tokio::time::sleep(IDLE)));
-        Ok(Guarded { stream, seen, first, idle, writing: None, _place: place })
+        let patience = self.shared.patience;
+        let first = Box::pin(tokio::time::sleep(patience.first));
+        let idle = Box::pin(tokio::time::sleep(patience.idle));
+        Ok(Guarded { stream, seen, patience, first, idle, writing: None, _place: place })
     }
 }
 
@@ -103,6 +117,7 @@ impl Drop for Place {
 pub(super) struct Guarded {
     stream: TcpStream,
     seen: Arc<AtomicBool>,
+    patience: Patience,
     first: Pin<Box<Sleep>>,
     idle: Pin<Box<Sleep>>,
     writing: Option<Pin<Box<Sleep>>>,
@@ -128,7 +143,8 @@ impl Guarded {
             self.moved();
             return polled;
         }
-        let stalled = self.writing.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+        let stall = self.patience.stall;
+        let stalled = self.writing.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
         match stalled.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
@@ -136,7 +152,7 @@ impl Guarded {
     }
 
     fn moved(&mut self) {
-        let later = Instant::now() + IDLE;
+        let later = Instant::now() + self.patience.idle;
         self.idle.as_mut().reset(later);
     }
 }
@@ -195,5 +211,72 @@ impl AsyncWrite for Guarded {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(100);
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Both ends of a connection, ours guarded.
+    async fn pair(guard: &Guard, seen: bool) -> (Guarded, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        (guard.admit(stream, Arc::new(AtomicBool::new(seen))).unwrap(), peer)
+    }
+
+    #[tokio::test]
+    async fn trickling_bytes_win_no_time_for_the_first_request() {
+        let guard = Guard::new(4, Patience { first: SHORT, stall: LONG, idle: LONG });
+        let (mut ours, mut peer) = pair(&guard, false).await;
+        let trickle = tokio::spawn(async move {
+            while peer.write_all(b"G").await.is_ok() {
+                tokio::time::sleep(SHORT / 10).await;
+            }
+        });
+        let mut sink = Vec::new();
+        let error = tokio::time::timeout(LONG, ours.read_to_end(&mut sink)).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(ours);
+        trickle.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn after_a_request_silence_is_allowed_and_not_reading_is_not() {
+        let guard = Guard::new(4, Patience { first: SHORT, stall: SHORT, idle: LONG });
+        let (mut ours, peer) = pair(&guard, true).await;
+        let mut byte = [0];
+        assert!(tokio::time::timeout(SHORT * 3, ours.read(&mut byte)).await.is_err(), "it still waits");
+        let much = vec![0; 64 << 20];
+        let error = tokio::time::timeout(LONG, ours.write_all(&much)).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(peer);
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_nothing_moves_ends() {
+        let guard = Guard::new(4, Patience { first: LONG, stall: LONG, idle: SHORT });
+        let (mut ours, _peer) = pair(&guard, true).await;
+        let error = tokio::time::timeout(LONG, ours.read_u8()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn places_are_given_back() {
+        let guard = Guard::new(1, Patience::default());
+        let (first, _peer) = pair(&guard, false).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _second = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(guard.admit(stream, Arc::default()).is_err());
+        drop(first);
+        pair(&guard, false).await;
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::Shared;
 use super::gate::Gate;
-use super::listener::Guard;
+use super::listener::{Guard, Patience};
 use crate::config::Limits;
 
 /// How long the head of a request may take to come in (HTTP/1.1).
@@ -43,7 +43,7 @@ impl Server {
         let address = listener.local_addr()?;
         let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls)))
             .handshake_timeout(HANDSHAKE)
-            .acceptor(Guard::new(limits.connections));
+            .acceptor(Guard::new(limits.connections, Patience::default()));
         let handle = Handle::new();
         let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);

@@ -16,3 +16,5 @@ mod rules;
 mod sessions;
 #[cfg(test)]
 mod site;
+#[cfg(test)]
+mod touch;
