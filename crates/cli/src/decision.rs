@@ -26,13 +26,7 @@ pub(crate) async fn wait(
         return settle(filed);
     }
     let output = &context.output;
-    output.note(format_args!(
-        "{} asks for {}@{} for {}; it is pending",
-        filed.id,
-        filed.login,
-        filed.target,
-        span(filed.duration)
-    ));
+    output.note(format_args!("{}: {}@{} for {}, pending", filed.id, filed.login, filed.target, span(filed.duration)));
     announce(context, &filed);
     output.note(format_args!("waiting; a reviewer runs: portcullis approve {}   (Ctrl-C leaves it pending)", filed.id));
     let mut reviews = filed.reviews.len();
@@ -63,8 +57,9 @@ pub(crate) async fn wait(
 
 /// Says what each path still lacks.
 pub(crate) fn announce(context: &Context, request: &Request) {
-    for gap in &request.paths {
-        context.output.note(format_args!("  lacks {}", show::lacks(gap)));
+    for (at, gap) in request.paths.iter().enumerate() {
+        let word = if at == 0 { "lacks" } else { "or" };
+        context.output.note(format_args!("  {word:<6} {}", show::lacks(gap)));
     }
 }
 

@@ -19,17 +19,43 @@ pub(crate) async fn request(client: &Client, text: &str) -> Result<RequestId, Cl
 
 /// The grant that `text` means; `LOGIN@TARGET` means the active or scheduled one of the caller.
 pub(crate) async fn grant(client: &Client, text: &str) -> Result<RequestId, CliError> {
+    match place(text) {
+        Some(place) => match own_grant(client, &place).await? {
+            Some(grant) => Ok(grant.id),
+            None => Err(no_grant(&place)),
+        },
+        None => grant_by_id(client, text).await,
+    }
+}
+
+/// The grant that `text` means; `LOGIN@TARGET` means the only open one there, whoever holds it.
+pub(crate) async fn anyones_grant(client: &Client, text: &str) -> Result<RequestId, CliError> {
+    let Some(place) = place(text) else { return grant_by_id(client, text).await };
+    let open = open_grants(client, &place, false).await?;
+    match open.as_slice() {
+        [only] => Ok(only.id.clone()),
+        [] => Err(CliError::new(
+            Kind::NotFound,
+            format!("no grant for {place} is open"),
+            "portcullis grants lists those that are",
+        )),
+        many => {
+            let each = crate::words::listed(many.iter().map(|grant| format!("{} ({})", grant.id, grant.identity)));
+            Err(CliError::usage(format!("{} grants for {place} are open: {each}", many.len()), "name one by its id"))
+        }
+    }
+}
+
+async fn grant_by_id(client: &Client, text: &str) -> Result<RequestId, CliError> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
-    if let (true, Ok(place)) = (text.contains('@'), text.parse::<Place>()) {
-        return match own_grant(client, &place).await? {
-            Some(grant) => Ok(grant.id),
-            None => Err(no_grant(&place)),
-        };
-    }
     let all = pages::grants(client, None, false).await?;
     unique(text, RequestId::PREFIX, "grant", "portcullis grants --all", all.into_iter().map(|item| item.id))
+}
+
+fn place(text: &str) -> Option<Place> {
+    text.contains('@').then(|| text.parse().ok()).flatten()
 }
 
 /// The session that `text` means.
@@ -81,14 +107,18 @@ pub(crate) async fn recording(client: &Client, text: &str) -> Result<RecordingId
 
 /// The caller's own grant for a place: the active one that ends last, else a scheduled one.
 pub(crate) async fn own_grant(client: &Client, place: &Place) -> Result<Option<wire::Grant>, CliError> {
-    let mut found: Vec<_> = pages::grants(client, None, true)
-        .await?
-        .into_iter()
-        .filter(|grant| grant.login == place.login && grant.target == place.target)
-        .filter(|grant| matches!(grant.state, GrantState::Active | GrantState::Scheduled))
-        .collect();
+    let mut found = open_grants(client, place, true).await?;
     found.sort_by_key(|grant| (grant.state == GrantState::Active, grant.ends));
     Ok(found.pop())
+}
+
+async fn open_grants(client: &Client, place: &Place, mine: bool) -> Result<Vec<wire::Grant>, CliError> {
+    let mut grants = pages::grants(client, None, mine).await?;
+    grants.retain(|grant| {
+        let here = grant.login == place.login && grant.target == place.target;
+        here && matches!(grant.state, GrantState::Active | GrantState::Scheduled)
+    });
+    Ok(grants)
 }
 
 /// That there is no grant, and how to get one.

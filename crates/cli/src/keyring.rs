@@ -77,6 +77,10 @@ pub(crate) async fn obtain(
             Err(error) => return Err(unreachable_agent(&error)),
         },
     };
+    if in_agent && !matches!(place, Place::File(_)) {
+        // What an earlier run loaded for the same login is replaced.
+        unload(&context.home()?.certificates().join(name(grant))).await;
+    }
     let identity_file = match place {
         Place::File(path) => path.clone(),
         Place::Best | Place::Agent | Place::Files => {
@@ -110,16 +114,37 @@ pub(crate) async fn kept(context: &Context, grant: &Grant) -> Option<PathBuf> {
 pub(crate) async fn forget(context: &Context, grant: &Grant) {
     let Ok(home) = context.home() else { return };
     let path = home.certificates().join(name(grant));
-    let Some(certificate) = read_certificate(&path) else { return };
-    if let Ok(agent) = Agent::from_env()
-        && let Ok(mut connection) = agent.connect().await
-    {
-        // The agent drops it by itself when its time is up; this is only earlier.
-        let _ = connection.remove(&HeldKey::Certificate(Box::new(certificate))).await;
-    }
+    unload(&path).await;
     for file in [path.clone(), beside(&path, ".pub"), beside(&path, "-cert.pub")] {
+        // Those that are not there were never written.
         let _ = std::fs::remove_file(file);
     }
+    if let Some(next) = longest(&home) {
+        let _ = point_latest(&home, &next);
+    }
+}
+
+/// Takes the key and the certificate of these files out of the agent, which would drop them later by itself.
+async fn unload(path: &Path) {
+    let Some(certificate) = read_certificate(path) else { return };
+    let Ok(agent) = Agent::from_env() else { return };
+    let Ok(mut connection) = agent.connect().await else { return };
+    let plain = HeldKey::Plain(certificate.public_key().clone());
+    for key in [HeldKey::Certificate(Box::new(certificate)), plain] {
+        let _ = connection.remove(&key).await;
+    }
+}
+
+/// The name of the certificate that lives longest among those that are left.
+fn longest(home: &Home) -> Option<String> {
+    let entries = std::fs::read_dir(home.certificates()).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names =
+        names.filter_map(|name| name.strip_suffix("-cert.pub").map(str::to_owned)).filter(|name| name != "latest");
+    names
+        .filter_map(|name| Some((read_certificate(&home.certificates().join(&name))?.valid_before(), name)))
+        .max()
+        .map(|(_, name)| name)
 }
 
 /// Obtains a new certificate for a grant whose old one is in the person's directory; does nothing without one.
@@ -186,7 +211,11 @@ async fn load(
     let left = certificate.valid_before().saturating_sub(context.now().seconds());
     let lifetime = Span::from_seconds(u32::try_from(left).unwrap_or(u32::MAX).max(1));
     let comment = format!("portcullis {} {}", name(grant), grant.id);
-    agent.connect().await?.add(key, Some(certificate), &comment, Some(lifetime)).await
+    let mut connection = agent.connect().await?;
+    // The key by itself too, as ssh-add does: stock ssh signs for a certificate that it read from a file with the
+    // plain key of the same name, and does not find the agent's certificate then. By itself the key opens nothing.
+    connection.add(key, None, &comment, Some(lifetime)).await?;
+    connection.add(key, Some(certificate), &comment, Some(lifetime)).await
 }
 
 fn write(path: &Path, key: &PrivateKey, certificate: &str, in_agent: bool) -> Result<(), CliError> {
@@ -225,7 +254,13 @@ async fn held_by_agent(certificate: &Certificate) -> bool {
     let Ok(agent) = Agent::from_env() else { return false };
     let Ok(mut connection) = agent.connect().await else { return false };
     let Ok(held) = connection.list().await else { return false };
-    held.iter().any(|held| matches!(&held.key, HeldKey::Certificate(held) if **held == *certificate))
+    // Not compared whole: the file's has a comment, the agent's has none.
+    held.iter().any(|held| match &held.key {
+        HeldKey::Certificate(held) => {
+            held.serial() == certificate.serial() && held.public_key() == certificate.public_key()
+        }
+        HeldKey::Plain(_) => false,
+    })
 }
 
 fn mangled(why: &str) -> CliError {

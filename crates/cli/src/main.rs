@@ -1,6 +1,7 @@
 //! The binary `portcullis`.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod cli;
 mod cmd;
 mod config;

@@ -42,8 +42,9 @@ pub(crate) fn request(context: &Context, request: &Request) -> Result<(), CliErr
         let comment = review.comment.as_deref().map(|text| format!(": {}", clean(text))).unwrap_or_default();
         field(context, &verdict, format_args!("{} {}{comment}", review.reviewer, distance(now, review.at.0)))?;
     }
-    for gap in &request.paths {
-        field(context, "lacks", lacks(gap))?;
+    for (at, gap) in request.paths.iter().enumerate() {
+        // Paths are alternatives: one of them is enough.
+        field(context, if at == 0 { "lacks" } else { "or" }, lacks(gap))?;
     }
     if let Some(grant) = &request.grant {
         field(context, "grant", grant_line(context, grant))?;

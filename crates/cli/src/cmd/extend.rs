@@ -5,7 +5,7 @@ use model::Span;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::{decision, ids, show};
+use crate::{ask, decision, ids, show};
 
 /// Ask for more time on an active grant; waits until it is decided
 #[derive(Debug, clap::Args)]
@@ -15,9 +15,9 @@ pub(crate) struct Args {
     /// How much more, as 15m
     #[arg(long = "for", value_name = "TIME")]
     duration: Span,
-    /// Why
+    /// Why; reviewers and the ledger read it (asked for on a terminal)
     #[arg(long, short, value_name = "TEXT")]
-    reason: String,
+    reason: Option<String>,
     /// Do not wait for the decision
     #[arg(long)]
     no_wait: bool,
@@ -28,9 +28,10 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let reason = ask::reason(context, args.reason.as_deref())?;
     let client = context.client().await?;
     let id = ids::grant(&client, &args.id).await?;
-    let body = wire::Extend { duration: args.duration.seconds(), reason: args.reason.clone() };
+    let body = wire::Extend { duration: args.duration.seconds(), reason };
     let filed = client.extend(&id, &body, &context.idempotency_key()).await?;
     if args.no_wait && filed.state == RequestState::Pending {
         return match context.output.is_json() {

@@ -65,6 +65,9 @@ pub(crate) struct Args {
     /// Read the passphrase from this file, which only its owner may read
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// Only make the TLS root certificate of an existing site anew, from its sealed key
+    #[arg(long, conflicts_with_all = ["admin", "server", "host", "listen", "proxy_listen", "proxy", "source_address"])]
+    tls_root: bool,
 }
 
 /// Runs the verb.
@@ -75,6 +78,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         Some(data) => absolute(data)?,
         None => dir.join("data"),
     };
+    if args.tls_root {
+        return tls_root(context, args, &data);
+    }
     let config_file = dir.join("portcullis.toml");
     let [policy_file, directory_file] = ["policy.cedar", "directory.toml"].map(|name| dir.join(name));
     // Looked at before anything is made, so that a refusal leaves nothing half done.
@@ -114,6 +120,27 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     // Last: with it the site is whole.
     files::create_new(&config_file, config.as_bytes(), Access::Public).map_err(unwritten)?;
     report(context, args, &config_file, &data, &keys)
+}
+
+/// A lost or damaged certificate is made again; the key is what counts, and people pin the new file.
+fn tls_root(context: &Context, args: &Args, data: &Path) -> Result<(), CliError> {
+    let path = data.join(ROOT_FILE);
+    if path.exists() {
+        return Err(CliError::failed(
+            format!("{} is there already, and init overwrites nothing", path.display()),
+            "move it away first; everybody who pinned it logs in again with --root and the new file",
+        ));
+    }
+    let passphrase = serve::passphrase(context, args.passphrase_file.as_deref(), false)?;
+    let unmade = |error: &dyn std::error::Error| {
+        CliError::failed(chain(error), "name the site's folder, or its data directory with --data")
+    };
+    let keys = Keys::open(data, &passphrase).map_err(|error| unmade(&error))?;
+    Tls::create_root(data, &keys, SystemClock.now()).map_err(|error| unmade(&error))?;
+    match context.output.is_json() {
+        true => context.output.json(&serde_json::json!({ "root": path })),
+        false => context.output.line(path.display()),
+    }
 }
 
 fn report(context: &Context, args: &Args, config: &Path, data: &Path, keys: &Keys) -> Result<(), CliError> {

@@ -1,11 +1,17 @@
 //! `portcullis kill`: cut one live session; its grant stays.
 
+use std::time::{Duration, Instant};
+
 use api::wire;
 
 use crate::cmd::sessions;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::ids;
+
+/// The longest wait for the receipt. The drop itself waits for nobody.
+const RECEIPT: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Cut one live session; its grant stays (revoke takes that back too)
 #[derive(Debug, clap::Args)]
@@ -21,7 +27,13 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     let client = context.client().await?;
     let id = ids::session(&client, &args.id).await?;
-    let session = client.kill(&id, &wire::Kill { reason: args.reason.clone() }).await?;
+    let mut session = client.kill(&id, &wire::Kill { reason: args.reason.clone() }).await?;
+    // The receipt comes from the proxy, a moment after the sockets are closed.
+    let start = Instant::now();
+    while session.ended.is_none() && start.elapsed() < RECEIPT {
+        tokio::time::sleep(POLL).await;
+        session = client.get_session(&id).await?;
+    }
     match context.output.is_json() {
         true => context.output.json(&session),
         false => sessions::show(context, &session),

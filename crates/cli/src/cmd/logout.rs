@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::profile::KeySource;
 use crate::token::StoredToken;
 
 /// End your session with the CA; certificates stay valid until their grant ends
@@ -24,7 +25,13 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     }
     match (context.output.is_json(), forgotten) {
         (true, _) => context.output.json(&serde_json::json!({ "logged-out": forgotten })),
-        (false, true) => context.output.line(format_args!("{} is logged out", profile.identity())),
+        (false, true) => {
+            context.output.line(format_args!("{} is logged out", profile.identity()))?;
+            if matches!(profile.key(), KeySource::File(_)) {
+                context.output.note("a key file without a passphrase logs in again by itself with the next command");
+            }
+            Ok(())
+        }
         (false, false) => context.output.line("nobody was logged in"),
     }
 }

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::keyring::{self, Place};
 use crate::show::moment;
-use crate::{decision, show, words};
+use crate::{ask, decision, show, words};
 
 /// Ask for access; waits for the decision and then gets the certificate
 #[derive(Debug, clap::Args)]
@@ -26,9 +26,9 @@ pub(crate) struct Args {
     /// For how long, as 30m or 1h30m, counted from the approval
     #[arg(long = "for", value_name = "TIME", default_value = "30m")]
     duration: Span,
-    /// Why; reviewers and the ledger read it
+    /// Why; reviewers and the ledger read it (asked for on a terminal)
     #[arg(long, short, value_name = "TEXT")]
-    reason: String,
+    reason: Option<String>,
     /// A ticket in another system
     #[arg(long, value_name = "ID")]
     ticket: Option<String>,
@@ -54,12 +54,13 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let reason = ask::reason(context, args.reason.as_deref())?;
     let client = context.client().await?;
     let body = wire::FileRequest {
         target: args.place.target.clone(),
         login: args.place.login.clone(),
         duration: args.duration.seconds(),
-        reason: args.reason.clone(),
+        reason,
         ticket: args.ticket.clone(),
         command: args.command.clone(),
         start: args.at.map(Time),

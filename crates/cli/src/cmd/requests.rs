@@ -46,7 +46,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     }
     let now = context.now();
     let rows = requests.iter().map(|request| {
-        let lacks = request.paths.iter().map(|gap| gap.lacks.join(", ")).collect::<Vec<_>>().join(" or ");
+        let lacks = request.paths.iter().map(|gap| gap.lacks.join(", ")).collect::<Vec<_>>().join("; or ");
         let what = match &request.extends {
             Some(_) => format!("+{}", span(request.duration)),
             None => span(request.duration),

@@ -1,15 +1,24 @@
 //! `portcullis revoke`: take a grant back; the portcullis drops.
 
-use api::wire;
+use std::time::{Duration, Instant};
+
+use api::Client;
+use api::wire::{self, Grant};
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::{ids, show};
+use crate::show::field;
+use crate::words::count;
+use crate::{ids, pages, show};
+
+/// The longest wait for the receipts of the dropped sessions. The drop itself waits for nobody.
+const RECEIPTS: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Revoke a grant: its live sessions are dropped at once
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The grant; a unique beginning of its id is enough
+    /// The grant: its id, a unique beginning of it, or LOGIN@TARGET when only one is open there
     id: String,
     /// Why, for the person who is dropped and for the ledger
     #[arg(long, short, value_name = "TEXT")]
@@ -19,10 +28,47 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     let client = context.client().await?;
-    let id = ids::grant(&client, &args.id).await?;
-    let grant = client.revoke(&id, &wire::Revoke { reason: args.reason.clone() }).await?;
-    match context.output.is_json() {
-        true => context.output.json(&grant),
-        false => show::grant(context, &grant),
+    let id = ids::anyones_grant(&client, &args.id).await?;
+    let revoked = client.revoke(&id, &wire::Revoke { reason: args.reason.clone() }).await?;
+    let live = revoked.sessions;
+    let grant = match live {
+        0 => revoked,
+        _ => dropped(&client, revoked).await?,
+    };
+    if context.output.is_json() {
+        return context.output.json(&grant);
+    }
+    show::grant(context, &grant)?;
+    if live > 0 {
+        receipts(context, &client, &grant).await?;
+    }
+    Ok(())
+}
+
+/// The grant once the proxies have said that its sessions are gone.
+async fn dropped(client: &Client, mut grant: Grant) -> Result<Grant, CliError> {
+    let start = Instant::now();
+    while grant.sessions > 0 && start.elapsed() < RECEIPTS {
+        tokio::time::sleep(POLL).await;
+        grant = client.get_grant(&grant.id).await?;
+    }
+    Ok(grant)
+}
+
+/// How many sessions were dropped, and how long the slowest took, as the ledger has it.
+async fn receipts(context: &Context, client: &Client, grant: &Grant) -> Result<(), CliError> {
+    let sessions = pages::sessions(client, false).await?;
+    let drops: Vec<u64> = sessions
+        .iter()
+        .filter(|session| session.request == grant.id)
+        .filter_map(|session| session.drop_micros)
+        .collect();
+    match drops.iter().max() {
+        Some(slowest) => field(
+            context,
+            "dropped",
+            format_args!("{} within {}.{:03} ms", count(drops.len(), "session"), slowest / 1000, slowest % 1000),
+        ),
+        None => field(context, "dropped", "no receipt yet: portcullis sessions --all shows it when it comes"),
     }
 }
