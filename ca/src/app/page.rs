@@ -74,6 +74,8 @@ where
             batch.iter().map(|(_, id)| fetch(state, id, now)).collect()
         };
         let found = engine.read(look).await?;
+        // Asking the policy about a hundred items takes milliseconds; others get their turn in between.
+        tokio::task::yield_now().await;
         for ((cursor, _), item) in batch.iter().zip(found) {
             if items.len() == SIZE || looked == LOOKS {
                 let next = last.map(Cursor::text);

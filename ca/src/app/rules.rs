@@ -8,7 +8,8 @@ use identity::{Candidate, Change, Directory};
 use model::{Actor, Fact, IdentityName, Login, Reason, SessionId, TargetName, Timestamp};
 use policy::Policies;
 
-use super::rights::Matter;
+use super::engine::blocking;
+use super::rights::{Matter, Rules};
 use super::{App, AppError};
 
 /// Why changed files were refused while the old ones are kept.
@@ -131,14 +132,10 @@ impl App {
         // The rules are taken before the sessions: one that opens in between was judged by these, or newer ones.
         let rules = self.rules();
         let (sessions, now) = self.engine.peek(|state, now| (Live::all(state), now));
+        // A thousand questions to the policy take a tenth of a second: not on a thread that others wait for.
+        let judge = move || Ok(sessions.into_iter().filter(|live| !live.may_go_on(&rules, now)).collect::<Vec<_>>());
         let mut waiting = Vec::new();
-        for live in sessions {
-            let of = Matter { owner: &live.identity, target: &live.target, login: &live.login };
-            let from = live.address.parse().ok();
-            let judged = rules.connect(of, live.touch, live.command.as_deref(), from, now);
-            if judged.is_permitted() {
-                continue;
-            }
+        for live in blocking(judge).await? {
             let reason = format!("{cause} no longer lets {} connect to {}@{}", live.identity, live.login, live.target);
             let reason: Reason = reason.parse().map_err(|_| AppError::Internal("a reason is no reason".to_owned()))?;
             let mut build = |_: &State, _: Timestamp| {
@@ -176,6 +173,11 @@ struct Live {
 }
 
 impl Live {
+    fn may_go_on(&self, rules: &Rules, now: Timestamp) -> bool {
+        let of = Matter { owner: &self.identity, target: &self.target, login: &self.login };
+        rules.connect(of, self.touch, self.command.as_deref(), self.address.parse().ok(), now).is_permitted()
+    }
+
     fn all(state: &State) -> Vec<Self> {
         let of = |session: &access::Session| {
             let request = state.request(&session.request);
