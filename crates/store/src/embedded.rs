@@ -4,6 +4,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use ledger::{ConsistencyProof, Digest, InclusionProof, encode};
 use model::{Entry, Record, Seq};
@@ -23,6 +24,9 @@ use crate::{Append, Follower, Head, Query, Store, StoreError};
 
 /// The longest append in bytes of encoding.
 const MAX_APPEND: usize = 16 << 20;
+/// How soon an index that failed is tried again, and at the latest.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
 /// Where the segments lie in the data directory.
 pub(crate) const SEGMENTS: &str = "segments";
 /// Where the index lies in the data directory.
@@ -108,7 +112,7 @@ impl Embedded {
     }
 
     /// As [`Self::open`], with the segments on a disk of one's own: for tests of failures. The lock and the index are
-    /// in the directory all the same.
+    /// in the directory all the same, which must be there.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -219,7 +223,7 @@ impl Store for Embedded {
     fn save_snapshot(&self, name: &str, seq: Seq, bytes: &[u8]) -> Result<(), StoreError> {
         let durable = self.durable().next;
         if seq > durable {
-            return Err(StoreError::Conflict { expected: seq, actual: durable });
+            return Err(StoreError::Range { asked: seq.0, size: durable.0 });
         }
         self.index.save_snapshot(name, seq, bytes)
     }
@@ -272,15 +276,26 @@ impl Source for Reader {
     }
 }
 
-/// Indexes each block as soon as it is whole, until the store closes.
+/// Indexes each block as soon as it is whole, and takes the index up again when it failed, until the store closes.
 fn keep_indexed(shared: &Shared, index: &Index) {
-    let mut next = shared.head().next.0 / BLOCK * BLOCK + BLOCK;
-    while let Some(durable) = shared.wait_durable(Seq(next - 1)) {
-        if let Err(error) = index.catch_up(durable, &mut |_, _| {}) {
-            index.give_up(&error.to_string());
-            return;
+    let (mut have, mut pause) = (shared.head().next, RETRY);
+    let mut last_try = Instant::now();
+    while shared.wait_durable(Seq(have.0 / BLOCK * BLOCK + BLOCK - 1), RETRY) {
+        let head = shared.head();
+        have = head.next;
+        // A disk that is full or broken is not asked again and again.
+        if !index.works() && last_try.elapsed() < pause {
+            continue;
         }
-        next = durable.0 / BLOCK * BLOCK + BLOCK;
+        last_try = Instant::now();
+        match index.revive(head) {
+            // Without room it waits, and what it lacks is scanned.
+            Ok(()) | Err(StoreError::Full { .. }) => pause = RETRY,
+            Err(error) => {
+                index.give_up(&error.to_string());
+                pause = (pause * 2).min(LONGEST_RETRY);
+            }
+        }
     }
     if let Err(error) = index.sync() {
         index.give_up(&error.to_string());

@@ -92,11 +92,19 @@ pub enum StoreError {
     /// A verifier found a bad record.
     #[error("the ledger does not verify")]
     Flaw(#[from] Flaw),
-    /// A proof that cannot be made.
-    #[error("there is no such proof")]
+    /// A record, or a size, beyond the end.
+    #[error("number {asked} is not within the ledger, which has {size} records")]
+    Range {
+        /// What was asked for.
+        asked: u64,
+        /// How many records there are.
+        size: u64,
+    },
+    /// A proof that does not hold.
+    #[error("a proof from the ledger does not hold")]
     Proof(#[from] ProofError),
     /// The look-up index failed; the facts are not touched.
-    #[error("the look-up index failed: {0}. It is rebuilt at the next start")]
+    #[error("the look-up index failed: {0}. It is taken up again, or rebuilt, by itself")]
     Index(String),
     /// The store was closed.
     #[error("the store is closed")]

@@ -15,8 +15,6 @@ use crate::segments::log::Segment;
 use crate::segments::open::{self, Cut};
 use crate::segments::reader::{FrameReader, Step};
 
-/// So many times a damaged end is looked at, since a running writer may be in the middle of it.
-const LOOKS: usize = 3;
 /// Progress is told once in so many bytes.
 const TELL_EVERY: u64 = 1 << 20;
 
@@ -55,7 +53,7 @@ pub fn verify(dir: &Path, verifier: Verifier, progress: &mut dyn FnMut(u64, u64)
 /// Checks the ledger, and proves that record `seq` is in it.
 ///
 /// # Errors
-/// As [`verify`], or [`StoreError::Proof`] when there is no such record.
+/// As [`verify`], or [`StoreError::Range`] when there is no such record.
 pub fn prove(
     dir: &Path,
     seq: Seq,
@@ -73,7 +71,7 @@ pub fn prove(
     let checked = walk(dir, verifier, &mut each, progress)?;
     let size = checked.verified.size;
     let proof = inclusion(&mut leaves[..], seq.0, size)?;
-    let proof = proof.ok_or(ledger::ProofError::Range { index: seq.0, size })?;
+    let proof = proof.ok_or(StoreError::Range { asked: seq.0, size })?;
     Ok(Proved { record, proof, checked })
 }
 
@@ -138,21 +136,15 @@ fn walk(
     Ok(Checked { verified: verifier.finish()?, segments: firsts.len(), torn })
 }
 
-/// Where the last whole append of the last segment ends.
+/// Where the last whole append of the last segment ends. Damage is left to the verifier, which names the record.
 fn look(disk: &RealDisk, first: Seq) -> Result<u64, StoreError> {
     let path = disk.path_of(&file_name(first));
-    let mut looks = 1;
-    loop {
-        let file = disk.open(&file_name(first)).map_err(|source| StoreError::io("open", &path, source))?;
-        match open::scan(disk, &*file, &Segment::new(first, FIRST_FRAME), &mut |_, _| {}) {
-            Ok(scanned) => return Ok(scanned.length),
-            // Left to the verifier, which names the first bad record.
-            Err(StoreError::Corrupt { .. }) if looks == LOOKS => {
-                return file.length().map_err(|source| StoreError::io("read", &path, source));
-            }
-            Err(StoreError::Corrupt { .. }) => looks += 1,
-            Err(error) => return Err(error),
-        }
+    let io = |source| StoreError::io("read", &path, source);
+    let file = disk.open(&file_name(first)).map_err(io)?;
+    match open::scan(disk, &*file, &Segment::new(first, FIRST_FRAME), &mut |_, _| {}) {
+        Ok(scanned) => Ok(scanned.length),
+        Err(StoreError::Corrupt { .. }) => file.length().map_err(io),
+        Err(error) => Err(error),
     }
 }
 

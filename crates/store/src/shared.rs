@@ -173,14 +173,14 @@ impl Shared {
         !state.closing
     }
 
-    /// Waits until more than `have` records are durable, and says how many; `None` when the store closes.
-    pub(crate) fn wait_durable(&self, have: Seq) -> Option<Seq> {
+    /// Waits until more than `have` records are durable, for a bounded time; `false` when the store closes.
+    pub(crate) fn wait_durable(&self, have: Seq, time: Duration) -> bool {
         let state = lock(&self.state);
-        let state = self
+        let (state, _) = self
             .durable
-            .wait_while(state, |state| !state.closing && state.head.next <= have)
+            .wait_timeout_while(state, time, |state| !state.closing && state.head.next <= have)
             .unwrap_or_else(PoisonError::into_inner);
-        (!state.closing).then_some(state.head.next)
+        !state.closing
     }
 
     /// The store closes: what is queued is still written, and nothing more is taken.

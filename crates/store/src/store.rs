@@ -53,11 +53,12 @@ pub trait Store: Send + Sync {
     /// As [`Self::read`].
     fn find(&self, query: &Query, from: Seq, limit: usize) -> Result<Vec<Record>, StoreError>;
 
-    /// Keeps what the first `seq` records add up to, under a name. Older ones of the same name go, but for one.
+    /// Keeps what the first `seq` records add up to, under a name. Older ones of the same name go, but for one. It
+    /// waits for the disk, so call it where waiting is allowed.
     ///
     /// # Errors
-    /// `seq` is behind the durable end, or the index does not work. A snapshot saves time at a start, and nothing
-    /// else depends on it.
+    /// [`StoreError::Range`] when `seq` is behind the durable end, [`StoreError::Index`] when the index does not work.
+    /// A snapshot saves time at a start, and nothing else depends on it.
     fn save_snapshot(&self, name: &str, seq: Seq, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// The latest whole snapshot of that name that belongs to this ledger, and how many records it covers.
@@ -69,19 +70,19 @@ pub trait Store: Send + Sync {
     /// Proves that record `seq` is among the first `size` (RFC 6962, section 2.1.1).
     ///
     /// # Errors
-    /// [`StoreError::Proof`] when `seq < size <= durable` does not hold; otherwise as [`Self::read`].
+    /// [`StoreError::Range`] when `seq < size <= durable` does not hold; otherwise as [`Self::read`].
     fn inclusion_proof(&self, seq: Seq, size: u64) -> Result<InclusionProof, StoreError>;
 
     /// Proves that the first `new` records begin with the first `old` (RFC 6962, section 2.1.2).
     ///
     /// # Errors
-    /// [`StoreError::Proof`] when `old <= new <= durable` does not hold; otherwise as [`Self::read`].
+    /// [`StoreError::Range`] when `old <= new <= durable` does not hold; otherwise as [`Self::read`].
     fn consistency_proof(&self, old: u64, new: u64) -> Result<ConsistencyProof, StoreError>;
 
     /// The root of the Merkle tree of the first `size` records.
     ///
     /// # Errors
-    /// [`StoreError::Proof`] when there are fewer; otherwise as [`Self::read`].
+    /// [`StoreError::Range`] when there are fewer; otherwise as [`Self::read`].
     fn root_at(&self, size: u64) -> Result<Digest, StoreError>;
 }
 

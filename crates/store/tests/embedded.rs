@@ -1,5 +1,5 @@
 //! The embedded store as its callers see it.
-#![allow(clippy::unwrap_used, reason = "helpers of tests stop the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests stop the test")]
 
 mod common;
 
@@ -322,6 +322,31 @@ fn wrong_tree_nodes_never_make_a_wrong_proof() {
     check_proofs(&store);
 }
 
+#[test]
+fn a_store_whose_index_cannot_be_made_still_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    append(&open(dir.path()), 2500);
+    // A file in place of the directory: it can be neither opened nor replaced.
+    let index = dir.path().join("index");
+    std::fs::remove_dir_all(&index).unwrap();
+    std::fs::write(&index, b"in the way").unwrap();
+    let store = open(dir.path());
+    assert!(matches!(store.report().index, IndexReport::Unavailable { .. }), "{:?}", store.report());
+    append(&store, 10);
+    check_queries(&store);
+    check_proofs(&store);
+    assert!(matches!(store.save_snapshot("state", Seq(10), b"x"), Err(StoreError::Index(_))));
+    assert_eq!(store.latest_snapshot("state").unwrap(), None);
+    // It comes back by itself.
+    std::fs::remove_file(&index).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while store.save_snapshot("state", Seq(10), b"x").is_err() {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    check_queries(&store);
+}
+
 fn check_proofs(store: &dyn Store) {
     let head = store.durable();
     let size = head.next.0;
@@ -335,10 +360,10 @@ fn check_proofs(store: &dyn Store) {
         let proof = store.consistency_proof(old, new).unwrap();
         proof.verify(&store.root_at(old).unwrap(), &store.root_at(new).unwrap()).unwrap();
     }
-    assert!(matches!(store.inclusion_proof(Seq(size), size), Err(StoreError::Proof(_))));
-    assert!(matches!(store.inclusion_proof(Seq(0), size + 1), Err(StoreError::Proof(_))));
-    assert!(matches!(store.consistency_proof(5, 4), Err(StoreError::Proof(_))));
-    assert!(matches!(store.root_at(size + 1), Err(StoreError::Proof(_))));
+    assert!(matches!(store.inclusion_proof(Seq(size), size), Err(StoreError::Range { .. })));
+    assert!(matches!(store.inclusion_proof(Seq(0), size + 1), Err(StoreError::Range { .. })));
+    assert!(matches!(store.consistency_proof(5, 4), Err(StoreError::Range { .. })));
+    assert!(matches!(store.root_at(size + 1), Err(StoreError::Range { .. })));
 }
 
 #[test]
@@ -360,7 +385,8 @@ fn the_latest_snapshot_comes_back_whole() {
     store.save_snapshot("state", Seq(20), b"older").unwrap();
     store.save_snapshot("state", Seq(40), &large).unwrap();
     store.save_snapshot("state2", Seq(50), b"").unwrap();
-    assert!(store.save_snapshot("state", Seq(51), b"from the future").is_err());
+    let early = store.save_snapshot("state", Seq(51), b"from the future");
+    assert!(matches!(early, Err(StoreError::Range { asked: 51, size: 50 })));
     for _ in 0..2 {
         assert_eq!(store.latest_snapshot("state").unwrap(), Some((Seq(40), large.clone())));
         assert_eq!(store.latest_snapshot("state2").unwrap(), Some((Seq(50), Vec::new())));
@@ -394,7 +420,7 @@ fn a_ledger_is_verified_proved_and_exported_beside_the_running_store() {
     let proved = prove(dir.path(), Seq(123), Verifier::new(), &mut |_, _| {}).unwrap();
     proved.proof.verify(&leaf_hash(&proved.record), &checkpoint.root).unwrap();
     assert_eq!(ledger::decode(&proved.record).unwrap().entry, entry(123));
-    assert!(matches!(prove(dir.path(), Seq(300), Verifier::new(), &mut |_, _| {}), Err(StoreError::Proof(_))));
+    assert!(matches!(prove(dir.path(), Seq(300), Verifier::new(), &mut |_, _| {}), Err(StoreError::Range { .. })));
 
     let mut lines = Vec::new();
     export(dir.path(), Seq(0), &mut lines, &mut |_, _| {}).unwrap();
@@ -403,6 +429,28 @@ fn a_ledger_is_verified_proved_and_exported_beside_the_running_store() {
     let mut rest = Vec::new();
     export(dir.path(), Seq(290), &mut rest, &mut |_, _| {}).unwrap();
     assert!(lines.ends_with(&rest) && rest.iter().filter(|byte| **byte == b'\n').count() == 10);
+}
+
+#[test]
+fn a_ledger_verifies_while_it_grows() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Embedded::open(dir.path(), Options { segment_bytes: 200 << 10, ..small() }, &mut |_| {}).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                append(&store, 50);
+            }
+        });
+        let mut last = 0;
+        for _ in 0..40 {
+            let size = verify(dir.path(), Verifier::new(), &mut |_, _| {}).map(|checked| checked.verified.size);
+            stop.store(size.is_err(), std::sync::atomic::Ordering::SeqCst);
+            assert!(size.as_ref().is_ok_and(|size| *size >= last), "{size:?} after {last}");
+            last = size.unwrap_or(0);
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
 }
 
 #[test]

@@ -6,7 +6,9 @@
 
 mod cursor;
 mod db;
+mod find;
 mod nodes;
+mod proofs;
 mod snapshots;
 mod terms;
 
@@ -14,20 +16,24 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use ledger::{ConsistencyProof, Digest, InclusionProof, ProofError, Tree, decode, leaf_hash};
+use ledger::{Tree, decode, leaf_hash};
 use model::{Record, Seq};
 
 use self::cursor::Cursor;
-use self::db::Db;
-use self::nodes::{NodeFile, TreeNodes};
+use self::db::{Db, Inner};
+use self::nodes::NodeFile;
+use self::terms::Postings;
 use crate::segments::log::{Log, Stored};
 use crate::sync::lock;
-use crate::{Head, Query, StoreError};
+use crate::{Head, StoreError};
 
 /// How many records make a block.
 pub(crate) const BLOCK: u64 = 1024;
 /// So many blocks are indexed between two syncs of the index.
 const SYNC_EVERY: u64 = 16;
+
+/// So many bytes must be free before sled writes anything.
+const ROOM: u64 = 8 << 20;
 
 /// The index beside the segments.
 #[derive(Debug)]
@@ -67,7 +73,13 @@ pub enum IndexReport {
         /// Why.
         reason: String,
     },
-    /// It does not work; look-ups scan the segments, and there are no snapshots.
+    /// It knew more records than the segments hold, and was built again. Unless older segments were restored on
+    /// purpose, acknowledged records are lost: somebody has to look.
+    Ahead {
+        /// So many records were there once.
+        known: u64,
+    },
+    /// It does not work now; look-ups scan the segments, and there are no snapshots. It is tried again by itself.
     Unavailable {
         /// Why.
         reason: String,
@@ -83,29 +95,34 @@ impl Index {
         progress: &mut dyn FnMut(u64, u64),
     ) -> (Self, IndexReport) {
         let index = Self { dir: dir.to_owned(), log, open: Mutex::new(None) };
-        let mut report = match index.take_up(head) {
-            Ok(open) => {
-                index.set(Some(open));
-                IndexReport::Good
+        let mut report = index.take_up_or_begin(head);
+        let mut caught_up = index.catch_up(head.next, progress);
+        // Segments at fault would stop a new index at the same place.
+        if !matches!(caught_up, Ok(()) | Err(StoreError::Full { .. } | StoreError::Corrupt { .. })) {
+            if let Err(error) = caught_up {
+                report = index.begin(Unfit::Wrong(error.to_string()));
             }
-            Err(reason) => index.start_over(reason),
-        };
-        if index.current().is_some()
-            && let Err(error) = index.catch_up(head.next, progress)
-        {
-            if matches!(error, StoreError::Corrupt { .. }) {
-                // The segments are at fault, and a new index would stop at the same place.
+            caught_up = index.catch_up(head.next, progress);
+        }
+        match caught_up {
+            // Without room it lags, and what it lacks is scanned.
+            Ok(()) | Err(StoreError::Full { .. }) => {}
+            Err(error) => {
                 index.give_up(&error.to_string());
                 report = IndexReport::Unavailable { reason: error.to_string() };
-            } else {
-                report = index.start_over(error.to_string());
-                if let Err(error) = index.catch_up(head.next, progress) {
-                    index.give_up(&error.to_string());
-                    report = IndexReport::Unavailable { reason: error.to_string() };
-                }
             }
         }
         (index, report)
+    }
+
+    /// Tries again, when it does not work.
+    pub(crate) fn revive(&self, head: Head) -> Result<(), StoreError> {
+        if self.current().is_none()
+            && let IndexReport::Unavailable { reason } = self.take_up_or_begin(head)
+        {
+            return Err(StoreError::Index(reason));
+        }
+        self.catch_up(head.next, &mut |_, _| {})
     }
 
     /// Indexes all whole blocks below `durable`.
@@ -129,49 +146,38 @@ impl Index {
         if done.unsynced > 0 { self.sync_open(&open, &mut done) } else { Ok(()) }
     }
 
-    /// Goes on without an index until the next start.
+    /// Goes on without an index until [`Self::revive`].
     pub(crate) fn give_up(&self, reason: &str) {
-        tracing::error!(
-            reason,
-            "the look-up index does not work; look-ups read the segments until it is rebuilt at the next start"
-        );
+        tracing::error!(reason, "the look-up index does not work; look-ups read the segments until it does");
         self.set(None);
-        // Left without a cursor it is not taken up again.
-        let _ = std::fs::remove_file(self.dir.join(cursor::FILE));
     }
 
-    /// As [`crate::Store::find`].
-    pub(crate) fn find(&self, query: &Query, from: Seq, limit: usize, durable: Seq) -> Result<Vec<Record>, StoreError> {
-        let mut found = Vec::new();
-        let mut next = from;
-        if let Some(open) = self.current() {
-            match self.find_indexed(&open, query, from, limit, durable, &mut found) {
-                Ok(behind) => next = behind.max(from),
-                Err(error @ StoreError::Index(_)) => {
-                    self.give_up(&error.to_string());
-                    found.clear();
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if found.len() < limit && next < durable {
-            self.log.walk(next, durable, |stored| pick(stored, query, limit, &mut found))?;
-        }
-        Ok(found)
+    /// As [`Self::give_up`], and it is not to be taken up again as it is.
+    fn condemn(&self, reason: &str) {
+        self.give_up(reason);
+        // Without a cursor it is built anew. If that cannot be removed, the same fault is found again.
+        let _ = std::fs::remove_file(self.dir.join(cursor::FILE));
     }
 
     /// As [`crate::Store::save_snapshot`].
     pub(crate) fn save_snapshot(&self, name: &str, seq: Seq, bytes: &[u8]) -> Result<(), StoreError> {
         let open = self.current().ok_or_else(|| StoreError::Index("it is not there".to_owned()))?;
         let chain = self.log.chain_at(seq)?;
-        let saved = open.db.guard(|db| snapshots::save(db, name, seq, &chain, bytes));
-        saved.and_then(|()| open.db.sync(&self.dir)).map_err(StoreError::Index)
+        self.check_room(bytes.len())?;
+        let (owned, bytes) = (name.to_owned(), bytes.to_vec());
+        let saved = open.db.run(move |db| snapshots::save(db, &owned, seq, &chain, &bytes));
+        saved.and_then(|()| open.db.sync(&self.dir)).map_err(|reason| {
+            // sled takes nothing more after an error, until it is opened again.
+            self.give_up(&reason);
+            StoreError::Index(reason)
+        })
     }
 
     /// As [`crate::Store::latest_snapshot`].
     pub(crate) fn latest_snapshot(&self, name: &str, durable: Seq) -> Result<Option<(Seq, Vec<u8>)>, StoreError> {
         let Some(open) = self.current() else { return Ok(None) };
-        let numbers = match open.db.guard(|db| snapshots::numbers(db, name)) {
+        let owned = name.to_owned();
+        let numbers = match open.db.run(move |db| snapshots::numbers(db, &owned)) {
             Ok(numbers) => numbers,
             Err(reason) => {
                 tracing::warn!(reason, "snapshots cannot be read");
@@ -179,7 +185,8 @@ impl Index {
             }
         };
         for seq in numbers.into_iter().rev() {
-            match open.db.guard(|db| snapshots::load(db, name, seq)) {
+            let owned = name.to_owned();
+            match open.db.run(move |db| snapshots::load(db, &owned, seq)) {
                 Ok(Some((chain, bytes))) if seq <= durable && self.log.chain_at(seq)? == chain => {
                     return Ok(Some((seq, bytes)));
                 }
@@ -194,81 +201,9 @@ impl Index {
         Ok(None)
     }
 
-    /// As [`crate::Store::inclusion_proof`].
-    pub(crate) fn inclusion(&self, seq: Seq, size: u64, head: Head) -> Result<InclusionProof, StoreError> {
-        if seq.0 >= size || size > head.next.0 {
-            return Err(ProofError::Range { index: seq.0, size: size.min(head.next.0) }.into());
-        }
-        self.prove(head, |nodes, leaf_of| {
-            let root = trusted_root(nodes, size, head)?;
-            let proof = ledger::inclusion(nodes, seq.0, size)?;
-            let proof = proof.ok_or(ProofError::Range { index: seq.0, size })?;
-            // The stored record itself is the witness, not what the index says of it.
-            proof.verify(&leaf_of(seq)?, &root)?;
-            Ok(proof)
-        })
-    }
-
-    /// As [`crate::Store::consistency_proof`].
-    pub(crate) fn consistency(&self, old: u64, new: u64, head: Head) -> Result<ConsistencyProof, StoreError> {
-        if old > new || new > head.next.0 {
-            return Err(ProofError::Range { index: old.max(new), size: head.next.0 }.into());
-        }
-        self.prove(head, |nodes, _| {
-            let (old_root, new_root) = (trusted_root(nodes, old, head)?, trusted_root(nodes, new, head)?);
-            let proof = ledger::consistency(nodes, old, new)?.ok_or(ProofError::Range { index: old, size: new })?;
-            proof.verify(&old_root, &new_root)?;
-            Ok(proof)
-        })
-    }
-
-    /// As [`crate::Store::root_at`].
-    pub(crate) fn root_at(&self, size: u64, head: Head) -> Result<Digest, StoreError> {
-        if size > head.next.0 {
-            return Err(ProofError::Range { index: size, size: head.next.0 }.into());
-        }
-        if size == head.next.0 {
-            return Ok(head.root);
-        }
-        self.prove(head, |nodes, _| trusted_root(nodes, size, head))
-    }
-
-    /// Makes a proof from the stored nodes; when they do not lead to the right root, from the records alone.
-    fn prove<T>(
-        &self,
-        head: Head,
-        make: impl Fn(&mut TreeNodes<'_>, &dyn Fn(Seq) -> Result<Digest, StoreError>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let leaf_of = |seq: Seq| {
-            let mut leaf = Digest::ZERO;
-            self.log.walk(seq, seq.next(), |stored| {
-                leaf = leaf_hash(stored.bytes);
-                Ok(ControlFlow::Continue(()))
-            })?;
-            Ok(leaf)
-        };
-        if let Some(open) = self.current() {
-            let indexed = lock(&open.progress).tree.size().min(head.next.0);
-            let mut nodes = TreeNodes::new(Some(&open.nodes), indexed, self.leaves(Seq(indexed), head.next)?);
-            match make(&mut nodes, &leaf_of) {
-                Ok(proof) => return Ok(proof),
-                Err(error @ (StoreError::Proof(ProofError::Root { .. }) | StoreError::Index(_))) => {
-                    self.give_up(&format!("its tree nodes are wrong: {error}"));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let mut nodes = TreeNodes::new(None, 0, self.leaves(Seq(0), head.next)?);
-        make(&mut nodes, &leaf_of)
-    }
-
-    fn leaves(&self, from: Seq, to: Seq) -> Result<Vec<Digest>, StoreError> {
-        let mut leaves = Vec::new();
-        self.log.walk(from, to, |stored| {
-            leaves.push(leaf_hash(stored.bytes));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(leaves)
+    /// Whether there is an index to ask.
+    pub(crate) fn works(&self) -> bool {
+        self.current().is_some()
     }
 
     fn current(&self) -> Option<Arc<Open>> {
@@ -279,50 +214,67 @@ impl Index {
         *lock(&self.open) = open.map(Arc::new);
     }
 
+    fn take_up_or_begin(&self, head: Head) -> IndexReport {
+        match self.take_up(head) {
+            Ok(open) => {
+                self.set(Some(open));
+                IndexReport::Good
+            }
+            Err(unfit) => self.begin(unfit),
+        }
+    }
+
     /// Opens what is there, and checks that it belongs to these segments.
-    fn take_up(&self, head: Head) -> Result<Open, String> {
+    fn take_up(&self, head: Head) -> Result<Open, Unfit> {
         let Some(cursor) = Cursor::load(&self.dir)? else {
-            let known = self.dir.exists();
-            return Err(if known { "it has no cursor".to_owned() } else { String::new() });
+            let new = head.next == Seq(0) && !self.dir.exists();
+            return Err(if new { Unfit::New } else { Unfit::Wrong("it is not there, or was given up".to_owned()) });
         };
         if cursor.seq > head.next {
-            tracing::error!(
-                indexed = cursor.seq.0,
-                next = head.next.0,
-                "the index knows more records than the segments hold: unless older segments were restored on purpose, acknowledged records are lost"
-            );
-            return Err(format!(
-                "it knows {} records, but the segments hold {}: unless older segments were restored on purpose, acknowledged records are lost",
-                cursor.seq, head.next
-            ));
+            return Err(Unfit::Ahead(cursor.seq));
         }
         let chain = self.log.chain_at(cursor.seq).map_err(|error| error.to_string())?;
         if chain != cursor.chain {
-            return Err("it belongs to another ledger".to_owned());
+            return Err("it belongs to another ledger".to_owned().into());
         }
         let nodes = NodeFile::open(&self.dir).map_err(|error| format!("its tree nodes cannot be opened: {error}"))?;
         let tree = nodes.tree(cursor.seq.0).map_err(|error| format!("its tree nodes cannot be read: {error}"))?;
         if tree.root() != cursor.root {
-            return Err("its tree nodes are damaged".to_owned());
+            return Err("its tree nodes are damaged".to_owned().into());
         }
+        self.check_room(0).map_err(|error| Unfit::Later(error.to_string()))?;
         let db = Db::open(&self.dir)?;
-        if db.guard(|db| db.indexed())? < cursor.seq {
-            return Err("its database is older than its cursor".to_owned());
+        if db.run(Inner::indexed)? < cursor.seq {
+            return Err("its database is older than its cursor".to_owned().into());
         }
         Ok(Open { db, nodes, progress: Mutex::new(Done { tree, unsynced: 0 }) })
     }
 
     /// Throws away what is there, and begins anew.
-    fn start_over(&self, reason: String) -> IndexReport {
+    fn begin(&self, unfit: Unfit) -> IndexReport {
         self.set(None);
-        if !reason.is_empty() {
-            tracing::warn!(reason, "the look-up index is thrown away and built again from the segments");
-        }
-        let begun = self.begin();
-        match begun {
+        let report = match unfit {
+            Unfit::New => IndexReport::New,
+            Unfit::Ahead(known) => {
+                tracing::error!(
+                    known = known.0,
+                    "the index knows more records than the segments hold: unless older segments were restored on purpose, acknowledged records are lost"
+                );
+                IndexReport::Ahead { known: known.0 }
+            }
+            Unfit::Later(reason) => {
+                self.give_up(&reason);
+                return IndexReport::Unavailable { reason };
+            }
+            Unfit::Wrong(reason) => {
+                tracing::warn!(reason, "the look-up index is thrown away and built again from the segments");
+                IndexReport::Rebuilt { reason }
+            }
+        };
+        match self.create() {
             Ok(open) => {
                 self.set(Some(open));
-                if reason.is_empty() { IndexReport::New } else { IndexReport::Rebuilt { reason } }
+                report
             }
             Err(reason) => {
                 self.give_up(&reason);
@@ -331,7 +283,17 @@ impl Index {
         }
     }
 
-    fn begin(&self) -> Result<Open, String> {
+    /// Whether there is room to write `bytes` and what sled writes besides. sled must not find a full disk: it hangs.
+    fn check_room(&self, bytes: usize) -> Result<(), StoreError> {
+        let dir = self.dir.parent().unwrap_or(&self.dir);
+        let Ok(space) = rustix::fs::statvfs(dir) else { return Ok(()) };
+        let room = space.f_bavail.saturating_mul(space.f_frsize);
+        let enough = room >= ROOM.saturating_add(3 * bytes as u64);
+        if enough { Ok(()) } else { Err(StoreError::Full { dir: self.dir.clone() }) }
+    }
+
+    fn create(&self) -> Result<Open, String> {
+        self.check_room(0).map_err(|error| error.to_string())?;
         match std::fs::remove_dir_all(&self.dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(format!("{} cannot be removed: {error}", self.dir.display()));
@@ -349,10 +311,11 @@ impl Index {
     }
 
     fn index_block(&self, open: &Open, done: &mut Done) -> Result<(), StoreError> {
+        self.check_room(0)?;
         let first = done.tree.size();
         let mut tree = done.tree.clone();
         let mut nodes = Vec::with_capacity(usize::try_from(BLOCK * 64).unwrap_or(0));
-        let mut postings = terms::Postings::new(first);
+        let mut postings = Postings::new(first);
         self.log.walk(Seq(first), Seq(first + BLOCK), |stored| {
             let record = decode_stored(stored)?;
             postings.add(&record);
@@ -361,7 +324,7 @@ impl Index {
         })?;
         let failed = |error: std::io::Error| StoreError::Index(format!("its tree nodes cannot be written: {error}"));
         open.nodes.write(first, &nodes).map_err(failed)?;
-        open.db.guard(|db| db.apply(postings, Seq(first + BLOCK))).map_err(StoreError::Index)?;
+        open.db.run(move |db| db.apply(&postings, Seq(first + BLOCK))).map_err(StoreError::Index)?;
         done.tree = tree;
         done.unsynced += 1;
         if done.unsynced >= SYNC_EVERY {
@@ -379,67 +342,24 @@ impl Index {
         done.unsynced = 0;
         Ok(())
     }
-
-    /// Finds among the indexed records, and says where the indexed ones end.
-    fn find_indexed(
-        &self,
-        open: &Open,
-        query: &Query,
-        from: Seq,
-        limit: usize,
-        durable: Seq,
-        found: &mut Vec<Record>,
-    ) -> Result<Seq, StoreError> {
-        self.catch_up(durable, &mut |_, _| {})?;
-        let indexed = Seq(lock(&open.progress).tree.size());
-        let mut block = from.0 / BLOCK;
-        while found.len() < limit && block * BLOCK < indexed.0 {
-            let next = open.db.guard(|db| db.next_block(query, block, indexed.0 / BLOCK)).map_err(StoreError::Index)?;
-            let Some((hit, places)) = next else { break };
-            let first = Seq(hit * BLOCK);
-            let wanted = |seq: Seq| seq >= from && places.as_ref().is_none_or(|places| places.contains(&seq));
-            let (low, high) = match &places {
-                Some(places) => (places.first().copied(), places.last().copied()),
-                None => (Some(first), Some(Seq(first.0 + BLOCK - 1))),
-            };
-            if let (Some(low), Some(high)) = (low.map(|low| low.max(from)), high) {
-                self.log.walk(low, high.next(), |stored| {
-                    if wanted(stored.header.seq) {
-                        pick(stored, query, limit, found)
-                    } else {
-                        Ok(ControlFlow::Continue(()))
-                    }
-                })?;
-            }
-            block = hit + 1;
-        }
-        Ok(indexed)
-    }
 }
 
-/// The root of the first `size` records, proved to be part of the durable ledger, whose root is known.
-fn trusted_root(nodes: &mut TreeNodes<'_>, size: u64, head: Head) -> Result<Digest, StoreError> {
-    let root = ledger::root_at(nodes, size)?;
-    let proof = ledger::consistency(nodes, size, head.next.0)?;
-    proof.ok_or(ProofError::Range { index: size, size: head.next.0 })?.verify(&root, &head.root)?;
-    Ok(root)
+/// Why what is there cannot be taken up.
+enum Unfit {
+    /// Nothing is there, as it should be.
+    New,
+    /// It was made of more records than there are.
+    Ahead(Seq),
+    /// It may be right, but cannot be opened now.
+    Later(String),
+    /// It is not right.
+    Wrong(String),
 }
 
-/// Takes a record that fits, until there are enough.
-fn pick(
-    stored: &Stored<'_>,
-    query: &Query,
-    limit: usize,
-    found: &mut Vec<Record>,
-) -> Result<ControlFlow<()>, StoreError> {
-    if found.len() >= limit {
-        return Ok(ControlFlow::Break(()));
+impl From<String> for Unfit {
+    fn from(reason: String) -> Self {
+        Self::Wrong(reason)
     }
-    let record = decode_stored(stored)?;
-    if query.matches(&record) {
-        found.push(record);
-    }
-    Ok(if found.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
 }
 
 /// A stored record as a value. One that cannot become one is corruption, and says where.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use ledger::{Digest, Nodes, ProofError, Tree, node_hash, stored_count, stored_index};
+use ledger::{Digest, Nodes, Tree, node_hash, stored_count, stored_index};
 
 use crate::StoreError;
 
@@ -81,7 +81,7 @@ impl Nodes for TreeNodes<'_> {
             let place = index.checked_sub(self.stored).and_then(|place| usize::try_from(place).ok());
             let leaf = place.and_then(|place| self.leaves.get(place)).copied();
             let size = self.stored + self.leaves.len() as u64;
-            return Ok(leaf.ok_or(ProofError::Range { index, size })?);
+            return leaf.ok_or(StoreError::Range { asked: index, size });
         }
         Ok(node_hash(&self.node(level - 1, index * 2)?, &self.node(level - 1, index * 2 + 1)?))
     }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use ledger::{Digest, Tree, chain_leaf, leaf_hash};
 use model::Seq;
 
+use super::frame::{self, Parsed};
 use super::header::{FIRST_FRAME, FORMAT, PAGE, Page, SegmentHeader, file_name, first_of};
 use super::log::Segment;
 use super::reader::{FrameReader, Step};
 use super::tail::{self, Tail};
 use crate::StoreError;
 use crate::disk::{Disk, DiskFile};
+
+/// How often a damaged place is read again.
+const LOOKS: usize = 8;
 
 /// The end of the ledger: all that is needed to go on writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,36 +143,42 @@ pub(crate) fn scan(
     // The state behind the last whole append.
     let (mut good, mut length) = (end.clone(), FIRST_FRAME);
     let mut reader = FrameReader::new(file, FIRST_FRAME, file_length);
-    let mut reported = 0;
-    let bad = loop {
-        match reader.next().map_err(io)? {
+    let (mut reported, mut again) = (0, 0);
+    loop {
+        let seq = end.next();
+        let (offset, may_race) = match reader.next().map_err(io)? {
             Step::Frame(offset, header, record) => {
-                let seq = end.next();
                 end.push(record);
-                if header.seq != seq || header.chain != end.chain {
-                    break Some((offset, seq));
+                if header.seq == seq && header.chain == end.chain {
+                    segment.mark(seq, offset);
+                    let behind = offset + header.frame_length() as u64;
+                    if header.follow == 0 {
+                        (good, length) = (end.clone(), behind);
+                    }
+                    if behind - reported > 4 << 20 {
+                        reported = behind;
+                        progress(behind, file_length);
+                    }
+                    continue;
                 }
-                segment.mark(seq, offset);
-                let behind = offset + header.frame_length() as u64;
-                if header.follow == 0 {
-                    (good, length) = (end.clone(), behind);
-                }
-                if behind - reported > 4 << 20 {
-                    reported = behind;
-                    progress(behind, file_length);
-                }
+                (offset, false)
             }
-            Step::End => break None,
-            Step::Bad(offset, _) => break Some((offset, end.next())),
-        }
-    };
-    if let Some((offset, seq)) = bad {
+            Step::End => break,
+            Step::Bad(offset, _) => (offset, true),
+        };
         let rest = usize::try_from(file_length - offset).map_err(std::io::Error::other).map_err(io)?;
         let mut bytes = vec![0; rest];
         let read = file.read_at(&mut bytes, offset).map_err(io)?;
         bytes.truncate(read);
-        if let Tail::Corrupt(what) = tail::judge(&bytes, offset, seq) {
-            return Err(corrupt(offset, seq, what));
+        // A reader beside a running writer may have seen half of a write, which is whole by now.
+        if may_race && again < LOOKS && matches!(frame::parse(&bytes), Parsed::Whole(header, _) if header.seq == seq) {
+            again += 1;
+            reader = FrameReader::new(file, offset, file_length);
+            continue;
+        }
+        match tail::judge(&bytes, offset, seq) {
+            Tail::Corrupt(what) => return Err(corrupt(offset, seq, what)),
+            Tail::Torn => break,
         }
     }
     progress(file_length, file_length);

@@ -1,5 +1,11 @@
 //! What the tests of the store share.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "each test binary uses its part of it"
+)]
 
 use std::path::Path;
 
