@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use api::wire::{Recovered, RecoveredRecording, SessionReport};
-use model::{ProxyName, SessionEnd};
+use model::{ProxyName, SessionEnd, SessionId};
 use recordings::Vault;
 use ssh_key::PrivateKey;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +29,8 @@ use crate::server::{Position, serve};
 /// How often the CA's public keys are looked at again, so that a rotation needs no restart.
 const KEYS_EVERY: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
+/// How many recordings of an earlier run are told in one call.
+const RECOVERED_PAGE: usize = 256;
 /// How long sessions and reports may take to end when the proxy is stopped.
 const STOPPING: Duration = Duration::from_secs(10);
 /// After an error of `accept`, such as too many open files.
@@ -97,10 +99,11 @@ impl Proxy {
         let hosts = Hosts::new(control.clone(), ambient.clone(), name, host_key, config.clone())
             .map_err(unreadable("host key"))?;
         patiently("a host certificate", || hosts.face(None)).await?;
-        let reporter = Reporter::new(control.clone(), entered(vault.clone()));
+        let reporter = Reporter::new(control.clone(), entered(vault.clone()), end_refused(registry.clone()));
         let gate = Arc::new(Gate {
             waiting: Limit::new(config.max_waiting, config.max_waiting_per_address),
             people: Limit::new(usize::MAX, config.max_sessions_per_person),
+            jumps: Limit::new(usize::MAX, config.max_sessions_per_person),
             config,
             control: control.clone(),
             ambient,
@@ -181,12 +184,20 @@ impl Proxy {
 /// Asks until there is an answer.
 async fn patiently<T, F: Future<Output = Result<T, ControlError>>>(
     what: &str,
-    mut ask: impl FnMut() -> F,
+    ask: impl FnMut() -> F,
 ) -> Result<T, ProxyError> {
+    patiently_or(what, ask).await.map_err(|(_, sentence)| ProxyError::Refused(sentence))
+}
+
+/// Asks until there is an answer, or a refusal: its code and its sentence.
+async fn patiently_or<T, F: Future<Output = Result<T, ControlError>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, (String, String)> {
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
-            Err(ControlError::Refused { sentence, .. }) => return Err(ProxyError::Refused(sentence)),
+            Err(ControlError::Refused { code, sentence, .. }) => return Err((code, sentence)),
             Err(ControlError::Unavailable(why)) => {
                 warn!("waiting for {what}: {why}");
                 tokio::time::sleep(PAUSE).await;
@@ -204,25 +215,81 @@ async fn recover(control: &dyn Control, vault: &Vault) -> Result<(), ProxyError>
         .map_err(ProxyError::Recordings)?;
     let mut recordings = Vec::new();
     for left in found {
+        let (recording, session) = (left.recording, left.session);
         match left.outcome {
-            Ok(closed) => {
-                recordings.push(RecoveredRecording { recording: left.recording, session: left.session, closed });
+            Ok(closed) => recordings.push(RecoveredRecording { recording, session, closed }),
+            Err(problem) => {
+                let error = chain(&problem);
+                error!(%recording, "nothing is left of a recording: {error}");
+                tell_lost(control, &session, SessionReport::RecordingFailed { recording, error }).await;
             }
-            Err(problem) => error!(recording = %left.recording, "nothing is left of a recording: {}", chain(&problem)),
         }
     }
-    let told = Recovered { live: Vec::new(), recordings };
-    patiently("the CA to hear what an earlier run left", || control.recovered(&told)).await?;
+    let mut rest = recordings.as_slice();
+    loop {
+        let (page, others) = rest.split_at(rest.len().min(RECOVERED_PAGE));
+        rest = others;
+        // The last one ends the sessions of the earlier run.
+        let told = Recovered { live: Vec::new(), recordings: page.to_vec(), more: !rest.is_empty() };
+        tell_recovered(control, told).await?;
+        if rest.is_empty() {
+            break;
+        }
+    }
     let entered = entered(vault.clone());
-    for left in told.recordings {
+    for left in recordings {
         let closed = SessionReport::RecordingClosed { recording: left.recording, closed: left.closed };
         entered(&left.session, &closed);
     }
     Ok(())
 }
 
+/// Tells one page. Recordings that the ledger does not know, or knows to be closed, must not keep a proxy from its
+/// start for ever: then each is told by itself, and those are passed over.
+async fn tell_recovered(control: &dyn Control, told: Recovered) -> Result<(), ProxyError> {
+    let what = "the CA to hear what an earlier run left";
+    let passed_over = |code: &str| matches!(code, "unknown-recording" | "recording-not-open");
+    match patiently_or(what, || control.recovered(&told)).await {
+        Ok(()) => return Ok(()),
+        Err((code, sentence)) if !passed_over(&code) || told.recordings.is_empty() => {
+            return Err(ProxyError::Refused(sentence));
+        }
+        Err(_) => {}
+    }
+    for left in told.recordings {
+        let recording = left.recording.clone();
+        let one = Recovered { live: Vec::new(), recordings: vec![left], more: true };
+        match patiently_or(what, || control.recovered(&one)).await {
+            Ok(()) => {}
+            Err((code, sentence)) if passed_over(&code) => {
+                error!(%recording, code, "the CA does not take what is left of a recording: {sentence}");
+            }
+            Err((_, sentence)) => return Err(ProxyError::Refused(sentence)),
+        }
+    }
+    let last = Recovered { live: Vec::new(), recordings: Vec::new(), more: told.more };
+    patiently(what, || control.recovered(&last)).await
+}
+
+/// Tells that nothing is left of a recording. What the ledger knows already, or never knew, is no reason not to start.
+async fn tell_lost(control: &dyn Control, session: &SessionId, failed: SessionReport) {
+    let what = "the CA to hear that a recording is lost";
+    if let Err((code, sentence)) = patiently_or(what, || control.report(session, vec![failed.clone()])).await {
+        warn!(%session, code, "the CA does not take that a recording is lost: {sentence}");
+    }
+}
+
+/// Ends a session whose story the ledger does not take.
+fn end_refused(registry: Arc<Registry>) -> impl Fn(&SessionId, String) + Send + Sync + 'static {
+    move |session, reason| {
+        if let Some(live) = registry.session(session) {
+            live.end(SessionEnd::Proxy { reason });
+        }
+    }
+}
+
 /// Files a recording once the ledger knows it.
-fn entered(vault: Vault) -> impl Fn(&model::SessionId, &SessionReport) + Send + Sync + 'static {
+fn entered(vault: Vault) -> impl Fn(&SessionId, &SessionReport) + Send + Sync + 'static {
     move |session, report| {
         if let SessionReport::RecordingClosed { recording, .. } = report {
             let (vault, session, recording) = (vault.clone(), session.clone(), recording.clone());

@@ -150,7 +150,7 @@ async fn what_a_dead_proxy_left_is_ended() {
         session: lost.session.clone(),
         closed: closed(),
     }];
-    let body = wire::Recovered { live: vec![live.session.clone()], recordings };
+    let body = wire::Recovered { live: vec![live.session.clone()], recordings, more: false };
     proxy.recovered(&body).await.unwrap();
     proxy.recovered(&body).await.expect("told twice is told once");
     let sam = site.client("sam");

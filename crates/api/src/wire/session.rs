@@ -201,8 +201,11 @@ pub struct Recovered {
     /// Sessions that are live now.
     #[schema(value_type = Vec<String>)]
     pub live: Vec<SessionId>,
-    /// Recordings that were closed at start.
+    /// Recordings that were closed at start; at most 256 a call.
     pub recordings: Vec<RecoveredRecording>,
+    /// Another call with further recordings follows: this one ends no session.
+    #[serde(default)]
+    pub more: bool,
 }
 
 /// A recording that a crash left open.
