@@ -19,7 +19,7 @@ use crate::wire;
 /// Where the API is, and how to know that it is the right one.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// The base address: "https://ca.example.org:7443".
+    /// The base address: `https://ca.example.org:7443`.
     pub url: String,
     /// PEM of the root that the API's TLS certificate must chain to. Nothing else is trusted.
     pub root_pem: String,
@@ -139,13 +139,7 @@ impl Client {
             .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ClientError::Options(format!("the client cannot be made: {error}")))?;
-        Ok(Self {
-            http,
-            url: url.trim_end_matches('/').into(),
-            timeout,
-            token: Arc::default(),
-            credentials: None,
-        })
+        Ok(Self { http, url: url.trim_end_matches('/').into(), timeout, token: Arc::default(), credentials: None })
     }
 
     /// The same client, which logs in by itself when it has no token or its token died.
