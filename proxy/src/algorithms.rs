@@ -91,6 +91,6 @@ pub(crate) fn is_sound_for_a_ca(algorithm: &Algorithm) -> bool {
     match algorithm {
         Algorithm::Ed25519 | Algorithm::SkEd25519 | Algorithm::Ecdsa { .. } | Algorithm::SkEcdsaSha2NistP256 => true,
         Algorithm::Rsa { hash } => hash.is_some(),
-        _ => false,
+        Algorithm::Dsa | Algorithm::Other(_) | _ => false,
     }
 }

@@ -18,7 +18,7 @@ pub struct Config {
     pub max_waiting: usize,
     /// How many of them from one address (one /64 of IPv6).
     pub max_waiting_per_address: usize,
-    /// How many sessions one person may have at a time.
+    /// How many sessions one person may have at a time; and how many connections that carry others (`ssh -J`).
     pub max_sessions_per_person: usize,
     /// How many channels one connection may have open at a time.
     pub max_channels: usize,

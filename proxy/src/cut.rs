@@ -7,14 +7,18 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::signal::{RaiseOnDrop, Signal};
+
+/// A peer that has taken nothing for so many milliseconds has stopped reading; a slow one takes something.
+const PATIENCE: u64 = 250;
 
 /// A stream that its [`Cutter`] can end at any time.
 #[derive(Debug)]
@@ -35,7 +39,9 @@ pub(crate) struct Cutter {
 #[derive(Debug)]
 struct Shared {
     cut: AtomicBool,
-    blocked: AtomicBool,
+    began: Instant,
+    /// Since when a write waits for the peer, in milliseconds since `began` and one more; 0 when none does.
+    blocked: AtomicU64,
     reader: AtomicWaker,
     writer: AtomicWaker,
     socket: Option<Arc<TcpStream>>,
@@ -62,7 +68,8 @@ impl<S> Cuttable<S> {
     fn over(stream: S, socket: Option<Arc<TcpStream>>) -> (Self, Cutter) {
         let shared = Arc::new(Shared {
             cut: AtomicBool::new(false),
-            blocked: AtomicBool::new(false),
+            began: Instant::now(),
+            blocked: AtomicU64::new(0),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             socket,
@@ -95,7 +102,10 @@ impl Cutter {
 
     /// Whether the peer has left something unread for so long that a write waits for it.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.shared.blocked.load(Ordering::Acquire)
+        match self.shared.blocked.load(Ordering::Relaxed) {
+            0 => false,
+            since => self.shared.clock().saturating_sub(since) >= PATIENCE,
+        }
     }
 
     /// Waits until the user of the stream has written its last, or has dropped it.
@@ -105,6 +115,11 @@ impl Cutter {
 }
 
 impl Shared {
+    /// Milliseconds since the beginning, and one more.
+    fn clock(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.cut.load(Ordering::SeqCst) {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut"));
@@ -129,7 +144,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Cuttable<S> {
         this.shared.writer.register(cx.waker());
         this.shared.check()?;
         let written = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.shared.blocked.store(written.is_pending(), Ordering::Release);
+        let blocked = &this.shared.blocked;
+        if written.is_ready() {
+            blocked.store(0, Ordering::Relaxed);
+        } else if blocked.load(Ordering::Relaxed) == 0 {
+            blocked.store(this.shared.clock(), Ordering::Relaxed);
+        }
         written
     }
 

@@ -75,10 +75,8 @@ mod tests {
     #[test]
     fn a_plus_separates_login_and_target() {
         for (user, shown) in [("root+web1", "root@web1"), ("deploy+DB.example.org", "deploy@db.example.org")] {
-            match Asked::at_the_front(user) {
-                Asked::Session(destination) => assert_eq!(destination.to_string(), shown),
-                other => panic!("{user}: {other:?}"),
-            }
+            let Asked::Session(destination) = Asked::at_the_front(user) else { panic!("{user}") };
+            assert_eq!(destination.to_string(), shown);
         }
     }
 

@@ -67,7 +67,7 @@ impl Revocations {
     pub(crate) fn enter(&self, live: &Arc<Live>, within: Duration) -> Result<Registered, Stale> {
         // The lock is held across both steps: an order is either seen here or finds the session entered.
         let state = self.lock();
-        if !state.heard.is_some_and(|heard| heard.elapsed() <= within) {
+        if state.heard.is_none_or(|heard| heard.elapsed() > within) {
             return Err(Stale::Silent);
         }
         if live.permit().seq() < state.from {
@@ -177,6 +177,7 @@ impl Order {
             | Fact::DirectoryLoaded { .. }
             | Fact::DirectoryRefused { .. }
             | Fact::TargetRegistered { .. }
+            | Fact::TargetRemoved { .. }
             | Fact::IdentityLoggedIn { .. }
             | Fact::IdentityLoginRefused { .. }
             | Fact::RequestFiled { .. }

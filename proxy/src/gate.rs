@@ -28,6 +28,8 @@ pub(crate) struct Gate {
     pub(crate) waiting: Arc<Limit<IpAddr>>,
     /// Sessions, by person.
     pub(crate) people: Arc<Limit<IdentityName>>,
+    /// Connections that carry others, by person.
+    pub(crate) jumps: Arc<Limit<IdentityName>>,
     pub(crate) authorities: RwLock<Authorities>,
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use model::TargetName;
+use model::{IdentityName, TargetName};
 use russh::{ChannelOpenFailure, server};
 use tracing::debug;
 
@@ -15,6 +15,7 @@ use crate::auth::Person;
 use crate::control::ControlError;
 use crate::cut::{Cuttable, Cutter};
 use crate::gate::Gate;
+use crate::limits::Place;
 use crate::server::{Position, serve};
 use crate::signal::Signal;
 
@@ -25,14 +26,15 @@ pub(crate) struct Outer {
     cutter: Cutter,
     gone: Signal,
     inners: AtomicUsize,
+    _place: Place<IdentityName>,
 }
 
 /// The reason code of "administratively prohibited" (RFC 4254, section 5.1), with words of our own.
 const PROHIBITED: u32 = 1;
 
 impl Outer {
-    pub(crate) fn new(person: Person, cutter: Cutter, gone: Signal) -> Arc<Self> {
-        Arc::new(Self { person, cutter, gone, inners: AtomicUsize::new(0) })
+    pub(crate) fn new(person: Person, cutter: Cutter, gone: Signal, place: Place<IdentityName>) -> Arc<Self> {
+        Arc::new(Self { person, cutter, gone, inners: AtomicUsize::new(0), _place: place })
     }
 
     /// Who opened it.

@@ -16,6 +16,8 @@ use crate::permit::Permit;
 pub(crate) struct Tape {
     recorder: Option<Recorder>,
     strict: bool,
+    /// Nothing may be left out of it.
+    whole: bool,
     /// The rest goes unrecorded, which the ledger knows.
     lost: AtomicBool,
 }
@@ -59,28 +61,32 @@ impl Tape {
             record_input: obligations.record_input,
             output_limit: obligations.output_limit,
         };
-        let broken = |why: String| {
-            error!(session = %permit.session(), channel, "no recording: {why}");
-            let failed = SessionReport::RecordingFailed { recording: recording.clone(), error: why.clone() };
-            if gate.reporter.send(permit.session(), failed).is_err() || strict {
-                return Err(Broken(why));
-            }
-            Ok(Self::none())
-        };
+        // Said first: the ledger takes no failure of a recording that it does not know.
+        let started = SessionReport::RecordingStarted { recording: recording.clone(), channel };
+        gate.reporter.send(permit.session(), started).map_err(|backlog| Broken(backlog.to_string()))?;
         match gate.vault.create(header).await {
-            Ok(recorder) => {
-                let started = SessionReport::RecordingStarted { recording: recording.clone(), channel };
-                match gate.reporter.send(permit.session(), started) {
-                    Ok(()) => Ok(Self { recorder: Some(recorder), strict, lost: AtomicBool::new(false) }),
-                    Err(backlog) => Err(Broken(backlog.to_string())),
+            Ok(recorder) => Ok(Self {
+                recorder: Some(recorder),
+                strict,
+                // What passes over a shell without a terminal is its commands and their output. A command that moves
+                // files is on record by itself, whatever it moves.
+                whole: strict && matches!(kind, ChannelKind::Shell) && pty.is_none(),
+                lost: AtomicBool::new(false),
+            }),
+            Err(error) => {
+                let why = chain(&error);
+                error!(session = %permit.session(), channel, "no recording: {why}");
+                let failed = SessionReport::RecordingFailed { recording, error: why.clone() };
+                if gate.reporter.send(permit.session(), failed).is_err() || strict {
+                    return Err(Broken(why));
                 }
+                Ok(Self::none())
             }
-            Err(error) => broken(chain(&error)),
         }
     }
 
     fn none() -> Self {
-        Self { recorder: None, strict: false, lost: AtomicBool::new(false) }
+        Self { recorder: None, strict: false, whole: false, lost: AtomicBool::new(false) }
     }
 
     /// What the target writes to standard output.
@@ -150,6 +156,9 @@ impl Tape {
 
     fn judge(&self, written: Result<(), RecordError>) -> Result<(), Broken> {
         match written {
+            Ok(()) if self.whole && self.recorder().is_some_and(Recorder::truncated) => {
+                Err(Broken("a shell without a terminal has reached the limit of what is kept of it".to_owned()))
+            }
             Ok(()) => Ok(()),
             Err(error) if self.strict => Err(Broken(chain(&error))),
             Err(error) => {

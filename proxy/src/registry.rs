@@ -76,7 +76,7 @@ impl Live {
     }
 
     /// Names the target's side, which dies with the session; at once, when the session has ended meanwhile.
-    pub(crate) fn reach(&self, target: Cutter) {
+    pub(crate) fn reach(&self, target: &Cutter) {
         let late = self.target.set(target.clone()).is_err();
         if late || self.ended.get().is_some() {
             target.cut();

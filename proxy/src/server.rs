@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use model::{TargetName, WayIn};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodKind, MethodSet};
 use ssh_key::Certificate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -260,7 +260,15 @@ impl server::Handler for Door {
         debug!(person = %person.identity, address = %self.address, "logged in");
         match self.asked(&self.user) {
             Asked::Session(destination) => self.start(person, destination, session),
-            Asked::Jump => self.outer = Some(Outer::new(person, self.cutter.clone(), self.gone.clone())),
+            Asked::Jump => match self.gate.jumps.take(person.identity.clone()) {
+                Some(place) => {
+                    self.outer = Some(Outer::new(person, self.cutter.clone(), self.gone.clone(), place));
+                }
+                None => {
+                    let words = Words::say(format!("{} has too many connections already", person.identity));
+                    session.disconnect(Disconnect::TooManyConnections, &words.line(), "")?;
+                }
+            },
             Asked::Nonsense(_) => {}
         }
         Ok(())

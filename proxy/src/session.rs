@@ -119,7 +119,7 @@ impl Visit {
                 return Err(Words::say(format!("no session can be opened now: {stale}")).hint("try again in a moment"));
             }
         };
-        let dialling = dial::dial(live.permit(), &gate.config, &gate.ambient, |cutter| live.reach(cutter));
+        let dialling = dial::dial(live.permit(), &gate.config, &gate.ambient, |cutter| live.reach(&cutter));
         let dialled = tokio::select! {
             biased;
             () = live.stop().raised() => None,

@@ -135,8 +135,20 @@ fn lost(told: Result<(), ()>) -> Result<(), russh::Error> {
 
 /// The name of a signal without its "SIG" (RFC 4254, section 6.10).
 fn name(signal: &Sig) -> String {
-    match signal {
-        Sig::Custom(name) => name.chars().filter(|c| !c.is_control()).take(64).collect(),
-        known => format!("{known:?}"),
-    }
+    let known = match signal {
+        Sig::ABRT => "ABRT",
+        Sig::ALRM => "ALRM",
+        Sig::FPE => "FPE",
+        Sig::HUP => "HUP",
+        Sig::ILL => "ILL",
+        Sig::INT => "INT",
+        Sig::KILL => "KILL",
+        Sig::PIPE => "PIPE",
+        Sig::QUIT => "QUIT",
+        Sig::SEGV => "SEGV",
+        Sig::TERM => "TERM",
+        Sig::USR1 => "USR1",
+        Sig::Custom(name) => return name.chars().filter(|c| !c.is_control()).take(64).collect(),
+    };
+    known.to_owned()
 }

@@ -46,7 +46,7 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
             shared.live.touch();
             shared.bytes_in.fetch_add(data.len() as u64, Ordering::Relaxed);
             if let Some(tape) = shared.tape.get() {
-                tape.input(&data).await.map_err(broken)?;
+                tape.input(&data).await.map_err(|why| broken(&why))?;
             }
             target.data_bytes(data).await?;
         }
@@ -72,7 +72,7 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
         ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
             if shared.pty().is_some() {
                 if let Some(tape) = shared.tape.get() {
-                    tape.resize(col_width, row_height).await.map_err(broken)?;
+                    tape.resize(col_width, row_height).await.map_err(|why| broken(&why))?;
                 }
                 target.window_change(col_width, row_height, pix_width, pix_height).await?;
             }
@@ -154,7 +154,9 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
         return Ok(false);
     }
     shared.replies.ptys_settled().await;
-    let tape = Tape::arm(&shared.gate, permit, shared.number, &kind, shared.pty().as_ref()).await.map_err(broken)?;
+    let tape = Tape::arm(&shared.gate, permit, shared.number, &kind, shared.pty().as_ref())
+        .await
+        .map_err(|why| broken(&why))?;
     let _ = shared.tape.set(tape);
     shared.armed.raise();
     shared.replies.expect(want_reply, Request::Start(kind)).await;
@@ -166,7 +168,7 @@ async fn refuse(shared: &Shared, want_reply: bool, asked: &str, reason: &str) {
     shared.replies.answer(want_reply, false, &shared.handle, shared.id).await;
 }
 
-fn broken(why: crate::record::Broken) -> Stop {
+fn broken(why: &crate::record::Broken) -> Stop {
     Stop::Ended(Ended::Recording(why.to_string()))
 }
 

@@ -306,3 +306,56 @@ async fn no_record_no_session() {
         assert!(!proof.exists(), "the target never saw it");
     }
 }
+
+/// A file system of this many bytes, unmounted when it is dropped.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn mount(at: &std::path::Path, bytes: u32) -> Self {
+        std::fs::create_dir_all(at).unwrap();
+        let size = format!("size={bytes}");
+        let status = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).status();
+        assert!(status.unwrap().success(), "a tmpfs can be mounted");
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_fails_ends_a_strict_session_and_no_other() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let small = Small::mount(&folder.path().join("recordings"), 64 * 1024);
+    let world = World::in_folder(folder, |_| {}).await;
+    // Unmounted before the world removes its folder.
+    let _small = small;
+    let alice = world.person("alice");
+    let more = |grant: &mut crate::authority::Grant| grant.obligations.output_limit = 1 << 30;
+    let grant = world.authority.grant_with("alice", "root", "web1", HOUR, more);
+    let flood = "while :; do head -c 10000 /dev/urandom; sleep 0.1; done";
+    let output = alice.run(Way::Jump, "root@web1", flood).await;
+    assert_eq!(output.status.code(), Some(255));
+    assert!(text(&output.stderr).contains("it must be recorded"), "{}", text(&output.stderr));
+    let ended = |r: &SessionReport| match r {
+        SessionReport::Ended { end: model::SessionEnd::Recording { error }, .. } => Some(error.clone()),
+        _ => None,
+    };
+    let why = world.authority.wait_for("the end", ended).await;
+    assert!(why.contains("No space left"), "{why}");
+
+    world.authority.end_grant(&grant.id, model::GrantEnd::Released, "alice");
+    world.authority.grant_with("alice", "root", "web1", HOUR, |grant| {
+        more(grant);
+        grant.obligations.recording = model::RecordingMode::BestEffort;
+    });
+    let output =
+        alice.run(Way::Plus, "root@web1", "head -c 300000 /dev/urandom | wc -c; head -c 300000 /dev/zero").await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(output.stdout.len() > 300_000);
+    let failed = |r: &SessionReport| matches!(r, SessionReport::RecordingFailed { .. }).then_some(());
+    world.authority.wait_for("the failure", failed).await;
+}

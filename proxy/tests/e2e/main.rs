@@ -1,4 +1,15 @@
 //! The proxy with real `ssh` clients in front, a real `sshd` behind, and a CA that signs in the test itself.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests stop the test, and nobody else uses them"
+)]
 
 mod authority;
 mod basics;
@@ -10,4 +21,5 @@ mod kill;
 mod sshd;
 mod terminal;
 mod time;
+mod wire;
 mod world;

@@ -33,11 +33,15 @@ impl World {
     }
 
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::in_folder(TempDir::new().unwrap(), change).await
+    }
+
+    /// Everything in this folder, the recordings in one of that name.
+    pub async fn in_folder(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_writer(std::io::stderr)
             .try_init();
-        let folder = TempDir::new().unwrap();
         let authority = Authority::new();
         let sshd = Sshd::start(folder.path(), &authority, Proof::Certificate("web1"), "web1", "").await;
         authority.add_target("web1", &[format!("127.0.0.1:{}", sshd.port)], &[]);
