@@ -33,7 +33,8 @@ pub struct Header {
     pub kind: ChannelKind,
     /// Its terminal, if it asked for one.
     pub pty: Option<Pty>,
-    /// Whether the policy wants what is typed, as far as the target echoes it.
+    /// Whether the policy wants what is typed: on a terminal as far as the target echoes it, without one whatever is
+    /// sent to a command. What is sent to a shell without a terminal is kept in any case.
     pub record_input: bool,
     /// How many bytes of output a channel without a terminal keeps.
     pub output_limit: u64,

@@ -77,11 +77,19 @@ pub struct Counts {
     pub err: u64,
     /// Bytes of output that are in the recording.
     pub kept: u64,
-    /// Whether output was left out because of the policy's limit.
+    /// Bytes from the person that are in the recording.
+    #[serde(rename = "kept-in", default, skip_serializing_if = "is_zero")]
+    pub kept_in: u64,
+    /// Whether output, or input that is to be kept, was left out because of the limit.
     pub truncated: bool,
     /// How the process finished, when the target said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<ExitReport>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One line of a recording.

@@ -177,6 +177,8 @@ impl Stage {
     fn show(&mut self, what: &What) {
         match what {
             What::Output(text) => self.draw(text),
+            // A terminal without an echo: what went in is shown by the transcript.
+            What::Bytes { stream: Stream::In, .. } => {}
             What::Bytes { stream, data } => {
                 let (out, err) = &mut self.decoders;
                 let decoder = if *stream == Stream::Err { err } else { out };

@@ -95,8 +95,9 @@ impl Recorder {
         self.append(|encoder, at, out| encoder.data(Stream::Err, bytes, at, out)).await
     }
 
-    /// Counts what the person sends, and where the policy asks for it records what of it the target echoes. Call it
-    /// before the target gets the bytes.
+    /// Counts what the person sends, and records it: on a terminal what the target echoes, where the policy asks for
+    /// input; to a shell without a terminal all of it; to a command without one where the policy asks. Call it before
+    /// the target gets the bytes.
     ///
     /// # Errors
     /// As [`output`](Self::output).
@@ -118,6 +119,13 @@ impl Recorder {
     /// As [`output`](Self::output).
     pub async fn marker(&self, label: &str) -> Result<(), RecordError> {
         self.append(|encoder, at, out| encoder.marker(label, at, out)).await
+    }
+
+    /// Whether something was left out because of the limit. Right behind a call that records, it says whether all of
+    /// what that call brought was kept, unless something was left out before.
+    #[must_use]
+    pub fn truncated(&self) -> bool {
+        self.shared.lock().encoder.truncated()
     }
 
     /// Resolves when the recording fails, and never when it does not: a strict session ends with it.

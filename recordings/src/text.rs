@@ -37,7 +37,7 @@ pub struct Text {
 
 enum Kind {
     Terminal(Option<Box<Drawn>>),
-    Bytes { out: Lines, err: Lines },
+    Bytes { out: Lines, err: Lines, input: Lines },
 }
 
 struct Drawn {
@@ -60,7 +60,9 @@ impl Text {
                 };
                 Kind::Terminal(terminal(header.columns, header.rows).map(drawn))
             }
-            Format::Bytes => Kind::Bytes { out: Lines::new(""), err: Lines::new("[stderr] ") },
+            Format::Bytes => {
+                Kind::Bytes { out: Lines::new(""), err: Lines::new("[stderr] "), input: Lines::new("[stdin] ") }
+            }
         };
         Self { kind, remarks: Vec::new() }
     }
@@ -82,10 +84,11 @@ impl Text {
                 let (lines, screens) = resize(terminal, *columns, *rows, (transcript, screens));
                 return joined(&lines, &screens);
             }
-            (Kind::Bytes { out, err }, What::Bytes { stream, data }) => {
+            (Kind::Bytes { out, err, input }, What::Bytes { stream, data }) => {
                 let part = match stream {
                     Stream::Err => err,
-                    Stream::Out | Stream::In => out,
+                    Stream::Out => out,
+                    Stream::In => input,
                 };
                 return part.push(data);
             }
@@ -120,7 +123,7 @@ impl Text {
                 joined(&transcript.finish(&terminal), &screens.ready)
             }
             Kind::Terminal(None) => Vec::new(),
-            Kind::Bytes { out, err } => [out.finish(), err.finish()].concat(),
+            Kind::Bytes { out, err, input } => [input.finish(), out.finish(), err.finish()].concat(),
         };
         lines.extend(self.remarks);
         lines

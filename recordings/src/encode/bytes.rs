@@ -1,9 +1,10 @@
 //! The byte log of a channel without a terminal.
 //!
 //! Its lines are JSON objects. The first is the header, with `"portcullis-bytes": 1`. Then
-//! `{"t": seconds, "s": "out" | "err", "b64": data}` for output within the limit, `{"t": seconds, "note": text}` for
-//! remarks, and at last `{"t": seconds, "end": {"in", "out", "err", "kept", "truncated", "exit"?}}` with the whole
-//! counts of bytes. What the person sends is counted and never kept.
+//! `{"t": seconds, "s": "out" | "err" | "in", "b64": data}` for what is kept, `{"t": seconds, "note": text}` for
+//! remarks, and at last `{"t": seconds, "end": {"in", "out", "err", "kept", "kept-in"?, "truncated", "exit"?}}` with the
+//! whole counts of bytes. What the person sends to a shell is its commands and is kept; what they send to a command is
+//! kept only where the policy asks for input.
 
 use std::time::Duration;
 
@@ -14,14 +15,21 @@ use model::{ChannelKind, ExitReport};
 use super::{PIECE, Timeline, json_string};
 use crate::{Counts, Header, Stream};
 
+/// How many bytes of input are kept at least, where any are: a policy that keeps little output wants the commands.
+const INPUT: u64 = 1 << 20;
+
 /// Writes the events of one channel without a terminal.
 #[derive(Debug)]
 pub(crate) struct BytesEncoder {
     timeline: Timeline,
     counts: Counts,
     limit: u64,
+    /// The limit of what the person sends; 0 where it is only counted.
+    input_limit: u64,
     /// A subsystem's payload is none of a log's business, and its absence is no truncation.
     payload: bool,
+    output_full: bool,
+    input_full: bool,
 }
 
 impl BytesEncoder {
@@ -31,7 +39,21 @@ impl BytesEncoder {
             ChannelKind::Subsystem { .. } => false,
         };
         let limit = if payload { header.output_limit } else { 0 };
-        Self { timeline: Timeline::default(), counts: Counts::default(), limit, payload }
+        let input = match header.kind {
+            ChannelKind::Shell => true,
+            ChannelKind::Exec { .. } => header.record_input,
+            ChannelKind::Subsystem { .. } => false,
+        };
+        let input_limit = if input { header.output_limit.max(INPUT) } else { 0 };
+        Self {
+            timeline: Timeline::default(),
+            counts: Counts::default(),
+            limit,
+            input_limit,
+            payload,
+            output_full: false,
+            input_full: false,
+        }
     }
 
     pub(crate) const fn timeline(&self) -> &Timeline {
@@ -44,28 +66,31 @@ impl BytesEncoder {
 
     pub(crate) fn data(&mut self, stream: Stream, bytes: &[u8], at: Duration, out: &mut Vec<u8>) {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let (name, count) = match stream {
-            Stream::In => ("in", &mut self.counts.bytes_in),
-            Stream::Out => ("out", &mut self.counts.out),
-            Stream::Err => ("err", &mut self.counts.err),
+        let Counts { bytes_in, out: bytes_out, err, kept, kept_in, .. } = &mut self.counts;
+        let (name, what, count, kept, limit) = match stream {
+            Stream::In => ("in", "input", bytes_in, kept_in, self.input_limit),
+            Stream::Out => ("out", "output", bytes_out, kept, self.limit),
+            Stream::Err => ("err", "output", err, kept, self.limit),
         };
         *count = count.saturating_add(length);
-        if stream == Stream::In || !self.payload {
+        // What nobody asked for is not left out.
+        if !self.payload || (stream == Stream::In && limit == 0) {
             return;
         }
-        let room = usize::try_from(self.limit.saturating_sub(self.counts.kept)).unwrap_or(usize::MAX);
-        let kept = bytes.get(..room).unwrap_or(bytes);
-        self.counts.kept = self.counts.kept.saturating_add(u64::try_from(kept.len()).unwrap_or(u64::MAX));
-        for piece in kept.chunks(PIECE) {
+        let room = usize::try_from(limit.saturating_sub(*kept)).unwrap_or(usize::MAX);
+        let part = bytes.get(..room).unwrap_or(bytes);
+        *kept = kept.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        for piece in part.chunks(PIECE) {
             self.timeline.begin("{\"t\":", at, ",\"s\":\"", out);
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b"\",\"b64\":\"");
             out.extend_from_slice(STANDARD.encode(piece).as_bytes());
             out.extend_from_slice(b"\"}\n");
         }
-        if kept.len() < bytes.len() && !self.counts.truncated {
+        let full = if stream == Stream::In { &mut self.input_full } else { &mut self.output_full };
+        if part.len() < bytes.len() && !std::mem::replace(full, true) {
             self.counts.truncated = true;
-            self.note(&format!("output beyond {} bytes is left out", self.limit), at, out);
+            self.note(&format!("{what} beyond {limit} bytes is left out"), at, out);
         }
     }
 
@@ -122,6 +147,37 @@ mod tests {
         assert!(!log.truncated());
         log.data(Stream::Out, b"e", Duration::ZERO, &mut out);
         assert!(log.truncated());
+    }
+
+    #[test]
+    fn what_is_typed_into_a_shell_is_kept_within_a_bound_of_its_own() {
+        let (mut log, mut out) = (encoder(ChannelKind::Shell, 1), Vec::new());
+        log.data(Stream::In, b"id\n", Duration::ZERO, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"t\":0.000000,\"s\":\"in\",\"b64\":\"aWQK\"}\n");
+        let mut out = Vec::new();
+        log.data(Stream::Out, b"a", Duration::ZERO, &mut out);
+        log.data(Stream::In, &vec![0; (1 << 20) - 3], Duration::ZERO, &mut out);
+        assert!(!log.truncated(), "each has its own room");
+        log.data(Stream::In, b"e", Duration::ZERO, &mut out);
+        assert!(log.truncated());
+        log.finish(None, Duration::ZERO, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("\"note\":\"input beyond 1048576 bytes is left out\""));
+        assert!(text.ends_with(
+            "\"end\":{\"in\":1048577,\"out\":1,\"err\":0,\"kept\":1,\"kept-in\":1048576,\"truncated\":true}}\n"
+        ));
+    }
+
+    #[test]
+    fn what_is_sent_to_a_command_is_kept_where_the_policy_asks_for_it() {
+        for record_input in [false, true] {
+            let mut header = header(ChannelKind::Exec { command: "bash".into() }, false);
+            header.record_input = record_input;
+            let (mut log, mut out) = (BytesEncoder::new(&header), Vec::new());
+            log.data(Stream::In, b"id\n", Duration::ZERO, &mut out);
+            assert_eq!(!out.is_empty(), record_input);
+            assert!(!log.truncated());
+        }
     }
 
     #[test]
