@@ -12,7 +12,9 @@ impl Home {
     /// `--home`, else `$XDG_CONFIG_HOME/portcullis`, else `~/.config/portcullis`.
     pub(crate) fn find(given: Option<&Path>) -> Result<Self, CliError> {
         if let Some(path) = given {
-            return Ok(Self(path.to_owned()));
+            // Absolute, because ssh reads these paths from another directory.
+            let absolute = std::path::absolute(path).map_err(|error| CliError::file("find", path, &error))?;
+            return Ok(Self(absolute));
         }
         let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let config = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));

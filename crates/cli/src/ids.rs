@@ -107,9 +107,14 @@ pub(crate) async fn recording(client: &Client, text: &str) -> Result<RecordingId
 
 /// The caller's own grant for a place: the active one that ends last, else a scheduled one.
 pub(crate) async fn own_grant(client: &Client, place: &Place) -> Result<Option<wire::Grant>, CliError> {
+    Ok(own_grants(client, place).await?.pop())
+}
+
+/// The caller's own open grants for a place; the best one, which is active and ends last, stands last.
+pub(crate) async fn own_grants(client: &Client, place: &Place) -> Result<Vec<wire::Grant>, CliError> {
     let mut found = open_grants(client, place, true).await?;
     found.sort_by_key(|grant| (grant.state == GrantState::Active, grant.ends));
-    Ok(found.pop())
+    Ok(found)
 }
 
 async fn open_grants(client: &Client, place: &Place, mine: bool) -> Result<Vec<wire::Grant>, CliError> {

@@ -175,9 +175,10 @@ impl Output {
             });
             self.note(value);
         } else {
-            self.note(format_args!("{}: {}", paint(self.color_err, Tone::Bad, "error"), error.message()));
-            if !error.hint().is_empty() {
-                self.note(format_args!("{}: {}", paint(self.color_err, Tone::Strong, "hint"), error.hint()));
+            let (message, hint) = (clean_lines(error.message()), clean_lines(error.hint()));
+            self.note(format_args!("{}: {message}", paint(self.color_err, Tone::Bad, "error")));
+            if !hint.is_empty() {
+                self.note(format_args!("{}: {hint}", paint(self.color_err, Tone::Strong, "hint")));
             }
         }
         code
@@ -191,6 +192,11 @@ pub(crate) fn clean(text: &str) -> String {
         c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same for a text of several lines, which stay apart.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 
 fn paint(color: bool, tone: Tone, text: impl Display) -> String {
@@ -224,5 +230,6 @@ mod tests {
     fn hostile_text_cannot_reach_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}c");
         assert_eq!(clean("żółw ok"), "żółw ok");
+        assert_eq!(clean_lines("one\x07\ntwo"), "one\u{fffd}\ntwo");
     }
 }

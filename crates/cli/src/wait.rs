@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use api::wire::{Request, RequestState};
-use api::{Client, EventStream, Heard};
+use api::{Client, ClientError, EventStream, Heard};
 use model::RequestId;
 
 use crate::error::{CliError, Kind};
@@ -12,6 +12,9 @@ use crate::error::{CliError, Kind};
 const POLL: Duration = Duration::from_secs(2);
 /// A feed is trusted to wake us, and checked this often all the same.
 const CHECK: Duration = Duration::from_secs(30);
+
+/// How many calls in a row may fail while the CA restarts.
+const PATIENCE: u32 = 60;
 
 /// How a wait ended.
 pub(crate) enum Waited {
@@ -47,7 +50,7 @@ pub(crate) async fn decided(
                 }
             }
             // A CA that restarts is no reason to give up a request that waits for a person.
-            Err(api::ClientError::Unreachable { .. } | api::ClientError::Timeout { .. }) if failures < 30 => {
+            Err(error) if passing(&error) && failures < PATIENCE => {
                 failures += 1;
                 feed = None;
             }
@@ -78,6 +81,15 @@ pub(crate) async fn decided(
         if feed.is_none() && failures == 0 {
             feed = open(client).await;
         }
+    }
+}
+
+/// Whether an error may be gone at the next try.
+fn passing(error: &ClientError) -> bool {
+    match error {
+        ClientError::Problem(problem) => problem.status >= 500 || problem.status == 429,
+        ClientError::Unreachable { .. } | ClientError::Timeout { .. } => true,
+        ClientError::Answer { .. } | ClientError::Credentials(_) | ClientError::Options(_) => false,
     }
 }
 

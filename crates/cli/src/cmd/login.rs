@@ -28,7 +28,7 @@ What is given is kept in client.toml, so later it is:
 The key stays where it is. A sealed key file asks for its passphrase (or takes PORTCULLIS_KEY_PASSPHRASE);
 a key in the ssh-agent (--agent) is never seen.")]
 pub(crate) struct Args {
-    /// The API's address, as https://ca.example.org:7443
+    /// The API's address: https:// with host and port
     #[arg(long, value_name = "URL")]
     api: Option<String>,
     /// The CA's TLS root certificate; nothing else is trusted

@@ -8,7 +8,7 @@ use model::{IdentityName, Span};
 
 use crate::context::Context;
 use crate::error::{CliError, chain};
-use crate::output::{Tone, clean};
+use crate::output::{Tone, clean_lines};
 use crate::words::{Place, count};
 
 /// Check a policy file offline, or ask the CA what its policy says and why
@@ -106,7 +106,7 @@ fn check(context: &Context, given: &[PathBuf]) -> Result<(), CliError> {
                         "column": found.column, "length": found.length, "hint": found.hint,
                     }));
                     if !context.output.is_json() {
-                        context.output.line(format_args!("{}:{}", path.display(), tidy(&found.to_string())))?;
+                        context.output.line(format_args!("{}:{}", path.display(), clean_lines(&found.to_string())))?;
                     }
                 }
             }
@@ -159,12 +159,7 @@ async fn explain(context: &Context, args: &Explain) -> Result<(), CliError> {
         ))?;
     }
     for reason in &explanation.reasons {
-        output.line(tidy(reason))?;
+        output.line(clean_lines(reason))?;
     }
     Ok(())
-}
-
-/// Several lines from a policy's text, each harmless for the terminal.
-fn tidy(text: &str) -> String {
-    text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }

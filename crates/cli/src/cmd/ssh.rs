@@ -64,10 +64,14 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     };
     let keys = client.ca().await?;
     let home = context.home()?;
-    let words = match args.jump {
+    let mut words = match args.jump {
         true => through_jump(context, &client, &home, &keys, args).await?,
         false => through_login(&home, &keys, args, &identity_file)?,
     };
+    // A grant for one exact command allows nothing else, so that is what an empty command line means.
+    if let (Some(command), true) = (&grant.command, split(&args.ssh).1.is_empty()) {
+        words.push(command.into());
+    }
     if args.print || context.output.is_json() {
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         return match context.output.is_json() {
@@ -83,8 +87,14 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
 
 /// The grant to use: an active one, or one that is asked for now.
 async fn grant(context: &Context, client: &Client, args: &Args) -> Result<Grant, CliError> {
-    let own = ids::own_grant(client, &args.place).await?;
-    if let Some(grant) = own.filter(|grant| grant.state == GrantState::Active) {
+    let own = ids::own_grants(client, &args.place).await?;
+    let command = typed_command(&args.ssh);
+    // A grant for one exact command serves that command; for anything else one without is better.
+    let fit = |grant: &Grant| match &grant.command {
+        Some(only) => u8::from(command.as_ref() == Some(only)) * 2,
+        None => 1,
+    };
+    if let Some(grant) = own.into_iter().filter(|grant| grant.state == GrantState::Active).max_by_key(fit) {
         return Ok(grant);
     }
     let Some(reason) = &args.reason else { return Err(ids::no_grant(&args.place)) };
@@ -187,6 +197,13 @@ fn split(words: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
         }
     }
     (options, rest.cloned().collect())
+}
+
+/// The command as ssh sends it: its words with single spaces between them.
+fn typed_command(words: &[OsString]) -> Option<String> {
+    let (_, command) = split(words);
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// A word as a shell takes it.

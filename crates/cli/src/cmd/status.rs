@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::output::{Tone, clean};
+use crate::output::{Tone, clean_lines};
 use crate::show::{field, moment};
 
 /// Show how the CA is: version, ledger, policy, directory, what is open
@@ -31,8 +31,8 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     field(context, "locks", status.locks)?;
     for (what, error) in troubles {
         if let Some(error) = error {
-            // A validator's message has several lines; each is cleaned, and they stay apart.
-            let text = error.lines().map(clean).collect::<Vec<_>>().join("\n               ");
+            // A validator's message has several lines.
+            let text = clean_lines(error).replace('\n', "\n               ");
             field(context, &format!("{what}!"), output.tone(Tone::Bad, text))?;
         }
     }

@@ -46,7 +46,7 @@ enum Action {
 struct Add {
     /// What people type behind the @
     name: TargetName,
-    /// Where it listens, as host, host:port or [ipv6]:port; several are tried in order
+    /// Where it listens, as host or host:port; several are tried in order
     #[arg(long, value_name = "HOST:PORT", required = true)]
     address: Vec<TargetAddress>,
     /// An account that may be asked for

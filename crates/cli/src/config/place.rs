@@ -3,7 +3,7 @@
 use identity::StrictError;
 use toml_edit::{Document, Item};
 
-/// An error about the value of `key` ("ca.limits.connections", "ca.proxy[0].name").
+/// An error about the value of a key: `ca.limits.connections`, `ca.proxy[0].name`.
 pub(crate) fn error(text: &str, file: &str, key: &str, problem: &str) -> StrictError {
     let span = find(text, key).unwrap_or(0..0);
     let message = format!("{key}: {problem}");
