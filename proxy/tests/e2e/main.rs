@@ -16,6 +16,7 @@ mod basics;
 mod child;
 mod client;
 mod door;
+mod evidence;
 mod flow;
 mod kill;
 mod sshd;
