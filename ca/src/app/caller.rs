@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use access::Refusal;
 use identity::{Subject, TokenInfo};
 use model::{Actor, IdentityName, ProxyName, Timestamp};
 
@@ -13,11 +14,13 @@ use super::AppError;
 pub struct Caller {
     info: Arc<TokenInfo>,
     address: IpAddr,
+    /// Why this person may do nothing but ask who they are.
+    locked: Option<Refusal>,
 }
 
 impl Caller {
-    pub(super) const fn new(info: Arc<TokenInfo>, address: IpAddr) -> Self {
-        Self { info, address }
+    pub(super) const fn new(info: Arc<TokenInfo>, address: IpAddr, locked: Option<Refusal>) -> Self {
+        Self { info, address, locked }
     }
 
     /// Who, person or proxy.
@@ -32,12 +35,21 @@ impl Caller {
         self.info.subject.clone().into()
     }
 
-    /// The person.
+    /// The person, who is not locked.
     ///
     /// # Errors
-    /// It is a proxy, and proxies do not do what people do.
+    /// It is a proxy, and proxies do not do what people do; or a lock holds them.
     pub fn identity(&self) -> Result<&IdentityName, AppError> {
+        self.unlocked()?;
         self.info.subject.identity().ok_or_else(|| AppError::forbidden("a proxy may not do what people do"))
+    }
+
+    /// Refuses a person under a lock, with the lock's reason.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn unlocked(&self) -> Result<(), AppError> {
+        self.locked.clone().map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 
     /// The proxy.

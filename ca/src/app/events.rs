@@ -18,7 +18,7 @@ const QUIET: Duration = Duration::from_secs(5);
 /// What policy said is asked anew after so long: it may depend on the time of the day.
 const STALE: Duration = Duration::from_secs(60);
 
-/// A feed of facts. It ends when its caller's session token does.
+/// A feed of facts. It ends when its caller's session token does, or a lock falls on them.
 pub struct Feed {
     app: Arc<App>,
     token: Token,
@@ -50,6 +50,7 @@ impl App {
     /// # Errors
     /// The ledger does not reach that far.
     pub fn events(self: &Arc<Self>, caller: &Caller, token: &str, from: Option<Seq>) -> Result<Feed, AppError> {
+        caller.unlocked()?;
         let token = Token::from_text(token).map_err(|_| AppError::Unauthenticated)?;
         let end = self.engine.store().durable().next;
         let from = from.unwrap_or(end);
@@ -102,9 +103,12 @@ impl Feed {
         }
     }
 
-    /// Whether the caller is still logged in; renews what is remembered of their rights.
+    /// Whether the caller is still logged in and not locked; renews what is remembered of their rights.
     fn welcome(&mut self) -> bool {
         let Ok(caller) = self.app.authenticate(self.token.expose(), self.address) else { return false };
+        if caller.unlocked().is_err() {
+            return false;
+        }
         if !self.sight.is_current(&self.app) || self.seen.elapsed() > STALE {
             self.sight = Sight::new(&self.app, &caller);
             self.seen = Instant::now();

@@ -32,7 +32,7 @@ impl App {
     /// Takes a proof of identity and gives a session token for it.
     ///
     /// # Errors
-    /// The proof fails; or the ledger cannot take the login, and then nobody is logged in.
+    /// The proof fails; the identity is locked; or the ledger cannot take the login, and then nobody is logged in.
     pub async fn login(&self, attempt: &LoginAttempt, address: IpAddr) -> Result<LoggedIn, AppError> {
         let directory = self.directory.current();
         let login = self.authenticator.login(&directory, attempt, address, self.random(), self.engine.now());
@@ -58,6 +58,11 @@ impl App {
         let build = |_: &_, _| Ok(Note { fact: fact.clone(), request: None }.into());
         if let Err(error) = self.engine.execute(&actor, build, |_, _| ()).await {
             self.authenticator.revoke(login.token.expose());
+            if let AppError::Refused(refusal) = &error {
+                let (identity, reason) = (identity.clone(), refusal.sentence.clone());
+                let fact = Fact::IdentityLoginRefused { identity, reason, address: address.to_string() };
+                self.note(&attempt.subject, &Actor::System, fact, None).await;
+            }
             return Err(error);
         }
         Ok(LoggedIn { token: login.token, info: login.info })
@@ -68,24 +73,30 @@ impl App {
         self.authenticator.revoke(token);
     }
 
-    /// Whose token this is. Who, or whose key, left the directory is out at once.
+    /// Whose token this is. Who, or whose key, left the directory is out at once; who is locked is known as such, and
+    /// refused by whatever they call for.
     ///
     /// # Errors
     /// [`AppError::Unauthenticated`].
     pub fn authenticate(&self, token: &str, address: IpAddr) -> Result<Caller, AppError> {
-        let info = self.authenticator.authenticate(token, self.clock.now()).map_err(|_| AppError::Unauthenticated)?;
+        // The clock that the token was made by: one that never goes back.
+        let (info, locked) = self.engine.peek(|state, now| {
+            let info = self.authenticator.authenticate(token, now).map_err(|_| AppError::Unauthenticated)?;
+            let locked = info.subject.identity().and_then(|name| state.check_unlocked(name, now).err());
+            Ok::<_, AppError>((info, locked))
+        })?;
         if !self.directory.current().has_fingerprint(&info.subject, &info.key) {
             self.authenticator.revoke(token);
             return Err(AppError::Unauthenticated);
         }
-        Ok(Caller::new(info, address))
+        Ok(Caller::new(info, address, locked))
     }
 
     /// The caller's groups.
     #[must_use]
     pub fn groups(&self, caller: &Caller) -> Vec<model::GroupName> {
         let rules = self.rules();
-        caller.identity().map(|name| rules.groups(name).iter().cloned().collect()).unwrap_or_default()
+        caller.subject().identity().map(|name| rules.groups(name).iter().cloned().collect()).unwrap_or_default()
     }
 
     async fn login_refused(&self, attempt: &LoginAttempt, error: &LoginError, address: IpAddr) -> AppError {

@@ -57,6 +57,7 @@ impl App {
     /// # Errors
     /// There is none that the caller may see: what is hidden is as good as absent.
     pub(super) async fn must_see_request(&self, caller: &Caller, id: &RequestId) -> Result<Request, AppError> {
+        caller.unlocked()?;
         let found = self.engine.read(|state, _| state.request(id).cloned()).await?;
         let request = found.ok_or_else(|| AppError::not_found("request", id))?;
         if Sight::new(self, caller).request(self, &request.spec) {

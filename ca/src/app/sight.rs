@@ -103,6 +103,7 @@ impl Sight {
             | Fact::DirectoryLoaded { .. }
             | Fact::DirectoryRefused { .. }
             | Fact::TargetRegistered { .. }
+            | Fact::TargetRemoved { .. }
             | Fact::LockLifted { .. } => false,
             Fact::IdentityLoggedIn { identity, .. }
             | Fact::IdentityLoginRefused { identity, .. }
@@ -165,6 +166,7 @@ impl Sight {
             | Fact::DirectoryLoaded { .. }
             | Fact::DirectoryRefused { .. }
             | Fact::TargetRegistered { .. }
+            | Fact::TargetRemoved { .. }
             | Fact::IdentityLoggedIn { .. }
             | Fact::IdentityLoginRefused { .. }
             | Fact::RequestFiled { .. }

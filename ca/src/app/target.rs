@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use access::{Note, State};
 use identity::files::{self, Access};
 use identity::{Directory, EditError};
-use model::{Actor, Fact, Login, Target, TargetName};
+use model::{Fact, Login, Target, TargetName, Timestamp};
 use policy::Action;
 
 use super::rights::Rules;
@@ -48,7 +49,7 @@ impl App {
         };
         let mut waiting = self.waiting.lock().await;
         let fact = Fact::TargetRegistered { target: target.name.clone(), host_keys: fingerprints(target) };
-        self.edit_directory(&mut waiting, &caller.actor(), edit, Some(fact)).await?;
+        self.edit_directory(&mut waiting, caller, edit, fact).await?;
         let entered = self.directory.current().target(&target.name).cloned();
         entered.ok_or_else(|| AppError::Unavailable("the directory's file changed meanwhile; try again".to_owned()))
     }
@@ -60,17 +61,18 @@ impl App {
     pub async fn remove_target(&self, caller: &Caller, name: &TargetName) -> Result<(), AppError> {
         self.rules().demand(caller, Action::Administer, self.engine.now())?;
         let mut waiting = self.waiting.lock().await;
-        self.edit_directory(&mut waiting, &caller.actor(), |text| Directory::remove_target(text, name), None).await
+        let fact = Fact::TargetRemoved { target: name.clone() };
+        self.edit_directory(&mut waiting, caller, |text| Directory::remove_target(text, name), fact).await
     }
 
-    /// Changes the directory's file and takes it up at once. When the ledger cannot take the change, the file is as it
-    /// was before.
+    /// Says in the ledger what is about to be done, changes the directory's file, and takes it up at once. When the
+    /// ledger cannot take the change, the file is as it was before.
     async fn edit_directory(
         &self,
         waiting: &mut Waiting,
-        actor: &Actor,
+        caller: &Caller,
         edit: impl Fn(&str) -> Result<String, EditError>,
-        fact: Option<Fact>,
+        fact: Fact,
     ) -> Result<(), AppError> {
         let path = self.directory.path().to_owned();
         let unwritable = |error: files::FileError| {
@@ -79,11 +81,15 @@ impl App {
         };
         let old = files::read_text(&path, LIMIT).map_err(unwritable)?;
         let new = edit(&old).map_err(edit_refused)?;
-        if let Some(fact) = fact {
-            self.keep(actor, fact).await?;
-        }
+        let actor = caller.actor();
+        let build = |_: &State, now: Timestamp| {
+            // It may have taken its turn since it was let in: what holds now counts.
+            self.rules().demand(caller, Action::Administer, now)?;
+            Ok(Note { fact: fact.clone(), request: None }.into())
+        };
+        self.engine.execute(&actor, build, |_, _| ()).await?;
         write(&path, &new).map_err(unwritable)?;
-        let entered = self.look_at_directory(waiting, actor).await;
+        let entered = self.look_at_directory(waiting, &actor).await;
         if entered.is_err() {
             waiting.drop_directory();
             write(&path, &old).map_err(unwritable)?;

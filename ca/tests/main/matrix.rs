@@ -116,6 +116,42 @@ async fn everybody_may_do_what_is_theirs_and_nothing_else() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// A lock stops even an administrator, at every endpoint that asks who calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_locked_may_ask_who_they_are_and_nothing_else() {
+    const FREE: [&str; 3] = ["/v1/whoami", "/v1/status", "/v1/logout"];
+    let site = Site::start().await;
+    let (http, url) = site.raw();
+    let things = Things::make(&site).await;
+    let token = site.token("adam").await;
+    let lock = api::wire::PlaceLock {
+        subject: "identity:adam".to_owned(),
+        reason: "under suspicion".to_owned(),
+        duration: None,
+    };
+    site.client("sam").lock(&lock).await.unwrap();
+    for (method, path, expected) in ROWS {
+        let (path_now, body) = things.call(method, path);
+        let mut request = http.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{url}{path_now}"));
+        request = request.bearer_auth(&token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        // What anybody may call, and what is for proxies, is as it is for everybody.
+        if FREE.contains(path) || expected[0] != 401 || *path == "/v1/login" {
+            assert_eq!(status, expected[4], "{method} {path}");
+            continue;
+        }
+        assert_eq!(status, 403, "{method} {path}");
+        let code = answer.json::<Value>().await.unwrap()["code"].as_str().unwrap().to_owned();
+        let for_proxies = ["/v1/sessions", "/v1/sessions/{id}/reports", "/v1/recovered"].contains(path);
+        let wanted = if for_proxies && *method == "POST" { "forbidden" } else { "locked" };
+        assert_eq!(code, wanted, "{method} {path}");
+    }
+}
+
 /// Things of alice's that a call can be about.
 struct Things {
     pending: String,

@@ -84,6 +84,7 @@ pub(crate) const fn kind(fact: &Fact) -> &'static str {
         Fact::DirectoryLoaded { .. } => "directory.loaded",
         Fact::DirectoryRefused { .. } => "directory.refused",
         Fact::TargetRegistered { .. } => "target.registered",
+        Fact::TargetRemoved { .. } => "target.removed",
         Fact::IdentityLoggedIn { .. } => "identity.logged-in",
         Fact::IdentityLoginRefused { .. } => "identity.login-refused",
         Fact::RequestFiled { .. } => "request.filed",

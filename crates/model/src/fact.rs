@@ -196,6 +196,12 @@ pub enum Fact {
         /// Fingerprints of its pinned host keys.
         host_keys: Vec<String>,
     },
+    /// A target is about to be taken out of the directory through the API.
+    #[serde(rename = "target.removed")]
+    TargetRemoved {
+        /// Its name.
+        target: TargetName,
+    },
     /// Someone proved who they are and got a session token.
     #[serde(rename = "identity.logged-in")]
     IdentityLoggedIn {
@@ -529,7 +535,9 @@ impl Fact {
             | Self::PolicyRefused { .. }
             | Self::DirectoryLoaded { .. }
             | Self::DirectoryRefused { .. } => {}
-            Self::TargetRegistered { target, .. } => add(Subject::of("target", target)),
+            Self::TargetRegistered { target, .. } | Self::TargetRemoved { target } => {
+                add(Subject::of("target", target))
+            }
             Self::IdentityLoggedIn { identity, .. } | Self::IdentityLoginRefused { identity, .. } => {
                 add(Subject::of("identity", identity));
             }

@@ -15,6 +15,7 @@ impl Fact {
             Self::DirectoryLoaded { .. } => "directory.loaded",
             Self::DirectoryRefused { .. } => "directory.refused",
             Self::TargetRegistered { .. } => "target.registered",
+            Self::TargetRemoved { .. } => "target.removed",
             Self::IdentityLoggedIn { .. } => "identity.logged-in",
             Self::IdentityLoginRefused { .. } => "identity.login-refused",
             Self::RequestFiled { .. } => "request.filed",

@@ -39,6 +39,9 @@ pub struct Decision {
 /// records it with [`Note`](crate::Note).
 pub fn decide(state: &State, actor: &Actor, command: Command, now: Timestamp) -> Result<Decision, Refusal> {
     let desk = Desk { state, actor, now };
+    if !is_last_word(&command) {
+        desk.actor_unlocked()?;
+    }
     match command {
         Command::FileRequest(file) => desk.file(*file),
         Command::Review(review) => desk.review(review),
@@ -63,6 +66,52 @@ pub fn decide(state: &State, actor: &Actor, command: Command, now: Timestamp) ->
         Command::CertificateFailed(failed) => desk.certificate_failed(failed).map(Decision::of),
         Command::Tick => desk.tick().map(Decision::of),
         Command::Note(note) => desk.note(note).map(Decision::of),
+    }
+}
+
+impl State {
+    /// Refuses an identity that is under a lock of its own. A lock on everything keeps everybody out of the targets,
+    /// and nobody from lifting it.
+    ///
+    /// # Errors
+    /// The refusal, with the lock's reason.
+    pub fn check_unlocked(&self, identity: &IdentityName, now: Timestamp) -> Result<(), Refusal> {
+        match self.lock_on(&model::LockSubject::Identity(identity.clone()), now) {
+            Some(placed) => Err(locked(placed)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a command only keeps what was refused or went wrong: that is wanted of the locked as well.
+fn is_last_word(command: &Command) -> bool {
+    match command {
+        Command::CertificateFailed(_) => true,
+        Command::Note(note) => matches!(
+            note.fact,
+            Fact::RequestRefused { .. } | Fact::SessionRefused { .. } | Fact::IdentityLoginRefused { .. }
+        ),
+        Command::FileRequest(_)
+        | Command::Review(_)
+        | Command::WithdrawReview(_)
+        | Command::Cancel(_)
+        | Command::Revoke(_)
+        | Command::Release(_)
+        | Command::Lock(_)
+        | Command::Unlock(_)
+        | Command::OpenSession(_)
+        | Command::CutSession(_)
+        | Command::EndSession(_)
+        | Command::ChannelOpened(_)
+        | Command::ChannelRefused(_)
+        | Command::ChannelClosed(_)
+        | Command::RecordingStarted(_)
+        | Command::RecordingClosed(_)
+        | Command::RecordingFailed(_)
+        | Command::RecordingReplayed(_)
+        | Command::IntendCertificate(_)
+        | Command::CertificateIssued(_)
+        | Command::Tick => false,
     }
 }
 
@@ -199,18 +248,14 @@ impl<'a> Desk<'a> {
 
     /// Refuses when the person who acts is locked.
     fn actor_unlocked(&self) -> Result<(), Refusal> {
-        let Some(name) = self.actor.identity() else { return Ok(()) };
-        match self.state.lock_on(&model::LockSubject::Identity(name.clone()), self.now) {
-            Some(placed) => Err(locked(placed)),
-            None => Ok(()),
-        }
+        self.actor.identity().map_or(Ok(()), |name| self.state.check_unlocked(name, self.now))
     }
 
     /// Refuses someone without the right. The system needs none.
     fn allowed(&self, allowed: bool, what: &str, explain: &str) -> Result<(), Refusal> {
         match self.actor {
             Actor::System => Ok(()),
-            Actor::Identity(_) | Actor::Proxy(_) if allowed => self.actor_unlocked(),
+            Actor::Identity(_) | Actor::Proxy(_) if allowed => Ok(()),
             Actor::Identity(_) | Actor::Proxy(_) => {
                 Err(Refusal::new("not-allowed", format!("{} may not {what}", self.actor))
                     .with_hint(format!("run: portcullis policy explain {explain}")))
@@ -236,7 +281,10 @@ fn locked(placed: &PlacedLock) -> Refusal {
     let PlacedLock { lock, .. } = placed;
     let refusal = Refusal::new("locked", format!("{} is locked: {}", lock.subject, lock.reason));
     match lock.until {
-        Some(until) => refusal.with_hint(format!("{} lifts itself at {until}", lock.id)),
-        None => refusal.with_hint(format!("someone who may lock can lift it: portcullis unlock {}", lock.id)),
+        Some(until) => refusal.with_hint(format!("{} lifts itself at {until}; ask an administrator", lock.id)),
+        None => refusal.with_hint(format!(
+            "ask an administrator: someone who may lock can lift it with portcullis unlock {}",
+            lock.id
+        )),
     }
 }

@@ -15,7 +15,10 @@ impl Desk<'_> {
             }
             Fact::LedgerOpened { .. } | Fact::SystemStarted { .. } | Fact::SystemStopped {} => "system",
             Fact::PolicyLoaded { .. } | Fact::PolicyRefused { .. } => "policy",
-            Fact::DirectoryLoaded { .. } | Fact::DirectoryRefused { .. } | Fact::TargetRegistered { .. } => "directory",
+            Fact::DirectoryLoaded { .. }
+            | Fact::DirectoryRefused { .. }
+            | Fact::TargetRegistered { .. }
+            | Fact::TargetRemoved { .. } => "directory",
             Fact::IdentityLoggedIn { .. } | Fact::IdentityLoginRefused { .. } => "logins",
             Fact::RequestRefused { .. } => "requests",
             Fact::SessionRefused { .. } => "sessions",

@@ -27,7 +27,6 @@ impl Desk<'_> {
             return Err(Refusal::new("self-review", format!("{reviewer} asked for {id} and cannot review it"))
                 .with_hint(format!("someone else must; to take it back, run: portcullis cancel {id}")));
         }
-        self.actor_unlocked()?;
         if !standing.may_review {
             return Err(Refusal::new("not-a-reviewer", format!("{reviewer} may not review {id}"))
                 .with_hint(format!("run: portcullis policy explain {} --action review", super::place(request))));

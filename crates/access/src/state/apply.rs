@@ -48,6 +48,7 @@ impl State {
             | Fact::DirectoryLoaded { .. }
             | Fact::DirectoryRefused { .. }
             | Fact::TargetRegistered { .. }
+            | Fact::TargetRemoved { .. }
             | Fact::IdentityLoggedIn { .. }
             | Fact::IdentityLoginRefused { .. }
             | Fact::RequestRefused { .. }

@@ -424,7 +424,20 @@ fn someone_locked_reviews_revokes_locks_and_unlocks_nothing() {
     assert_eq!(world.refused("bob", revoke(req(1)), at(3)).code, "locked");
     assert_eq!(world.refused("bob", lock(lock_id(2), "everything"), at(3)).code, "locked");
     assert_eq!(world.refused("bob", unlock(lock_id(1)), at(3)).code, "locked");
+    let login = |name: &str| access::Note {
+        fact: Fact::IdentityLoggedIn {
+            identity: name.parse().unwrap(),
+            key: "SHA256:key".to_owned(),
+            address: "192.0.2.7".to_owned(),
+            touch: false,
+        },
+        request: None,
+    };
+    assert_eq!(world.refused("bob", login("bob"), at(3)).code, "locked");
+    let asked = model::RequestSpec { identity: "bob".parse().unwrap(), ..spec() };
+    assert_eq!(world.refused("bob", file(req(3), asked, vec![path("one", 60, 1, &[])]), at(3)).code, "locked");
     world.must("carol", lock(lock_id(3), "everything"), at(4));
+    world.must("carol", login("carol"), at(4));
     world.must("carol", unlock(lock_id(3)), at(5));
 }
 
