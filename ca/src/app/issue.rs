@@ -74,14 +74,17 @@ impl App {
         };
         let proof = self.authenticator.possession(&what, &ask.proof, self.engine.now());
         let proof = proof.map_err(|error| AppError::LoginRefused(with_source(&error)))?;
-        let touched = caller.touch() || proof.touched();
         let mut prepared = None;
         let build = |state: &State, now: Timestamp| {
             let (_, grant) = state.grant(&ask.request).ok_or_else(|| AppError::not_found("grant", &ask.request))?;
+            // Anybody can make a "security key" in software, and have it say that it was touched: only one that the
+            // directory has for this very person counts.
+            let own = || self.directory.current().owner(proof.key()) == Some(caller.subject());
+            let touched = caller.touch() || (proof.touched() && own());
             if grant.path.obligations.touch && !touched {
                 return Err(AppError::Forbidden {
                     sentence: format!("{} needs a touched security key for its certificate", ask.request),
-                    hint: Some("log in again with a security key, or have a security key certified".to_owned()),
+                    hint: Some("log in again with a security key, or have your own security key certified".to_owned()),
                 });
             }
             let person = PersonAsk {

@@ -112,6 +112,32 @@ async fn a_path_that_wants_a_touch_gets_one_at_each_step() {
     assert!(certificate.certificate.unwrap().starts_with("sk-ssh-ed25519-cert-v01@openssh.com "));
 }
 
+/// Anybody can make a "security key" in software and say that it was touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_touch_of_a_key_that_is_not_hers_counts_for_nothing() {
+    let site = Site::start().await;
+    let directory = site.dir.path().join("directory.toml");
+    let text = std::fs::read_to_string(&directory).unwrap();
+    let plain = key_of("alice").public_key().to_openssh().unwrap();
+    let both = format!("{plain}\", \"{}", SecurityKey::public().to_openssh().unwrap());
+    std::fs::write(&directory, text.replace(&plain, &both)).unwrap();
+    site.write_policy(&policy::EXAMPLE.replace("@approvals(\"0\")", "@approvals(\"0\")\n@touch(\"true\")"));
+    let touched = alice(&site, true);
+    eventually("her security key", || async { touched.login().await.ok() }).await;
+    let grant = eventually("the policy", || async {
+        let filed = touched.file_request(&ask("root", "dev1", 600), &unique()).await.unwrap();
+        let path = &touched.explain(&explain()).await.unwrap().paths[0];
+        path.obligations.contains(&"a touched security key".to_owned()).then_some(filed)
+    })
+    .await;
+    let grant = touched.file_request(&ask("root", "dev1", 600), &grant.id.to_string()).await.unwrap();
+    // The key leaves the directory; what is left is a key like any other.
+    std::fs::write(&directory, &text).unwrap();
+    eventually("the key's end", || async { touched.login().await.err() }).await;
+    let plainly = site.client("alice");
+    assert_eq!(code(certify(&plainly, &grant.id, true).await), "forbidden");
+}
+
 fn explain() -> wire::ExplainRequest {
     wire::ExplainRequest {
         identity: None,
