@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use crate::authority::random;
 use crate::child::Elsewhere;
-use crate::client::{WAYS, Way, finish, place, shown, text, until};
+use crate::client::{LINGER, WAYS, Way, finish, place, shown, text, until};
 use crate::world::{HOUR, Person, World};
 
 const MIB: usize = 1 << 20;
@@ -99,8 +99,7 @@ async fn a_target_that_does_not_read_costs_little_memory() {
     let output = world.alice.run(Way::Plus, "root@web1", "head -c 20000000 /dev/zero").await;
     assert_eq!(output.stdout.len(), 20_000_000, "{}", text(&output.stderr));
     let before = world.memory();
-    let mut child =
-        world.alice.ssh(Way::Plus, "root", "web1", &[]).arg("sleep 60").stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = world.alice.ssh(Way::Plus, "root", "web1", &[]).arg(LINGER).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let feeding = tokio::spawn(async move {
         let block = vec![7; MIB];
@@ -153,7 +152,7 @@ async fn a_sibling_answers_while_a_channel_is_stalled() {
     for way in WAYS {
         let shared = Shared::start(&alice, way).await;
         let _down = stalled(shared.command("cat /dev/zero")).await;
-        let mut up = shared.command("echo up; exec sleep 60");
+        let mut up = shared.command(&format!("echo up; {LINGER}"));
         up.stdin(Stdio::piped());
         let mut up = stalled(up).await;
         let mut stdin = up.stdin.take().unwrap();

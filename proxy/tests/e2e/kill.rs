@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
 use crate::authority::now;
-use crate::client::{WAYS, Way, finish, place, shown, text, until, wait};
+use crate::client::{LINGER, WAYS, Way, finish, place, shown, text, until, wait};
 use crate::world::{HOUR, Person, World};
 
 /// A live session that has said "up" and the process id of its command.
@@ -69,7 +69,7 @@ async fn a_revocation_ends_a_session_says_why_and_leaves_its_receipt() {
         let world = World::new().await;
         let alice = world.person("alice");
         let grant = world.authority.grant("alice", "root", "web1", HOUR);
-        let running = start(&alice, way, "exec sleep 60").await;
+        let running = start(&alice, way, LINGER).await;
         let revoked = world.authority.end_grant(&grant.id, GrantEnd::Revoked, "bob");
         let output = wait(running.child).await;
         assert_eq!(output.status.code(), Some(255), "{way:?} {}", shown(&output));
@@ -107,7 +107,7 @@ async fn it_works_on_a_client_that_has_stopped_reading() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_works_on_a_client_that_is_suspended() {
     for way in WAYS {
-        for (name, words) in [("idle", "exec sleep 60"), ("flooded", "exec cat /dev/zero")] {
+        for (name, words) in [("idle", LINGER), ("flooded", "exec cat /dev/zero")] {
             let world = World::new().await;
             let alice = world.person("alice");
             let grant = world.authority.grant("alice", "root", "web1", HOUR);
@@ -135,21 +135,21 @@ async fn a_release_a_lock_and_an_order_end_sessions_too() {
     let alice = world.person("alice");
     let carol = world.person("carol");
     let spared = world.authority.grant("carol", "root", "web1", HOUR);
-    let other = start(&carol, Way::Plus, "exec sleep 60").await;
+    let other = start(&carol, Way::Plus, LINGER).await;
 
     let grant = world.authority.grant("alice", "root", "web1", HOUR);
-    let running = start(&alice, Way::Plus, "exec sleep 60").await;
+    let running = start(&alice, Way::Plus, LINGER).await;
     world.authority.end_grant(&grant.id, GrantEnd::Released, "alice");
     let said = text(&wait(running.child).await.stderr);
     assert!(said.contains("was released"), "{said}");
 
     world.authority.grant("alice", "root", "web1", HOUR);
-    let running = start(&alice, Way::Plus, "exec sleep 60").await;
+    let running = start(&alice, Way::Plus, LINGER).await;
     let lock = world.authority.place_lock("identity:alice");
     let said = text(&wait(running.child).await.stderr);
     assert!(said.contains(lock.as_str()), "{said}");
 
-    let running = start(&alice, Way::Jump, "exec sleep 60").await;
+    let running = start(&alice, Way::Jump, LINGER).await;
     let opened = world.authority.sessions();
     let ended: Vec<_> = world.authority.ended_sessions();
     let live: Vec<_> = opened.iter().filter(|id| !ended.contains(id)).collect();
@@ -171,7 +171,7 @@ async fn sessions_of_another_grant_live_on() {
     let (alice, carol) = (world.person("alice"), world.person("carol"));
     let grant = world.authority.grant("alice", "root", "web1", HOUR);
     world.authority.grant("carol", "root", "web1", HOUR);
-    let gone = start(&alice, Way::Plus, "exec sleep 60").await;
+    let gone = start(&alice, Way::Plus, LINGER).await;
     let mut stays = start(&carol, Way::Plus, "cat").await;
     world.authority.end_grant(&grant.id, GrantEnd::Revoked, "bob");
     assert_eq!(wait(gone.child).await.status.code(), Some(255));
@@ -197,7 +197,7 @@ async fn what_shares_a_connection_dies_together() {
     until("the master listens", || std::path::Path::new(&socket).exists()).await;
     let mut children = Vec::new();
     for _ in 0..3 {
-        let mut child = ssh(&[&at, "echo up; exec sleep 60"]).spawn().unwrap();
+        let mut child = ssh(&[&at, &format!("echo up; {LINGER}")]).spawn().unwrap();
         let mut up = [0; 3];
         child.stdout.as_mut().unwrap().read_exact(&mut up).await.unwrap();
         children.push(child);
@@ -237,7 +237,7 @@ async fn a_proxy_that_is_stopped_ends_its_sessions_in_order() {
     let mut world = World::new().await;
     let alice = world.person("alice");
     world.authority.grant("alice", "root", "web1", HOUR);
-    let running = start(&alice, Way::Plus, "exec sleep 60").await;
+    let running = start(&alice, Way::Plus, LINGER).await;
     world.stop().await;
     let output = wait(running.child).await;
     assert!(text(&output.stderr).contains("the proxy is being stopped"), "{}", shown(&output));

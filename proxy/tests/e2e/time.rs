@@ -7,7 +7,7 @@ use api::wire::SessionReport;
 use model::{SessionEnd, Span};
 use tokio::io::AsyncWriteExt;
 
-use crate::client::{WAYS, Way, shown, text, wait};
+use crate::client::{LINGER, WAYS, Way, shown, text, wait};
 use crate::world::{HOUR, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,7 +16,7 @@ async fn a_session_ends_when_its_grant_does() {
         let world = World::new().await;
         let alice = world.person("alice");
         let grant = world.authority.grant("alice", "root", "web1", Duration::from_secs(3));
-        let output = alice.run(way, "root@web1", "sleep 60").await;
+        let output = alice.run(way, "root@web1", LINGER).await;
         assert_eq!(output.status.code(), Some(255), "{}", shown(&output));
         let said = text(&output.stderr);
         assert!(said.contains(&format!("the time of {} is up", grant.id)), "{way:?}: {said}");
@@ -47,7 +47,7 @@ async fn a_person_with_a_terminal_is_warned_and_the_recording_says_so() {
     let alice = world.person("alice");
     let grant = world.authority.grant("alice", "root", "web1", Duration::from_secs(5));
     let mut command = alice.ssh(Way::Jump, "root", "web1", &["-tt"]);
-    let output = wait(command.arg("sleep 60").spawn().unwrap()).await;
+    let output = wait(command.arg(LINGER).spawn().unwrap()).await;
     let said = text(&output.stderr) + &text(&output.stdout);
     assert!(said.contains("\r\nportcullis: this session on root@web1 ends in 2s"), "{said:?}");
     assert!(said.contains(&format!("run portcullis extend {} --for 30m\r\n", grant.id)), "{said:?}");

@@ -104,10 +104,34 @@ impl World {
         days.flat_map(|day| list(day)).flat_map(|session| list(&session)).collect()
     }
 
+    /// Whether the vault still closes or files something.
+    fn is_busy(&self) -> bool {
+        let open = self.folder.path().join("recordings/open");
+        std::fs::read_dir(open).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     /// Stops the proxy in order.
     pub async fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
         self.proxy.take().unwrap().await.unwrap();
+    }
+}
+
+impl Drop for World {
+    /// Stops the proxy before its folder goes, so that nothing is written into it again.
+    fn drop(&mut self) {
+        let (Some(stop), Some(proxy)) = (self.stop.take(), self.proxy.take()) else { return };
+        let _ = stop.send(());
+        let end = async {
+            let _ = tokio::time::timeout(Duration::from_secs(20), proxy).await;
+            for _ in 0..100 {
+                if !self.is_busy() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(end));
     }
 }
 
