@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use model::{IdentityName, Principal, Timestamp};
+use model::{IdentityName, KeyId, Principal, RequestId, Timestamp};
 use ssh_key::certificate::CertType;
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, HashAlg, PublicKey};
@@ -19,6 +19,10 @@ pub(crate) struct Person {
     pub(crate) identity: IdentityName,
     /// The certificate, in the OpenSSH one-line form.
     pub(crate) certificate: String,
+    /// Until when it is valid (exclusive).
+    pub(crate) valid_before: Timestamp,
+    /// The grant under which it was issued.
+    pub(crate) grant: Option<RequestId>,
 }
 
 /// Why a certificate opens nothing, in words for the person.
@@ -92,8 +96,11 @@ pub(crate) fn check(
             other => return Err(CertificateRefused::Option(other.chars().take(64).collect())),
         }
     }
+    let valid_before = Timestamp::from_seconds(certificate.valid_before());
+    // What is no key id of ours tells nothing here; the CA reads it again when a session is asked for.
+    let grant = certificate.key_id().parse::<KeyId>().ok().and_then(|id| id.request().cloned());
     let certificate = certificate.to_openssh().map_err(|_| CertificateRefused::Encoding)?;
-    Ok(Person { identity, certificate })
+    Ok(Person { identity, certificate, valid_before, grant })
 }
 
 /// Checks what a user and a host certificate have in common: who signed it, how, and for when.

@@ -10,13 +10,20 @@ use std::time::{Duration, Instant};
 
 use api::Heard;
 use model::{Fact, GrantEnd, LockSubject, Record, RequestId, SessionEnd, SessionId, Timestamp};
+use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 use crate::control::{Control, ControlError};
+use crate::inner::Outer;
 use crate::registry::{Live, Registered, Registry};
 
 /// How many facts that could hit a session are kept.
 const KEPT: usize = 4096;
+/// So many feeds may break at one place of the ledger. After that the fact there counts as one that cannot be heard, and
+/// nobody gets in: it may be a revocation.
+const FAILURES: u32 = 5;
+/// A feed that has lived for so long is past whatever broke others.
+const SETTLED: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -25,6 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) struct Revocations {
     registry: Arc<Registry>,
     state: Mutex<State>,
+    /// Told whenever something was heard, or nothing will be.
+    beat: Notify,
 }
 
 #[derive(Debug)]
@@ -35,6 +44,20 @@ struct State {
     /// The place of the next fact.
     next: u64,
     heard: Option<Instant>,
+    /// How many feeds have broken since a fact was taken.
+    failures: u32,
+}
+
+impl State {
+    fn check(&self, within: Duration) -> Result<(), Stale> {
+        if self.failures >= FAILURES {
+            return Err(Stale::Stuck);
+        }
+        match self.heard {
+            Some(heard) if heard.elapsed() <= within => Ok(()),
+            Some(_) | None => Err(Stale::Silent),
+        }
+    }
 }
 
 /// What a fact orders.
@@ -53,11 +76,32 @@ pub(crate) enum Stale {
     Silent,
     #[error("the feed of revocations has moved on too far")]
     Behind,
+    #[error("the feed of revocations breaks again and again at one place")]
+    Stuck,
 }
 
 impl Revocations {
     pub(crate) fn new(registry: Arc<Registry>) -> Arc<Self> {
-        Arc::new(Self { registry, state: Mutex::new(State { kept: VecDeque::new(), from: 0, next: 0, heard: None }) })
+        let state = State { kept: VecDeque::new(), from: 0, next: 0, heard: None, failures: 0 };
+        Arc::new(Self { registry, state: Mutex::new(state), beat: Notify::new() })
+    }
+
+    /// Waits until the feed is fresh: at the start, and after a break, the next sign of life may be some seconds away.
+    pub(crate) async fn fresh(&self, within: Duration, patience: Duration) {
+        let fresh = async {
+            loop {
+                let beat = self.beat.notified();
+                tokio::pin!(beat);
+                // Registered before the look, so that no beat in between is missed.
+                beat.as_mut().enable();
+                if !matches!(self.lock().check(within), Err(Stale::Silent)) {
+                    return;
+                }
+                beat.await;
+            }
+        };
+        // Whoever enters is told why not.
+        let _ = tokio::time::timeout(patience, fresh).await;
     }
 
     /// Enters a session, and does to it at once what has been ordered since the CA allowed it.
@@ -67,9 +111,7 @@ impl Revocations {
     pub(crate) fn enter(&self, live: &Arc<Live>, within: Duration) -> Result<Registered, Stale> {
         // The lock is held across both steps: an order is either seen here or finds the session entered.
         let state = self.lock();
-        if state.heard.is_none_or(|heard| heard.elapsed() > within) {
-            return Err(Stale::Silent);
-        }
+        state.check(within)?;
         if live.permit().seq() < state.from {
             return Err(Stale::Behind);
         }
@@ -109,15 +151,38 @@ impl Revocations {
         }
         let from = self.lock().next;
         let mut feed = control.follow(from).await?;
-        self.lock().heard = Some(Instant::now());
+        // That a feed opens says nothing: it may break at its first fact.
+        let opened = Instant::now();
         debug!(from, "following the feed of revocations");
         loop {
-            let heard = feed.next().await?;
-            *pause = FIRST_PAUSE;
+            let heard = match feed.next().await {
+                Ok(heard) => heard,
+                Err(error) => {
+                    let mut state = self.lock();
+                    state.failures = state.failures.saturating_add(1);
+                    drop(state);
+                    self.beat.notify_waiters();
+                    return Err(error);
+                }
+            };
             match heard {
-                Heard::Alive => self.lock().heard = Some(Instant::now()),
-                Heard::Fact(record) => self.take(&record),
+                Heard::Alive => {
+                    let mut state = self.lock();
+                    state.heard = Some(Instant::now());
+                    if opened.elapsed() >= SETTLED {
+                        state.failures = 0;
+                    }
+                    // A feed that breaks again at once is not opened again at once.
+                    if state.failures == 0 {
+                        *pause = FIRST_PAUSE;
+                    }
+                }
+                Heard::Fact(record) => {
+                    self.take(&record);
+                    *pause = FIRST_PAUSE;
+                }
             }
+            self.beat.notify_waiters();
         }
     }
 
@@ -125,15 +190,19 @@ impl Revocations {
         let seq = record.seq.0;
         let order = Order::from_fact(record);
         let mut state = self.lock();
-        state.heard = Some(Instant::now());
         if seq < state.next {
             return;
         }
+        state.heard = Some(Instant::now());
+        state.failures = 0;
         state.next = seq + 1;
         let Some(order) = order else { return };
         // Within the lock, so that no session enters between the look and the note. Hitting never waits.
         for live in order.targets(&self.registry) {
             order.hit(&live);
+        }
+        for outer in order.fronts(&self.registry) {
+            outer.dismiss();
         }
         state.kept.push_back((seq, order));
         while state.kept.len() > KEPT {
@@ -211,6 +280,20 @@ impl Order {
             Self::EndGrant(grant, _) | Self::Extend(grant, _) => registry.of_grant(grant),
             Self::Lock(subject, _) => registry.covered_by(subject),
             Self::Cut(session, _) => registry.session(session).into_iter().collect(),
+        }
+    }
+
+    /// The connections that may carry others and have no more business here.
+    fn fronts(&self, registry: &Registry) -> Vec<Arc<Outer>> {
+        match self {
+            Self::EndGrant(grant, _) | Self::Lock(LockSubject::Grant(grant), _) => {
+                registry.fronts(|person| person.grant.as_ref() == Some(grant))
+            }
+            Self::Lock(LockSubject::Identity(name), _) => registry.fronts(|person| person.identity == *name),
+            Self::Lock(LockSubject::Everything, _) => registry.fronts(|_| true),
+            Self::Lock(LockSubject::Target(_) | LockSubject::Login(..), _) | Self::Extend(..) | Self::Cut(..) => {
+                Vec::new()
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::control::Control;
 use crate::feed::Revocations;
 use crate::hosts::Hosts;
 use crate::limits::Limit;
+use crate::registry::Registry;
 use crate::report::Reporter;
 
 /// What all connections share.
@@ -23,7 +24,8 @@ pub(crate) struct Gate {
     pub(crate) vault: Vault,
     pub(crate) reporter: Reporter,
     pub(crate) revocations: Arc<Revocations>,
-    pub(crate) hosts: Hosts,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) hosts: Arc<Hosts>,
     /// Connections that have not logged in, by neighbourhood.
     pub(crate) waiting: Arc<Limit<IpAddr>>,
     /// Sessions, by person.

@@ -26,15 +26,19 @@ pub(crate) struct Outer {
     cutter: Cutter,
     gone: Signal,
     inners: AtomicUsize,
+    /// Raised when it has no more business here: it ends with the last connection that it carries.
+    leaving: Signal,
     _place: Place<IdentityName>,
 }
 
 /// The reason code of "administratively prohibited" (RFC 4254, section 5.1), with words of our own.
 const PROHIBITED: u32 = 1;
+/// How long the last words of what it carried may take to get out of a connection that is to end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Outer {
     pub(crate) fn new(person: Person, cutter: Cutter, gone: Signal, place: Place<IdentityName>) -> Arc<Self> {
-        Arc::new(Self { person, cutter, gone, inners: AtomicUsize::new(0), _place: place })
+        Arc::new(Self { person, cutter, gone, inners: AtomicUsize::new(0), leaving: Signal::default(), _place: place })
     }
 
     /// Who opened it.
@@ -44,7 +48,24 @@ impl Outer {
 
     /// How many connections it carries.
     pub(crate) fn carries(&self) -> usize {
-        self.inners.load(Ordering::Relaxed)
+        self.inners.load(Ordering::SeqCst)
+    }
+
+    /// Takes a place for one more connection inside; `None` when it carries this many, or is about to end.
+    pub(crate) fn carry(self: &Arc<Self>, most: usize) -> Option<Carried> {
+        let one_more = |carries: usize| (carries < most).then_some(carries + 1);
+        self.inners.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
+        let carried = Carried(self.clone());
+        // Looked at behind the count, so that whoever dismisses it sees the one or is seen.
+        (!self.leaving.is_raised()).then_some(carried)
+    }
+
+    /// Ends it: at once when it carries nothing, else with the last that it carries.
+    pub(crate) fn dismiss(&self) {
+        self.leaving.raise();
+        if self.carries() == 0 {
+            self.cutter.cut();
+        }
     }
 
     /// A session inside was ended from our side. A client that does not hang up the outer connection by itself, within
@@ -66,14 +87,28 @@ impl Outer {
 /// A connection that a person asked for through the jump host.
 pub(crate) async fn enter(
     gate: Arc<Gate>,
+    carried: Carried,
+    target: TargetName,
+    address: std::net::IpAddr,
+    channel: russh::Channel<server::Msg>,
+    reply: server::ChannelOpenHandle,
+) {
+    let outer = carried.0.clone();
+    carry(gate, outer.clone(), target, address, channel, reply).await;
+    drop(carried);
+    if outer.leaving.is_raised() {
+        outer.leave(LAST_WORDS);
+    }
+}
+
+async fn carry(
+    gate: Arc<Gate>,
     outer: Arc<Outer>,
     target: TargetName,
     address: std::net::IpAddr,
     channel: russh::Channel<server::Msg>,
     reply: server::ChannelOpenHandle,
 ) {
-    outer.inners.fetch_add(1, Ordering::Relaxed);
-    let _count = Counted(outer.clone());
     let config = match gate.hosts.face(Some(&target)).await {
         Ok(config) => config,
         Err(error) => {
@@ -101,10 +136,12 @@ pub(crate) async fn enter(
     }
 }
 
-struct Counted(Arc<Outer>);
+/// The place of one connection inside of another.
+#[derive(Debug)]
+pub(crate) struct Carried(Arc<Outer>);
 
-impl Drop for Counted {
+impl Drop for Carried {
     fn drop(&mut self) {
-        self.0.inners.fetch_sub(1, Ordering::Relaxed);
+        self.0.inners.fetch_sub(1, Ordering::SeqCst);
     }
 }

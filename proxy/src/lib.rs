@@ -30,6 +30,7 @@ mod limits;
 mod permit;
 mod proxy;
 mod record;
+mod refusals;
 mod registry;
 mod report;
 mod server;
@@ -45,3 +46,6 @@ pub use proxy::{Parts, Proxy, ProxyError};
 
 /// How many requests on one channel may wait for their turn; who sends more loses the channel.
 const REQUESTS: usize = 256;
+
+/// How many times a silent peer is asked for a sign of life.
+const KEEPALIVES: usize = 10;

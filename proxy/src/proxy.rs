@@ -98,6 +98,7 @@ impl Proxy {
         let revocations = Revocations::new(registry.clone());
         let hosts = Hosts::new(control.clone(), ambient.clone(), name, host_key, config.clone())
             .map_err(unreadable("host key"))?;
+        let hosts = Arc::new(hosts);
         patiently("a host certificate", || hosts.face(None)).await?;
         let reporter = Reporter::new(control.clone(), entered(vault.clone()), end_refused(registry.clone()));
         let gate = Arc::new(Gate {
@@ -110,6 +111,7 @@ impl Proxy {
             vault,
             reporter,
             revocations: revocations.clone(),
+            registry: registry.clone(),
             hosts,
             authorities: RwLock::new(authorities),
         });

@@ -5,14 +5,18 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use api::wire::SessionReport;
 use model::{LockSubject, RequestId, SessionEnd, SessionId, Timestamp};
 use tokio::sync::watch;
 
+use crate::auth::Person;
 use crate::cut::Cutter;
+use crate::inner::Outer;
 use crate::permit::Permit;
+use crate::refusals::Refusals;
 use crate::signal::Signal;
 use crate::words::Words;
 
@@ -27,6 +31,7 @@ pub(crate) struct Live {
     person: Cutter,
     target: OnceLock<Cutter>,
     began: Instant,
+    refusals: Mutex<Refusals>,
     /// When the last byte passed, in milliseconds since `began`.
     touched: AtomicU64,
 }
@@ -42,6 +47,7 @@ impl Live {
             person,
             target: OnceLock::new(),
             began: Instant::now(),
+            refusals: Mutex::default(),
             touched: AtomicU64::new(0),
         })
     }
@@ -103,6 +109,23 @@ impl Live {
         self.warnings.subscribe()
     }
 
+    /// The fact of a refusal; `None` when there were so many that this one is only counted.
+    pub(crate) fn refusal(&self, asked: String, reason: &str) -> Option<SessionReport> {
+        let listed = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).list(self.began.elapsed());
+        listed.then(|| SessionReport::ChannelRefused { asked, reason: reason.to_owned() })
+    }
+
+    /// The fact of all refusals that were only counted; `None` when there are none.
+    pub(crate) fn more_refusals(&self) -> Option<SessionReport> {
+        match self.refusals.lock().unwrap_or_else(PoisonError::into_inner).take_more() {
+            0 => None,
+            more => Some(SessionReport::ChannelRefused {
+                asked: format!("{more} more"),
+                reason: "they came too fast to be listed".to_owned(),
+            }),
+        }
+    }
+
     /// Notes that a byte passed.
     pub(crate) fn touch(&self) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -120,6 +143,8 @@ impl Live {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     sessions: Mutex<Sessions>,
+    /// Connections that may carry others.
+    fronts: Mutex<Vec<Weak<Outer>>>,
 }
 
 #[derive(Debug, Default)]
@@ -171,6 +196,19 @@ impl Registry {
             subject.covers(permit.identity(), &destination.target, &destination.login, Some(permit.request()))
         };
         self.lock().by_id.values().filter(covered).cloned().collect()
+    }
+
+    /// Enters a connection that may carry others, for as long as it lasts.
+    pub(crate) fn enter_front(&self, outer: &Arc<Outer>) {
+        let mut fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        fronts.retain(|front| front.strong_count() > 0);
+        fronts.push(Arc::downgrade(outer));
+    }
+
+    /// The connections that may carry others, of these people.
+    pub(crate) fn fronts(&self, of: impl Fn(&Person) -> bool) -> Vec<Arc<Outer>> {
+        let fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        fronts.iter().filter_map(Weak::upgrade).filter(|outer| of(outer.person())).collect()
     }
 
     /// Every session.

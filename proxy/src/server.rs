@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{TargetName, WayIn};
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
@@ -30,6 +31,8 @@ use crate::words::{self, Words};
 const WISHES: usize = 64;
 /// How many connections one connection may carry.
 const INNERS: usize = 64;
+/// How long one waits for the clock at a stretch.
+const STRETCH: Duration = Duration::from_secs(30);
 
 /// Where a connection stands.
 #[derive(Clone, Debug)]
@@ -102,6 +105,20 @@ pub(crate) async fn serve<S>(
         debug!(%address, "the connection ended: {error}");
     }
     cutter.close();
+}
+
+/// Ends a connection that may carry others with the certificate that opened it.
+async fn expire(gate: Arc<Gate>, outer: Arc<Outer>) {
+    loop {
+        let left = outer.person().valid_before.micros().saturating_sub(gate.now().micros());
+        if left == 0 {
+            break;
+        }
+        // The clock of the machine may be set while one waits.
+        tokio::time::sleep(Duration::from_micros(left).min(STRETCH)).await;
+    }
+    debug!(person = %outer.person().identity, "a connection ends with its certificate");
+    outer.dismiss();
 }
 
 /// The server's side of one connection.
@@ -201,6 +218,15 @@ impl Door {
         tokio::spawn(session::run(visit, receiver));
     }
 
+    /// Somebody who gets nothing here is told so, and does not stay.
+    fn end_soon(&mut self) {
+        let (cutter, grace) = (self.cutter.clone(), self.gate.config.login_grace.to_std());
+        self.tasks.spawn(async move {
+            tokio::time::sleep(grace).await;
+            cutter.cut();
+        });
+    }
+
     fn refuse_forward(&mut self, asked: String) {
         if let Some(wishes) = &self.wishes {
             // Whoever asks faster than it can be noted is not noted every time.
@@ -262,14 +288,18 @@ impl server::Handler for Door {
             Asked::Session(destination) => self.start(person, destination, session),
             Asked::Jump => match self.gate.jumps.take(person.identity.clone()) {
                 Some(place) => {
-                    self.outer = Some(Outer::new(person, self.cutter.clone(), self.gone.clone(), place));
+                    let outer = Outer::new(person, self.cutter.clone(), self.gone.clone(), place);
+                    self.gate.registry.enter_front(&outer);
+                    self.tasks.spawn(expire(self.gate.clone(), outer.clone()));
+                    self.outer = Some(outer);
                 }
                 None => {
                     let words = Words::say(format!("{} has too many connections already", person.identity));
                     session.disconnect(Disconnect::TooManyConnections, &words.line(), "")?;
+                    self.end_soon();
                 }
             },
-            Asked::Nonsense(_) => {}
+            Asked::Nonsense(_) => self.end_soon(),
         }
         Ok(())
     }
@@ -330,13 +360,14 @@ impl server::Handler for Door {
             self.refuse_forward(format!("forward to {}:{port}", host.chars().take(256).collect::<String>()));
             return Ok(());
         };
-        if outer.carries() >= INNERS {
+        // Taken here and not in its task: a client may ask for many before the first task runs.
+        let Some(carried) = outer.carry(INNERS) else {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
-        }
+        };
         match read_target(host) {
             Ok(target) => {
-                tokio::spawn(inner::enter(self.gate.clone(), outer.clone(), target, self.address, channel, reply));
+                tokio::spawn(inner::enter(self.gate.clone(), carried, target, self.address, channel, reply));
             }
             Err(error) => {
                 let reason = format!("portcullis: {error}");

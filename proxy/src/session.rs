@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::wire::{OpenSession, OpenedSession, SessionReport};
-use model::{IdentityName, SessionEnd, SessionId, Timestamp, WayIn};
+use model::{SessionEnd, SessionId, Timestamp, WayIn};
 use russh::{Disconnect, server};
 use ssh_key::PrivateKey;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
@@ -24,7 +24,6 @@ use crate::destination::Destination;
 use crate::dial::{self, Target};
 use crate::gate::Gate;
 use crate::inner::Outer;
-use crate::limits::Place;
 use crate::permit::Permit;
 use crate::record::chain;
 use crate::registry::{Live, Registered};
@@ -33,6 +32,8 @@ use crate::words::{self, Words};
 
 /// How long a person who is turned away may take to read why.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long they may stay at all.
+const STAY: Duration = Duration::from_secs(30);
 /// How long a client has to print the last words of its session before it is disconnected.
 const BREATH: Duration = Duration::from_millis(5);
 /// How long a person who was told why not may take to hang up.
@@ -71,13 +72,20 @@ pub(crate) enum Wish {
 
 /// Carries a session from beginning to end.
 pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
-    match visit.open().await {
-        Ok(session) => visit.carry(session, &mut wishes).await,
-        Err(words) => {
-            info!(person = %visit.person.identity, asked = %visit.destination, "turned away: {}", words.first());
-            visit.turn_away(&mut wishes, &words).await;
+    // Held to the end, whatever comes: somebody who is turned away takes a place too.
+    let place = visit.gate.people.take(visit.person.identity.clone());
+    let (words, stay) = if place.is_some() {
+        match visit.open().await {
+            Ok(session) => return visit.carry(session, &mut wishes).await,
+            Err(words) => (words, STAY),
         }
-    }
+    } else {
+        let most = visit.gate.config.max_sessions_per_person;
+        let words = Words::say(format!("{} has {most} sessions at a time already", visit.person.identity));
+        (words.hint("close one of them first"), SETTLE)
+    };
+    info!(person = %visit.person.identity, asked = %visit.destination, "turned away: {}", words.first());
+    visit.turn_away(&mut wishes, &words, stay).await;
 }
 
 /// A session that the CA allowed and whose target is reached.
@@ -85,7 +93,6 @@ struct Session {
     live: Arc<Live>,
     target: Arc<Target>,
     _registered: Registered,
-    _place: Place<IdentityName>,
 }
 
 impl Visit {
@@ -93,13 +100,6 @@ impl Visit {
     async fn open(&self) -> Result<Session, Words> {
         let gate = &self.gate;
         let asked = &self.destination;
-        let Some(place) = gate.people.take(self.person.identity.clone()) else {
-            return Err(Words::say(format!(
-                "{} has {} sessions at a time already",
-                self.person.identity, gate.config.max_sessions_per_person
-            ))
-            .hint("close one of them first"));
-        };
         let key = Arc::new(self.ephemeral_key().map_err(|error| Words::say(format!("no key could be made: {error}")))?);
         let answer = self.ask(&key).await.map_err(|error| words::refused(&error, asked))?;
         let session = answer.session.clone();
@@ -112,6 +112,7 @@ impl Visit {
             }
         };
         let live = Live::new(permit, self.cutter.clone());
+        gate.revocations.fresh(gate.config.feed_freshness.to_std(), gate.config.ca_timeout.to_std()).await;
         let registered = match gate.revocations.enter(&live, gate.config.feed_freshness.to_std()) {
             Ok(registered) => registered,
             Err(stale) => {
@@ -127,7 +128,7 @@ impl Visit {
         };
         let words = match dialled {
             Some(Ok(target)) => {
-                return Ok(Session { live, target: Arc::new(target), _registered: registered, _place: place });
+                return Ok(Session { live, target: Arc::new(target), _registered: registered });
             }
             Some(Err(error)) => {
                 let error = chain(&error);
@@ -196,7 +197,7 @@ impl Visit {
 
     /// Carries the session until it ends.
     async fn carry(&self, session: Session, wishes: &mut mpsc::Receiver<Wish>) {
-        let Session { live, target, _registered, _place } = session;
+        let Session { live, target, _registered } = session;
         let permit = live.permit();
         info!(session = %permit.session(), person = %permit.identity(), where_to = %permit.destination(), "a session begins");
         let mut channels = JoinSet::new();
@@ -205,8 +206,8 @@ impl Visit {
         // What a person asked for and did not get is noted even if they left at once.
         while let Ok(wish) = wishes.try_recv() {
             if let Wish::Refused { asked, reason } = wish {
-                let refused = SessionReport::ChannelRefused { asked, reason: reason.to_owned() };
-                let _ = self.gate.reporter.send(permit.session(), refused);
+                let refused = live.refusal(asked, reason);
+                let _ = refused.map(|refused| self.gate.reporter.send(permit.session(), refused));
             }
         }
         let dropped = self.farewell(&live, &mut channels, &mut closings).await;
@@ -219,6 +220,11 @@ impl Visit {
         };
         if tokio::time::timeout(CLOSING, rest).await.is_err() {
             warn!(session = %permit.session(), "some recordings are not closed");
+        }
+        if let Some(more) = live.more_refusals()
+            && let Err(backlog) = self.gate.reporter.send(permit.session(), more)
+        {
+            warn!(session = %permit.session(), "the number of refusals is not reported: {backlog}");
         }
         self.receipt(&live, dropped);
     }
@@ -271,8 +277,8 @@ impl Visit {
                         number += 1;
                     }
                     Wish::Refused { asked, reason } => {
-                        let refused = SessionReport::ChannelRefused { asked, reason: reason.to_owned() };
-                        if let Err(backlog) = gate.reporter.send(permit.session(), refused) {
+                        if let Some(refused) = live.refusal(asked, reason)
+                            && let Err(backlog) = gate.reporter.send(permit.session(), refused) {
                             live.end(SessionEnd::Proxy { reason: backlog.to_string() });
                         }
                     }
@@ -330,14 +336,17 @@ impl Visit {
     }
 
     /// Tells a person why not, on every channel that they open, and hangs up.
-    async fn turn_away(&self, wishes: &mut mpsc::Receiver<Wish>, words: &Words) {
+    async fn turn_away(&self, wishes: &mut mpsc::Receiver<Wish>, words: &Words, stay: Duration) {
         let mut told = JoinSet::new();
+        // Channels that are opened without end do not put it off.
+        let end = Instant::now() + stay;
         let patience = tokio::time::sleep(PATIENCE);
         tokio::pin!(patience);
         loop {
             tokio::select! {
                 () = self.gone.raised() => return,
                 () = &mut patience => break,
+                () = tokio::time::sleep_until(end) => break,
                 Some(wish) = wishes.recv() => if let Wish::Channel(opened) = wish {
                     let words = words.clone();
                     told.spawn(async move { bridge::refuse(opened, &words, PATIENCE).await });

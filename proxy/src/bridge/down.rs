@@ -6,6 +6,8 @@ use api::wire::SessionReport;
 use model::ExitReport;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, server};
 
+use crate::words::Words;
+
 use super::replies::Request;
 use super::{Ended, STDERR, Shared};
 
@@ -49,18 +51,16 @@ async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<serve
     let sent = match msg {
         ChannelMsg::Data { data } => {
             count(shared, data.len());
-            if let Some(tape) = shared.tape.get()
-                && let Err(broken) = tape.output(&data).await
-            {
+            let Some(tape) = shared.tape.get() else { return Some(too_early(shared)) };
+            if let Err(broken) = tape.output(&data).await {
                 return Some(Ended::Recording(broken.to_string()));
             }
             person.data_bytes(data).await
         }
         ChannelMsg::ExtendedData { data, ext } => {
             count(shared, data.len());
-            if let Some(tape) = shared.tape.get()
-                && let Err(broken) = tape.stderr(&data).await
-            {
+            let Some(tape) = shared.tape.get() else { return Some(too_early(shared)) };
+            if let Err(broken) = tape.stderr(&data).await {
                 return Some(Ended::Recording(broken.to_string()));
             }
             person.extended_data_bytes(ext, data).await
@@ -102,6 +102,12 @@ async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<serve
         | _ => Ok(()),
     };
     sent.is_err().then_some(Ended::Person)
+}
+
+/// A target that speaks before anything was started is not shown: nothing would be recorded of it.
+fn too_early(shared: &Shared) -> Ended {
+    let target = &shared.live.permit().destination().target;
+    Ended::Refused(Words::say(format!("{target} sent data before anything was started")))
 }
 
 fn count(shared: &Shared, bytes: usize) {

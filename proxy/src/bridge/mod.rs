@@ -213,6 +213,13 @@ impl Shared {
         }
     }
 
+    /// Tells the ledger that something was refused, unless it hears of too much of that.
+    fn report_refusal(&self, asked: String, reason: &str) {
+        if let Some(refused) = self.live.refusal(asked, reason) {
+            self.report(refused);
+        }
+    }
+
     /// The last words on a channel, as far as the person takes them in time.
     async fn say_goodbye(&self, person: &ChannelWriteHalf<server::Msg>, ended: Ended) {
         let permit = self.live.permit();

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use api::wire::SessionReport;
 use model::{CertificateExtension, ChannelKind, Pty};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client};
 
@@ -45,9 +44,12 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
         ChannelMsg::Data { data } => {
             shared.live.touch();
             shared.bytes_in.fetch_add(data.len() as u64, Ordering::Relaxed);
-            if let Some(tape) = shared.tape.get() {
-                tape.input(&data).await.map_err(|why| broken(&why))?;
-            }
+            // Nothing passes that could not be recorded; no client sends anything before it has asked for something.
+            let Some(tape) = shared.tape.get() else {
+                let words = Words::say("data came before a shell, a command or a subsystem was asked for");
+                return Err(Stop::Ended(Ended::Refused(words)));
+            };
+            tape.input(&data).await.map_err(|why| broken(&why))?;
             target.data_bytes(data).await?;
         }
         ChannelMsg::Eof => target.eof().await?,
@@ -143,7 +145,7 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
     {
         let reason = "the grant is for one exact command and no other";
         shared.replies.answer(want_reply, true, &shared.handle, shared.id).await;
-        shared.report(SessionReport::ChannelRefused { asked: describe(&kind), reason: reason.to_owned() });
+        shared.report_refusal(describe(&kind), reason);
         let words = Words::say(format!("{} allows one exact command: {command}", permit.request()))
             .hint(format!("for anything else, {}", crate::words::request(permit.destination())));
         return Err(Stop::Ended(Ended::Refused(words)));
@@ -164,7 +166,7 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
 }
 
 async fn refuse(shared: &Shared, want_reply: bool, asked: &str, reason: &str) {
-    shared.report(SessionReport::ChannelRefused { asked: asked.to_owned(), reason: reason.to_owned() });
+    shared.report_refusal(asked.to_owned(), reason);
     shared.replies.answer(want_reply, false, &shared.handle, shared.id).await;
 }
 
