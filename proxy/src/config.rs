@@ -30,7 +30,8 @@ pub struct Config {
     pub ca_timeout: Span,
     /// New sessions are refused when nothing was heard from the CA's feed of revocations for this long.
     pub feed_freshness: Span,
-    /// A peer from which nothing is heard is asked for a sign of life after this time, and dropped after four.
+    /// A peer from which nothing is heard is asked for a sign of life after this time, and dropped after ten such times
+    /// without an answer. A person may well suspend their `ssh` for a while.
     pub keepalive: Span,
     /// When a person with a terminal is told that the session will end, counted back from its end.
     pub warnings: Vec<Span>,
@@ -68,7 +69,7 @@ impl Default for Config {
             dial_timeout: Span::from_seconds(15),
             ca_timeout: Span::from_seconds(10),
             feed_freshness: Span::from_seconds(30),
-            keepalive: Span::from_seconds(30),
+            keepalive: Span::from_minutes(1),
             warnings: vec![Span::from_minutes(5), Span::from_minutes(1)],
             notice: Millis(200),
             environment: ["LANG", "LANGUAGE", "LC_*", "TZ", "COLORTERM", "NO_COLOR"].map(str::to_owned).to_vec(),

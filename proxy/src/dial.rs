@@ -140,7 +140,7 @@ fn ssh_config(config: &Config, trust: &HostTrust) -> client::Config {
         channel_buffer_size: crate::REQUESTS,
         preferred: algorithms::for_target(&pinned),
         keepalive_interval: Some(config.keepalive.to_std()),
-        keepalive_max: 3,
+        keepalive_max: crate::KEEPALIVES,
         ..client::Config::default()
     }
 }

@@ -31,7 +31,6 @@ pub(crate) struct Hosts {
     faces: Mutex<HashMap<Option<TargetName>, Face>>,
 }
 
-#[derive(Clone)]
 struct Face {
     ssh: Arc<server::Config>,
     valid_before: Timestamp,
@@ -52,53 +51,59 @@ impl Hosts {
         Ok(Self { control, ambient, name, key, public_key, config, faces: Mutex::default() })
     }
 
-    /// The settings of a server that is the proxy itself (`None`) or stands in for a target.
+    /// The settings of a server that is the proxy itself (`None`) or stands in for a target. A certificate that is
+    /// still good is never waited for; it is renewed in the background.
     ///
     /// # Errors
     /// The CA gives no certificate for it.
-    pub(crate) async fn face(&self, target: Option<&TargetName>) -> Result<Arc<server::Config>, ControlError> {
+    pub(crate) async fn face(
+        self: &Arc<Self>,
+        target: Option<&TargetName>,
+    ) -> Result<Arc<server::Config>, ControlError> {
         let now = self.ambient.now();
         let wanted = target.cloned();
-        let kept = self.lock().get(&wanted).cloned();
-        if let Some(face) = kept.as_ref().filter(|face| now < face.renew) {
-            return Ok(face.ssh.clone());
-        }
-        match self.ask(target, now).await {
-            Ok(face) => {
-                let ssh = face.ssh.clone();
-                self.lock().insert(wanted, face);
-                Ok(ssh)
+        if let Some((ssh, renew)) = self.kept(&wanted, now) {
+            if renew {
+                let hosts = self.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = hosts.ask(wanted).await {
+                        warn!("the old host certificate is kept: {error}");
+                    }
+                });
             }
-            Err(error) => match kept.filter(|face| now < face.valid_before) {
-                Some(mut face) => {
-                    warn!("the old host certificate is kept: {error}");
-                    let ssh = face.ssh.clone();
-                    face.renew = now.plus(RETRY);
-                    self.lock().insert(wanted, face);
-                    Ok(ssh)
-                }
-                None => Err(error),
-            },
+            return Ok(ssh);
         }
+        self.ask(wanted).await
     }
 
-    async fn ask(&self, target: Option<&TargetName>, now: Timestamp) -> Result<Face, ControlError> {
-        let subject = match target {
+    /// What is kept and still good, and whether it is time to renew it, which is said to one caller only.
+    fn kept(&self, wanted: &Option<TargetName>, now: Timestamp) -> Option<(Arc<server::Config>, bool)> {
+        let mut faces = self.lock();
+        let face = faces.get_mut(wanted).filter(|face| now < face.valid_before)?;
+        let renew = now >= face.renew;
+        if renew {
+            face.renew = now.plus(RETRY);
+        }
+        Some((face.ssh.clone(), renew))
+    }
+
+    async fn ask(&self, wanted: Option<TargetName>) -> Result<Arc<server::Config>, ControlError> {
+        let subject = match &wanted {
             None => HostSubject::Proxy { name: self.name.clone() },
             Some(name) => HostSubject::Target { name: name.clone() },
         };
         let issued = self.control.host_certificate(subject, &self.public_key).await?;
         let unreadable = |error| ControlError::Unavailable(format!("its host certificate cannot be read: {error}"));
         let certificate = Certificate::from_openssh(&issued.certificate).map_err(unreadable)?;
-        debug!(target = target.map(TargetName::as_str), "have a host certificate");
+        debug!(target = wanted.as_ref().map(TargetName::as_str), "have a host certificate");
+        let now = self.ambient.now();
         // One that lives shorter than that is renewed when half of its life is over.
         let left = issued.valid_before.since(now).as_secs() / 2;
         let half = now.plus(Span::from_seconds(u32::try_from(left).unwrap_or(u32::MAX)));
-        Ok(Face {
-            ssh: Arc::new(self.server(certificate)),
-            valid_before: issued.valid_before,
-            renew: issued.valid_before.minus(RENEW).max(half.min(issued.valid_before)),
-        })
+        let renew = issued.valid_before.minus(RENEW).max(half.min(issued.valid_before));
+        let ssh = Arc::new(self.server(certificate));
+        self.lock().insert(wanted, Face { ssh: ssh.clone(), valid_before: issued.valid_before, renew });
+        Ok(ssh)
     }
 
     fn server(&self, certificate: Certificate) -> server::Config {
@@ -117,12 +122,129 @@ impl Hosts {
             max_auth_attempts: self.config.max_auth_tries,
             inactivity_timeout: None,
             keepalive_interval: Some(self.config.keepalive.to_std()),
-            keepalive_max: 3,
+            keepalive_max: crate::KEEPALIVES,
             ..server::Config::default()
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<TargetName>, Face>> {
         self.faces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+    use api::wire::{CaKeys, OpenSession, OpenedSession, Recovered, SessionReport};
+    use async_trait::async_trait;
+    use model::SessionId;
+    use ssh_key::PublicKey;
+    use ssh_key::certificate::{Builder, CertType};
+    use ssh_key::private::{Ed25519Keypair, KeypairData};
+
+    use crate::control::{Feed, HostCertificate};
+
+    use super::*;
+
+    /// A CA whose host certificates live for two hours, until it goes away.
+    #[derive(Default)]
+    struct Ca {
+        now: Arc<AtomicU64>,
+        asked: AtomicUsize,
+        away: std::sync::atomic::AtomicBool,
+    }
+
+    struct Clock(Arc<AtomicU64>);
+
+    impl Ambient for Clock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(self.0.load(Ordering::SeqCst))
+        }
+
+        fn fill(&self, _: &mut [u8]) {}
+    }
+
+    fn key() -> PrivateKey {
+        PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&[1; 32])), "").unwrap()
+    }
+
+    #[async_trait]
+    impl Control for Ca {
+        async fn keys(&self) -> Result<CaKeys, ControlError> {
+            Err(ControlError::Unavailable(String::new()))
+        }
+
+        async fn open(&self, _: &OpenSession) -> Result<OpenedSession, ControlError> {
+            Err(ControlError::Unavailable(String::new()))
+        }
+
+        async fn report(&self, _: &SessionId, _: Vec<SessionReport>) -> Result<(), ControlError> {
+            Ok(())
+        }
+
+        async fn host_certificate(&self, _: HostSubject, public: &str) -> Result<HostCertificate, ControlError> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            if self.away.load(Ordering::SeqCst) {
+                return Err(ControlError::Unavailable("away".to_owned()));
+            }
+            let now = self.now.load(Ordering::SeqCst);
+            let public = PublicKey::from_openssh(public).unwrap();
+            let mut builder = Builder::new(vec![1; 32], public.key_data().clone(), now, now + 7200).unwrap();
+            builder.cert_type(CertType::Host).unwrap().valid_principal("proxy").unwrap();
+            let certificate = builder.sign(&key()).unwrap().to_openssh().unwrap();
+            Ok(HostCertificate { certificate, valid_before: Timestamp::from_seconds(now + 7200) })
+        }
+
+        async fn recovered(&self, _: &Recovered) -> Result<(), ControlError> {
+            Ok(())
+        }
+
+        async fn position(&self) -> Result<u64, ControlError> {
+            Ok(0)
+        }
+
+        async fn follow(&self, _: u64) -> Result<Box<dyn Feed>, ControlError> {
+            Err(ControlError::Unavailable(String::new()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_asked_for_once_renewed_in_time_and_kept_while_the_ca_is_away() {
+        let ca = Arc::new(Ca::default());
+        ca.now.store(1_700_000_000, Ordering::SeqCst);
+        let ambient = Arc::new(Clock(ca.now.clone()));
+        let name = "proxy1".parse().unwrap();
+        let hosts = Arc::new(Hosts::new(ca.clone(), ambient, name, key(), Config::default()).unwrap());
+        let asked = || ca.asked.load(Ordering::SeqCst);
+        let later = |seconds: u64| ca.now.fetch_add(seconds, Ordering::SeqCst);
+        let settle = || async {
+            for _ in 0..10 {
+                tokio::task::yield_now().await
+            }
+        };
+
+        for _ in 0..3 {
+            hosts.face(None).await.unwrap();
+        }
+        assert_eq!(asked(), 1);
+        later(5500);
+        hosts.face(None).await.unwrap();
+        hosts.face(None).await.unwrap();
+        settle().await;
+        assert_eq!(asked(), 2, "renewed half an hour before its end, once");
+
+        ca.away.store(true, Ordering::SeqCst);
+        later(7000);
+        hosts.face(None).await.unwrap();
+        hosts.face(None).await.unwrap();
+        settle().await;
+        assert_eq!(asked(), 3, "the old one is kept, and the CA is left alone for a minute");
+        later(60);
+        hosts.face(None).await.unwrap();
+        settle().await;
+        assert_eq!(asked(), 4);
+        later(1000);
+        assert!(hosts.face(None).await.is_err(), "its time is up");
     }
 }
