@@ -87,6 +87,10 @@ pub struct Authority {
     serial: AtomicU64,
     /// The CA does not answer calls, and its feed is silent.
     dead: AtomicBool,
+    /// The CA answers calls, and its feed is broken.
+    mute: AtomicBool,
+    /// Its feeds open, and break at once.
+    stuck: AtomicBool,
     /// Extra time before an answer to `open`.
     slow: Mutex<Duration>,
     asked: AtomicU64,
@@ -105,6 +109,8 @@ impl Authority {
             reported: Notify::new(),
             serial: AtomicU64::new(1),
             dead: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             slow: Mutex::default(),
             asked: AtomicU64::new(0),
         })
@@ -220,6 +226,18 @@ impl Authority {
     /// Neither answers nor tells facts.
     pub fn set_dead(&self, dead: bool) {
         self.dead.store(dead, Ordering::SeqCst);
+        self.more.notify_waiters();
+    }
+
+    /// Tells no facts, and still answers.
+    pub fn set_mute(&self, mute: bool) {
+        self.mute.store(mute, Ordering::SeqCst);
+        self.more.notify_waiters();
+    }
+
+    /// Lets every feed break as soon as it is open.
+    pub fn set_stuck(&self) {
+        self.stuck.store(true, Ordering::SeqCst);
         self.more.notify_waiters();
     }
 
@@ -410,6 +428,9 @@ impl Feed for Follower {
             tokio::pin!(more);
             more.as_mut().enable();
             self.authority.alive()?;
+            if self.authority.mute.load(Ordering::SeqCst) {
+                return Err(ControlError::Unavailable("the feed is broken".into()));
+            }
             let found = lock(&self.authority.facts).get(self.next as usize).cloned();
             if let Some(record) = found {
                 self.next += 1;

@@ -299,3 +299,27 @@ async fn a_client_that_hangs_up_ends_its_session() {
     let output = finish(alice.ssh(Way::Plus, "root", "web1", &[]).arg("true")).await;
     assert!(output.status.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_in_while_revocations_cannot_be_heard() {
+    let world = World::with(|config| {
+        config.feed_freshness = model::Span::from_seconds(1);
+        config.ca_timeout = model::Span::from_seconds(2);
+    })
+    .await;
+    let alice = world.person("alice");
+    let grant = world.authority.grant("alice", "root", "web1", HOUR);
+    let running = start(&alice, Way::Plus, LINGER).await;
+    world.authority.set_mute(true);
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    for way in WAYS {
+        let output = alice.run(way, "root@web1", "echo in").await;
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(255), String::new()), "{}", shown(&output));
+        assert!(text(&output.stderr).contains("the feed of revocations"), "{}", shown(&output));
+    }
+    // What was said meanwhile is heard as soon as the feed is there again, and hits who is in.
+    world.authority.end_grant(&grant.id, GrantEnd::Revoked, "bob");
+    world.authority.set_mute(false);
+    let output = wait(running.child).await;
+    assert!(text(&output.stderr).contains("was revoked by bob"), "{}", shown(&output));
+}
