@@ -1,7 +1,7 @@
 //! Approve a request.
 
 use access::{Review, State};
-use model::{Reason, RequestId, Span, Timestamp, Verdict};
+use model::{IdentityName, Reason, RequestId, Span, Timestamp, Verdict};
 
 use super::views::RequestView;
 use super::{App, AppError, Caller};
@@ -37,8 +37,13 @@ impl App {
             let standing = rules.standing(reviewer, caller.touch(), Some(caller.address()), &request.spec, now);
             // What policy offers the asker today counts, not what it offered when they asked.
             let paths = Some(rules.paths(&request.spec, request.asked.touch, now));
+            // Who approved before may have lost the right since. Whether they had touched a key, and from where they
+            // called, was judged when they did.
+            let earlier = |by: &IdentityName| rules.standing(by, true, None, &request.spec, now);
+            let others =
+                Some(request.reviews().iter().map(|review| (review.by.clone(), earlier(&review.by))).collect());
             let (request, verdict, comment) = (id.clone(), verdict.clone(), comment.cloned());
-            Ok(Review { request, verdict, comment, standing, paths }.into())
+            Ok(Review { request, verdict, comment, standing, paths, others }.into())
         };
         self.engine.execute(&caller.actor(), build, |state, applied| RequestView::of(state, id, applied.now)).await?
     }

@@ -95,7 +95,7 @@ impl App {
                 ends: grant.ends,
             };
             let made = self.settings.profiles.person(&person, &self.authorities, self.fresh(), now);
-            intend(&mut prepared, made, Some(&ask.request), false)
+            intend(&mut prepared, made, Some(&ask.request), false, Some(caller.key()))
         };
         self.engine.execute(&caller.actor(), build, |_, _| ()).await?;
         let (body, signed) = self.sign(&caller.actor(), prepared, Authority::User).await?;
@@ -114,7 +114,7 @@ impl App {
         let build = |_: &State, now: Timestamp| {
             let ask = HostAsk { key: key.key_data(), names: &names, life: None };
             let made = self.settings.profiles.host(&ask, &self.authorities, self.fresh(), now);
-            intend(&mut prepared, made, None, true)
+            intend(&mut prepared, made, None, true, None)
         };
         self.engine.execute(&caller.actor(), build, |_, _| ()).await?;
         let (body, signed) = self.sign(&caller.actor(), prepared, Authority::Host).await?;
@@ -195,6 +195,7 @@ pub(super) fn intend(
     made: Result<Prepared, LintError>,
     request: Option<&RequestId>,
     may_issue_host: bool,
+    bought_with: Option<&str>,
 ) -> Result<access::Command, AppError> {
     let made = made.map_err(|error| AppError::Certificate(error.to_string()))?;
     let command = IntendCertificate {
@@ -202,6 +203,7 @@ pub(super) fn intend(
         request: request.cloned(),
         tbs_sha256: made.tbs_sha256(),
         may_issue_host,
+        bought_with: bought_with.map(str::to_owned),
     };
     *prepared = Some(made);
     Ok(command.into())

@@ -6,6 +6,7 @@ use policy::Action;
 use store::{Query, Store, StoreError};
 
 use super::engine::{blocking, unavailable};
+use super::open_session::Bought;
 use super::{App, AppError, Caller};
 
 /// How many records one page has at most.
@@ -105,15 +106,23 @@ impl App {
         if let Fact::RequestFiled { spec, .. } = found.entry.fact { Some(spec) } else { None }
     }
 
-    /// The digest of a certificate that was handed out and that the state has forgotten.
-    pub(super) async fn issued_from_ledger(&self, serial: Serial) -> Result<Option<String>, AppError> {
+    /// The digest of a certificate that was handed out, and how it was bought, that the state has forgotten.
+    pub(super) async fn issued_from_ledger(&self, serial: Serial) -> Result<Option<(String, Bought)>, AppError> {
         let subject = Some(Subject::from_text(format!("certificate:{serial}")));
-        let query = Query { subject, kind: Some("certificate.issued".to_owned()), ..Query::default() };
+        let query = Query { subject, ..Query::default() };
         let store = self.store();
-        let found = blocking(move || store.find(&query, Seq(0), 1).map_err(|error| unreadable(&error))).await?;
-        Ok(found.into_iter().next().and_then(|record| {
-            if let Fact::CertificateIssued { sha256, .. } = record.entry.fact { Some(sha256) } else { None }
-        }))
+        // A certificate has an intent, and at most one outcome.
+        let found = blocking(move || store.find(&query, Seq(0), 2).map_err(|error| unreadable(&error))).await?;
+        let (mut digest, mut bought) = (None, None);
+        for record in found {
+            if let Fact::CertificateIntended { bought_with, .. } = &record.entry.fact {
+                bought = Some(Bought { at: record.entry.time, with: bought_with.clone() });
+            }
+            if let Fact::CertificateIssued { sha256, .. } = record.entry.fact {
+                digest = Some(sha256);
+            }
+        }
+        Ok(digest.zip(bought))
     }
 
     pub(super) fn store(&self) -> std::sync::Arc<dyn Store> {

@@ -14,7 +14,7 @@ use ssh_key::Certificate;
 use ssh_key::certificate::CertType;
 
 use super::issue::{Authority, intend};
-use super::rights::Matter;
+use super::rights::{Matter, Rules};
 use super::{App, AppError, Caller};
 use crate::certificate::{Prepared, SessionAsk};
 
@@ -54,6 +54,31 @@ struct Shown {
     identity: IdentityName,
     serial: Serial,
     sha256: String,
+}
+
+/// When and with which login key a person's certificate was bought.
+pub(super) struct Bought {
+    pub(super) at: Timestamp,
+    pub(super) with: Option<String>,
+}
+
+impl Bought {
+    /// Refuses what was bought with a key that the directory no longer has for its person: a stolen key must not live
+    /// on in what it bought.
+    fn check(&self, rules: &Rules, who: &IdentityName, login: &Login, target: &TargetName) -> Result<(), AppError> {
+        let subject = Subject::Identity(who.clone());
+        if self.with.as_ref().is_some_and(|key| rules.directory.has_fingerprint(&subject, key)) {
+            return Ok(());
+        }
+        // Who left altogether has no key: that policy lets nobody unknown connect says more.
+        if rules.directory.identity(who).is_none() {
+            return Ok(());
+        }
+        let sentence = format!("the directory no longer has the key with which {who} bought this certificate");
+        Err(Refusal::new("certificate-key-gone", sentence)
+            .with_hint(format!("for a new one, run: portcullis cert {login}@{target}"))
+            .into())
+    }
 }
 
 impl App {
@@ -96,7 +121,7 @@ impl App {
         shown: &Shown,
         key: &ssh_key::PublicKey,
     ) -> Result<Opened, AppError> {
-        self.known(shown).await?;
+        let bought = self.known(shown).await?;
         let (Ok(target), Ok(login)) = (knock.target.parse::<TargetName>(), knock.login.parse::<Login>()) else {
             return Err(no_grant(&short(&knock.login), &short(&knock.target)));
         };
@@ -118,6 +143,7 @@ impl App {
             let command = request.and_then(|request| request.spec.command.as_deref());
             let paths = rules.connect(of, touch, command, Some(knock.address), now).paths();
             found = rules.directory.target(&target).cloned();
+            bought.check(&rules, &shown.identity, &login, &target)?;
             Ok(OpenSession {
                 session: session.clone(),
                 request: shown.request.clone(),
@@ -127,6 +153,8 @@ impl App {
                 address: knock.address.to_string(),
                 proxy: proxy.clone(),
                 way: knock.way,
+                certified: bought.at,
+                bought_with: bought.with.clone(),
                 paths,
                 sessions_limit: self.settings.sessions_limit,
             }
@@ -143,7 +171,7 @@ impl App {
         let mut prepared = None;
         let mut certify = |_: &State, now: Timestamp| {
             let made = self.prepare_session(&permit, &approvers, key, &settings.sources, now);
-            intend(&mut prepared, made, Some(permit.request()), false)
+            intend(&mut prepared, made, Some(permit.request()), false, None)
         };
         let intending = self.engine.begin(&actor, &mut certify, &|_, _| ()).await;
         let certified = async {
@@ -223,18 +251,22 @@ impl App {
     }
 
     /// That the ledger knows the very certificate as handed out.
-    async fn known(&self, shown: &Shown) -> Result<(), AppError> {
-        let look = |state: &State, _| state.certificate(shown.serial).map(|known| known.state.clone());
-        let sha256 = match self.engine.read(look).await? {
-            Some(CertificateState::Issued { sha256, .. }) => Some(sha256),
-            Some(CertificateState::Intended | CertificateState::Failed { .. }) => None,
+    async fn known(&self, shown: &Shown) -> Result<Bought, AppError> {
+        let look = |state: &State, _| state.certificate(shown.serial).cloned();
+        let known = match self.engine.read(look).await? {
+            Some(access::Certificate {
+                state: CertificateState::Issued { sha256, .. }, intended, bought_with, ..
+            }) => Some((sha256, Bought { at: intended, with: bought_with })),
+            Some(_) => None,
             // The state remembers the last few thousand; the ledger has them all.
             None => self.issued_from_ledger(shown.serial).await?,
         };
-        if sha256.as_deref() == Some(&shown.sha256) {
-            Ok(())
-        } else {
-            Err(Refusal::new("unknown-certificate", "the ledger does not know this certificate as handed out").into())
+        match known {
+            Some((sha256, bought)) if sha256 == shown.sha256 => Ok(bought),
+            Some(_) | None => {
+                let sentence = "the ledger does not know this certificate as handed out";
+                Err(Refusal::new("unknown-certificate", sentence).into())
+            }
         }
     }
 

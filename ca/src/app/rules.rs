@@ -170,11 +170,17 @@ struct Live {
     address: String,
     touch: bool,
     command: Option<String>,
+    bought_with: Option<String>,
 }
 
 impl Live {
     fn may_go_on(&self, rules: &Rules, now: Timestamp) -> bool {
         let of = Matter { owner: &self.identity, target: &self.target, login: &self.login };
+        // What a stolen key opened ends with the key.
+        let owner = identity::Subject::Identity(self.identity.clone());
+        if self.bought_with.as_ref().is_some_and(|key| !rules.directory.has_fingerprint(&owner, key)) {
+            return false;
+        }
         rules.connect(of, self.touch, self.command.as_deref(), self.address.parse().ok(), now).is_permitted()
     }
 
@@ -189,6 +195,7 @@ impl Live {
                 address: session.address.clone(),
                 touch: request.is_some_and(|request| request.asked.touch),
                 command: request.and_then(|request| request.spec.command.clone()),
+                bought_with: session.bought_with.clone(),
             }
         };
         let live = state.live_sessions().filter(|session| session.state == access::SessionState::Live);

@@ -87,8 +87,20 @@ impl From<PathRejection> for Fault {
 /// otherwise 409: the state does not allow it.
 fn refused_status(code: &str) -> u16 {
     match code {
-        "locked" | "not-a-person" | "not-a-reviewer" | "not-allowed" | "not-its-proxy" | "not-the-asker"
-        | "not-the-system" | "no-path" | "policy-forbids" | "self-review" | "ticket-needed" | "too-long"
+        "certificate-key-gone"
+        | "certificate-locked"
+        | "locked"
+        | "not-a-person"
+        | "not-a-reviewer"
+        | "not-allowed"
+        | "not-its-proxy"
+        | "not-the-asker"
+        | "not-the-system"
+        | "no-path"
+        | "policy-forbids"
+        | "self-review"
+        | "ticket-needed"
+        | "too-long"
         | "touch-needed" => 403,
         _ if code.starts_with("unknown-") => 404,
         _ if code.starts_with("bad-") => 400,
@@ -119,6 +131,7 @@ mod tests {
         assert_eq!(
             forbidden,
             [
+                "certificate-locked",
                 "locked",
                 "no-path",
                 "not-a-person",

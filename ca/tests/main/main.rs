@@ -1,6 +1,8 @@
 //! The control plane as its clients see it: a real CA on a loopback port, driven over HTTPS.
 
 #[cfg(test)]
+mod distrust;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod faults;

@@ -1,6 +1,6 @@
 //! Commands: what someone wants. They carry what only the application can know: new ids, and what policy says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     CertificateBody, ChannelEnd, ChannelKind, Fact, GroupName, IdentityName, Lock, LockId, Login, PolicyPath,
@@ -101,6 +101,9 @@ pub struct Review {
     pub standing: Standing,
     /// What policy offers the asker now; `None`: what it offered when the request was filed.
     pub paths: Option<Vec<PolicyPath>>,
+    /// What policy says now of those who approved it before; who is not in here does not count any more. `None`: all
+    /// stand as they did. The locked never count.
+    pub others: Option<BTreeMap<IdentityName, Standing>>,
 }
 
 /// Take one's own review of a pending request back.
@@ -172,6 +175,10 @@ pub struct OpenSession {
     pub proxy: ProxyName,
     /// Which way.
     pub way: WayIn,
+    /// When the person's certificate was intended: one from before the latest lock on them is refused.
+    pub certified: Timestamp,
+    /// Fingerprint of the login key that bought it.
+    pub bought_with: Option<String>,
     /// What policy says to `connect`, now. Empty: refused. Their obligations are not used: those of the grant's own
     /// path hold.
     pub paths: Vec<PolicyPath>,
@@ -292,6 +299,8 @@ pub struct IntendCertificate {
     pub tbs_sha256: String,
     /// For a host certificate: whether the actor may have it. The system needs no leave.
     pub may_issue_host: bool,
+    /// Fingerprint of the login key of the person who buys it.
+    pub bought_with: Option<String>,
 }
 
 /// A certificate was signed, compared and is handed out.

@@ -99,8 +99,16 @@ impl<'a> Case<'a> {
 
     /// The case of a pending request.
     pub(crate) fn of(state: &State, request: &'a Request, pending: &'a Pending, now: Timestamp) -> Self {
+        Self::with(state, request, pending.standing().collect(), now)
+    }
+
+    /// The case of a pending request with the reviews that count now.
+    pub(crate) fn judged(state: &State, request: &'a Request, reviews: &'a [Reviewed], now: Timestamp) -> Self {
+        Self::with(state, request, reviews.iter().collect(), now)
+    }
+
+    fn with(state: &State, request: &'a Request, reviews: Vec<&'a Reviewed>, now: Timestamp) -> Self {
         let from = request.spec.extends.as_ref().and_then(|id| state.grant(id)).map(|(_, grant)| grant.ends);
-        let reviews = pending.standing().collect();
         Self { spec: &request.spec, touch: request.asked.touch, reviews, from, now }
     }
 

@@ -26,6 +26,7 @@ impl Refusal {
         "bad-ticket",
         "bad-until",
         "cannot-extend",
+        "certificate-locked",
         "certificate-settled",
         "extension-pending",
         "grant-not-live",

@@ -257,6 +257,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 },
                 request: None,
                 tbs_sha256: String::new(),
+                bought_with: None,
             }
         ),
     ]

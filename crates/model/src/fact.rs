@@ -335,6 +335,9 @@ pub enum Fact {
         request: Option<RequestId>,
         /// SHA-256 of the bytes to be signed, in hexadecimal.
         tbs_sha256: String,
+        /// Fingerprint of the login key that bought a person's certificate; absent in facts of before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bought_with: Option<String>,
     },
     /// The certificate was signed, compared and handed out.
     #[serde(rename = "certificate.issued")]
@@ -371,6 +374,9 @@ pub enum Fact {
         proxy: ProxyName,
         /// Which way.
         way: WayIn,
+        /// Fingerprint of the login key that bought the person's certificate; absent in facts of before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bought_with: Option<String>,
     },
     /// A session was asked for and refused.
     #[serde(rename = "session.refused")]

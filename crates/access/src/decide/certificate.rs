@@ -12,7 +12,7 @@ use crate::state::{Certificate, CertificateState, Grant, Request, SessionState};
 
 impl<'a> Desk<'a> {
     pub(super) fn intend_certificate(&self, intend: IntendCertificate) -> Result<Vec<Entry>, Refusal> {
-        let IntendCertificate { certificate, request, tbs_sha256, may_issue_host } = intend;
+        let IntendCertificate { certificate, request, tbs_sha256, may_issue_host, bought_with } = intend;
         let serial = certificate.serial;
         if self.state.certificate(serial).is_some() {
             return Err(
@@ -40,7 +40,7 @@ impl<'a> Desk<'a> {
                 return Err(bad(&certificate, "is under no grant"));
             }
         };
-        let intended = Fact::CertificateIntended { certificate, request, tbs_sha256 };
+        let intended = Fact::CertificateIntended { certificate, request, tbs_sha256, bought_with };
         Ok(activated.into_iter().chain([self.entry(correlation, intended)]).collect())
     }
 

@@ -1,13 +1,13 @@
 //! Reviews.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Fact, GroupName, PolicyPath, RequestId, RequestSpec, Span, Verdict};
 
 use super::file::Approval;
 use super::{Decision, Desk};
 use crate::Refusal;
-use crate::command::{Review, WithdrawReview};
+use crate::command::{Review, Standing, WithdrawReview};
 use crate::limits::{MAX_PATHS, MAX_REVIEWS, MAX_REVIEWS_EACH};
 use crate::paths::{self, Case};
 use crate::state::{Pending, Reviewed};
@@ -15,7 +15,7 @@ use model::{Entry, IdentityName};
 
 impl Desk<'_> {
     pub(super) fn review(&self, review: Review) -> Result<Decision, Refusal> {
-        let Review { request: id, verdict, comment, standing, paths: rejudged } = review;
+        let Review { request: id, verdict, comment, standing, paths: rejudged, others } = review;
         let reviewer = self.person("review a request")?;
         let cannot = match verdict {
             Verdict::Approve { .. } => "approved",
@@ -66,7 +66,9 @@ impl Desk<'_> {
                     }
                     None => (None, None),
                 };
-                let case = Case::of(self.state, request, pending, self.now).and(&reviewed);
+                let earlier: Vec<Reviewed> =
+                    pending.standing().filter_map(|review| self.still(review, others.as_ref())).collect();
+                let case = Case::judged(self.state, request, &earlier, self.now).and(&reviewed);
                 if let Some((path, approvers)) = paths::best(&offered, &case) {
                     facts.extend(activated);
                     let approval = Approval { path, approvers, granted: case.duration(), extended };
@@ -76,6 +78,15 @@ impl Desk<'_> {
             }
         };
         Ok(Decision { facts, permit: None, request: Some(id), gaps })
+    }
+
+    /// An earlier review as far as it counts now: its reviewer may have been locked, or have lost a group or the right.
+    fn still(&self, review: &Reviewed, others: Option<&BTreeMap<IdentityName, Standing>>) -> Option<Reviewed> {
+        self.state.check_unlocked(&review.by, self.now).ok()?;
+        let Some(others) = others else { return Some(review.clone()) };
+        let standing = others.get(&review.by).filter(|standing| standing.may_review)?;
+        let groups = review.groups.intersection(&standing.groups).cloned().collect();
+        Some(Reviewed { groups, ..review.clone() })
     }
 
     pub(super) fn withdraw(&self, withdraw: &WithdrawReview) -> Result<Vec<Entry>, Refusal> {

@@ -10,8 +10,8 @@ use crate::{Permit, Refusal};
 
 impl<'a> Desk<'a> {
     pub(super) fn open_session(&self, open: OpenSession) -> Result<Decision, Refusal> {
-        let OpenSession { session, request: id, identity, target, login, address, proxy, way, paths, sessions_limit } =
-            open;
+        let OpenSession { session, request: id, identity, target, login, address, proxy, way, .. } = open;
+        let OpenSession { certified, bought_with, paths, sessions_limit, .. } = open;
         self.is_proxy(&proxy, "open a session")?;
         if self.state.session(&session).is_some() {
             return Err(
@@ -34,6 +34,11 @@ impl<'a> Desk<'a> {
         }
         let (request, grant, activated) = self.active_grant(&id)?;
         self.unlocked(&identity, &target, &login, Some(&id))?;
+        if self.state.locked_at(&identity).is_some_and(|at| certified <= at) {
+            let sentence = format!("the certificate is from before {identity} was locked, and stays dead");
+            return Err(Refusal::new("certificate-locked", sentence)
+                .with_hint(format!("for a new one, run: portcullis cert {place}")));
+        }
         if paths.is_empty() {
             return Err(Refusal::new(
                 "policy-forbids",
@@ -55,7 +60,9 @@ impl<'a> Desk<'a> {
             ends: grant.ends,
             command: request.spec.command.clone(),
         };
-        let opened = Fact::SessionOpened { session, request: id.clone(), identity, target, login, address, proxy, way };
+        let request = id.clone();
+        let opened =
+            Fact::SessionOpened { session, request, identity, target, login, address, proxy, way, bought_with };
         let facts = activated.into_iter().chain([self.entry(&id, opened)]).collect();
         Ok(Decision { facts, permit: Some(permit), request: Some(id), gaps: Vec::new() })
     }

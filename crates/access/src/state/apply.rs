@@ -91,21 +91,24 @@ impl State {
             Fact::GrantActivated { request } => self.activate(request),
             Fact::GrantExtended { request, by, from, to } => self.extend(request, by, *from, *to),
             Fact::GrantEnded { request, end, reason } => self.end_grant(request, *end, reason.as_ref(), at),
-            Fact::CertificateIntended { certificate, request, tbs_sha256: _ } => self.intend(Certificate {
-                body: certificate.clone(),
-                request: request.clone(),
-                by: at.actor.clone(),
-                intended: at.time,
-                state: CertificateState::Intended,
-                seq: at.seq,
-            }),
+            Fact::CertificateIntended { certificate, request, tbs_sha256: _, bought_with } => {
+                self.intend(Certificate {
+                    body: certificate.clone(),
+                    request: request.clone(),
+                    by: at.actor.clone(),
+                    bought_with: bought_with.clone(),
+                    intended: at.time,
+                    state: CertificateState::Intended,
+                    seq: at.seq,
+                })
+            }
             Fact::CertificateIssued { serial, sha256 } => {
                 self.settle(*serial, CertificateState::Issued { sha256: sha256.clone(), at: at.time })
             }
             Fact::CertificateFailed { serial, error } => {
                 self.settle(*serial, CertificateState::Failed { error: error.clone(), at: at.time })
             }
-            Fact::SessionOpened { session, request, identity, target, login, address, proxy, way } => self
+            Fact::SessionOpened { session, request, identity, target, login, address, proxy, way, bought_with } => self
                 .open_session(Session {
                     id: session.clone(),
                     request: request.clone(),
@@ -115,6 +118,7 @@ impl State {
                     address: address.clone(),
                     proxy: proxy.clone(),
                     way: *way,
+                    bought_with: bought_with.clone(),
                     opened: at.time,
                     channels: std::collections::BTreeMap::new(),
                     channels_opened: 0,

@@ -1,7 +1,11 @@
 //! Certificates as the ledger knows them, and locks.
 
-use model::{Actor, CertificateBody, Lock, RequestId, Seq, Timestamp};
+use std::collections::BTreeMap;
+
+use model::{Actor, CertificateBody, IdentityName, Lock, RequestId, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::limits::RETENTION;
 
 /// A certificate, from its intent on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +18,9 @@ pub struct Certificate {
     pub request: Option<RequestId>,
     /// Who ordered it.
     pub by: Actor,
+    /// Fingerprint of the login key that bought a person's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bought_with: Option<String>,
     /// When.
     pub intended: Timestamp,
     /// What became of it.
@@ -76,5 +83,30 @@ impl PlacedLock {
     #[must_use]
     pub fn in_force(&self, now: Timestamp) -> bool {
         self.lock.until.is_none_or(|until| now < until)
+    }
+}
+
+/// When locks fell on identities, whether or not they were lifted since.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Lockings {
+    latest: BTreeMap<IdentityName, Timestamp>,
+    /// The latest that was forgotten: it stands for everybody who is not listed, so that forgetting permits nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forgotten: Option<Timestamp>,
+}
+
+impl Lockings {
+    pub(super) fn of(&self, identity: &IdentityName) -> Option<Timestamp> {
+        self.latest.get(identity).copied().or(self.forgotten)
+    }
+
+    pub(super) fn fell(&mut self, identity: &IdentityName, at: Timestamp) {
+        self.latest.insert(identity.clone(), at);
+        if self.latest.len() > RETENTION {
+            let oldest = self.latest.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone());
+            let dropped = oldest.and_then(|name| self.latest.remove(&name));
+            self.forgotten = self.forgotten.max(dropped);
+        }
     }
 }

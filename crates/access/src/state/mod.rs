@@ -16,6 +16,7 @@ use model::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use certificate::Lockings;
 pub use certificate::{Certificate, CertificateState, PlacedLock};
 pub(crate) use index::Due;
 pub use recording::{Recording, RecordingState};
@@ -46,6 +47,7 @@ struct Facts {
     locks: BTreeMap<LockId, PlacedLock>,
     recordings: BTreeMap<RecordingId, Recording>,
     certificates: BTreeMap<Serial, Certificate>,
+    lockings: Lockings,
 }
 
 impl State {
@@ -167,6 +169,15 @@ impl State {
             grant.cloned().map(LockSubject::Grant),
         ];
         subjects.into_iter().flatten().find_map(|subject| self.lock_on(&subject, now))
+    }
+
+    /// When the latest lock fell on an identity, lifted or not. What was handed out before is dead.
+    ///
+    /// The last [`RETENTION`](crate::RETENTION) of them are kept; for whom none is, the latest that was forgotten
+    /// counts.
+    #[must_use]
+    pub fn locked_at(&self, identity: &IdentityName) -> Option<Timestamp> {
+        self.facts.lockings.of(identity)
     }
 
     /// A lock in force on exactly this subject.

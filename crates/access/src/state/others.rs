@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use model::{ChannelEnd, Lock, LockId, RecordingClosed, RecordingId, Serial, SessionId};
+use model::{ChannelEnd, Lock, LockId, LockSubject, RecordingClosed, RecordingId, Serial, SessionId};
 
 use super::apply::At;
 use super::{
@@ -182,6 +182,9 @@ impl State {
             return Err(duplicate("lock", &lock.id));
         }
         let placed = PlacedLock { lock: lock.clone(), by: at.actor.clone(), at: at.time };
+        if let LockSubject::Identity(name) = &lock.subject {
+            self.facts.lockings.fell(name, at.time);
+        }
         self.index.add_lock(&placed);
         self.facts.locks.insert(lock.id.clone(), placed);
         let covered = self.live_sessions().filter(|session| {

@@ -34,6 +34,9 @@ pub struct Session {
     pub proxy: ProxyName,
     /// Which way.
     pub way: WayIn,
+    /// Fingerprint of the login key that bought the person's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bought_with: Option<String>,
     /// When it was allowed.
     pub opened: Timestamp,
     /// The open channels, and the last few closed ones; commands are cut to 256 bytes here.

@@ -205,7 +205,7 @@ impl Step {
             Deed::Review { by, verdict, groups, may, paths } => {
                 let standing = Standing { may_review: may, ..standing(&groups) };
                 let request = id(pending);
-                (identity(by), access::Review { request, verdict, comment: None, standing, paths }.into())
+                (identity(by), access::Review { request, verdict, comment: None, standing, paths, others: None }.into())
             }
             Deed::Withdraw => {
                 let by = pending.and_then(|pending| pending.reviews().last()).map(|review| review.by.clone());
@@ -462,6 +462,7 @@ fn facts() -> impl Strategy<Value = Fact> {
                 address: String::new(),
                 proxy: "proxy1".parse().unwrap(),
                 way: model::WayIn::Jump,
+                bought_with: None,
             },
             2 => Fact::SessionCut { session, reason: "x".to_owned() },
             3 => Fact::SessionEnded { session, end: SessionEnd::Client, dropped: at(0) },
@@ -483,6 +484,7 @@ fn facts() -> impl Strategy<Value = Fact> {
                 certificate: intend.certificate,
                 request: intend.request,
                 tbs_sha256: String::new(),
+                bought_with: None,
             }
         }
         5 => Fact::LockPlaced { lock: lock(lock_id(n), &subject).lock },

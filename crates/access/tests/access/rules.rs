@@ -402,7 +402,8 @@ fn a_lock_refuses_the_new_and_cuts_the_live() {
             assert_eq!(world.refused("bob", approve(req(2), &[]), at(3)).code, "locked", "{subject}");
         }
         world.must("carol", unlock(lock_id(1)), at(4));
-        world.must("proxy1", open(ses(3), req(1)), at(5));
+        let fresh = access::OpenSession { certified: at(4), ..open(ses(3), req(1)) };
+        world.must("proxy1", fresh, at(5));
         assert_eq!(world.state.session(&ses(1)).unwrap().status(), "cut", "lifting a lock revives nothing");
     }
     let mut world = World::granted(1);
@@ -711,4 +712,67 @@ fn every_code_is_listed() {
     let mut found = BTreeSet::new();
     codes(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
     assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), access::Refusal::CODES);
+}
+
+#[test]
+fn a_certificate_from_before_a_lock_is_dead_for_ever() {
+    let mut world = World::granted(1);
+    let session = std::cell::Cell::new(0);
+    let bought = |seconds| {
+        session.set(session.get() + 1);
+        access::OpenSession { certified: at(seconds), ..open(ses(session.get()), req(1)) }
+    };
+    world.must("proxy1", bought(1), at(1));
+    world.must("carol", lock(lock_id(1), "identity:alice"), at(5));
+    world.must("carol", unlock(lock_id(1)), at(6));
+    for before in [1, 5] {
+        let refusal = world.refused("proxy1", bought(before), at(7));
+        assert_eq!(refusal.code, "certificate-locked");
+        assert!(refusal.hint.unwrap().contains("portcullis cert root@web1"));
+    }
+    world.must("proxy1", bought(6), at(7));
+    // A lock on somebody else, or on the target, ends no certificate for good.
+    for (n, subject) in [(2, "identity:bob"), (3, "target:web1"), (4, "everything")] {
+        world.must("carol", lock(lock_id(n), subject), at(8));
+        world.must("carol", unlock(lock_id(n)), at(8));
+    }
+    world.must("proxy1", bought(6), at(9));
+}
+
+#[test]
+fn what_is_forgotten_of_locks_permits_nothing() {
+    let mut world = World::granted(1);
+    world.must("carol", lock(lock_id(1), "identity:alice"), at(5));
+    world.must("carol", unlock(lock_id(1)), at(5));
+    for n in 0..access::RETENTION as u64 {
+        world.must("carol", lock(lock_id(2), &format!("identity:somebody-{n}")), at(6));
+        world.must("carol", unlock(lock_id(2)), at(6));
+    }
+    assert_eq!(world.state.locked_at(&"alice".parse().unwrap()), Some(at(5)));
+    assert_eq!(world.state.locked_at(&"nobody".parse().unwrap()), Some(at(5)), "it stands for all who are not listed");
+    let late = access::OpenSession { certified: at(6), ..open(ses(2), req(1)) };
+    world.must("proxy1", late, at(7));
+}
+
+#[test]
+fn an_approval_counts_only_while_its_approver_stands() {
+    let mut world = World::default();
+    world.must("alice", file(req(1), spec(), vec![path("two", 60, 2, &["sre"])]), at(0));
+    world.must("bob", approve(req(1), &["sre"]), at(1));
+    let with = |others: &[(&str, access::Standing)]| {
+        let others = others.iter().map(|(name, standing)| (name.parse().unwrap(), standing.clone())).collect();
+        access::Review { others: Some(others), ..approve(req(1), &["sre"]) }
+    };
+    let forbidden = access::Standing { may_review: false, ..standing(&["sre"]) };
+    for others in [vec![], vec![("bob", standing(&["ops"]))], vec![("bob", forbidden)]] {
+        let mut world = world.clone();
+        world.must("carol", with(&others), at(2));
+        assert_eq!(world.status(&req(1)), "pending", "{others:?}");
+    }
+    let mut locked = world.clone();
+    locked.must("dave", lock(lock_id(1), "identity:bob"), at(2));
+    locked.must("carol", with(&[("bob", standing(&["sre"]))]), at(2));
+    assert_eq!(locked.status(&req(1)), "pending");
+    world.must("carol", with(&[("bob", standing(&["sre"]))]), at(2));
+    assert_eq!(world.status(&req(1)), "active");
 }

@@ -90,6 +90,7 @@ pub(crate) fn approve(request: RequestId, groups: &[&str]) -> access::Review {
         comment: None,
         standing: standing(groups),
         paths: None,
+        others: None,
     }
 }
 
@@ -107,6 +108,8 @@ pub(crate) fn open(session: SessionId, request: RequestId) -> access::OpenSessio
         address: "192.0.2.7".to_owned(),
         proxy: "proxy1".parse().unwrap(),
         way: WayIn::Plus,
+        certified: at(0),
+        bought_with: None,
         paths: vec![path("connect", 30, 0, &[])],
         sessions_limit: 10,
     }
@@ -166,6 +169,7 @@ pub(crate) fn certificate(serial: Serial, request: RequestId, ends: Timestamp) -
         request: Some(request),
         tbs_sha256: "00".repeat(32),
         may_issue_host: false,
+        bought_with: None,
     }
 }
 

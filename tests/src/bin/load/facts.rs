@@ -113,7 +113,12 @@ impl Names {
         };
         let tbs_sha256 = "0".repeat(64);
         [
-            Fact::CertificateIntended { certificate, request: Some(request.clone()), tbs_sha256: tbs_sha256.clone() },
+            Fact::CertificateIntended {
+                certificate,
+                request: Some(request.clone()),
+                tbs_sha256: tbs_sha256.clone(),
+                bought_with: None,
+            },
             Fact::CertificateIssued { serial, sha256: tbs_sha256 },
         ]
     }
@@ -139,6 +144,7 @@ impl Names {
                 address: "192.0.2.7".to_owned(),
                 proxy: self.proxy.clone(),
                 way: WayIn::Jump,
+                bought_with: None,
             },
             Fact::RecordingStarted { recording: recording.clone(), session: session.clone(), channel: 0 },
             Fact::ChannelOpened {
