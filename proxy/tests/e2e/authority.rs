@@ -89,8 +89,6 @@ pub struct Authority {
     dead: AtomicBool,
     /// The CA answers calls, and its feed is broken.
     mute: AtomicBool,
-    /// Its feeds open, and break at once.
-    stuck: AtomicBool,
     /// Extra time before an answer to `open`.
     slow: Mutex<Duration>,
     asked: AtomicU64,
@@ -110,7 +108,6 @@ impl Authority {
             serial: AtomicU64::new(1),
             dead: AtomicBool::new(false),
             mute: AtomicBool::new(false),
-            stuck: AtomicBool::new(false),
             slow: Mutex::default(),
             asked: AtomicU64::new(0),
         })
@@ -232,12 +229,6 @@ impl Authority {
     /// Tells no facts, and still answers.
     pub fn set_mute(&self, mute: bool) {
         self.mute.store(mute, Ordering::SeqCst);
-        self.more.notify_waiters();
-    }
-
-    /// Lets every feed break as soon as it is open.
-    pub fn set_stuck(&self) {
-        self.stuck.store(true, Ordering::SeqCst);
         self.more.notify_waiters();
     }
 

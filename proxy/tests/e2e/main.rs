@@ -18,6 +18,7 @@ mod client;
 mod door;
 mod evidence;
 mod flow;
+mod fronts;
 mod kill;
 mod sshd;
 mod terminal;
