@@ -20,9 +20,12 @@ use tokio::task::JoinHandle;
 
 use super::AppError;
 use super::replay::{SNAPSHOT, build};
+use super::seal::Seal;
 
 /// How many times a command is decided again when the ledger moved under it.
 const ATTEMPTS: usize = 8;
+/// A clock that differs from the last fact by more than this, at a start, is worth a word.
+const SKEW: Duration = Duration::from_secs(300);
 /// How long a careful command waits for what an earlier one left on its way to the disk.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -35,6 +38,7 @@ pub struct Engine {
 struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    seal: Arc<Seal>,
     core: Mutex<Core>,
     /// Up to where what was applied is durable.
     settled: watch::Sender<Settled>,
@@ -76,18 +80,21 @@ pub struct Applied {
 }
 
 impl Engine {
-    /// Builds the state from the latest snapshot and the records behind it. Blocking: it reads the disk.
+    /// Builds the state from the latest snapshot, if `seal` is on it, and the records behind it. Blocking: it reads the
+    /// disk.
     ///
     /// # Errors
     /// The store cannot be read, or its records cannot follow from each other.
-    pub fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
-        let (state, next, latest) = build(store.as_ref())?;
+    pub fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>, seal: Seal) -> Result<Self, AppError> {
+        let (state, next, latest) = build(store.as_ref(), &seal)?;
+        compare_clock(clock.now(), latest);
         let settled = watch::Sender::new(Settled { next, generation: 0 });
         let core = Core { state, next, generation: 0, latest, careful: None, broken: None };
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
                 clock,
+                seal: Arc::new(seal),
                 core: Mutex::new(core),
                 settled,
                 due: Notify::new(),
@@ -219,10 +226,12 @@ impl Engine {
     /// The store would not take it. Nothing is lost: the next start only takes longer.
     pub(super) async fn snapshot(&self) -> Result<Seq, AppError> {
         let (state, next) = self.read(|state, _| (state.clone(), state.next())).await?;
-        let store = Arc::clone(&self.inner.store);
+        let (store, seal) = (Arc::clone(&self.inner.store), Arc::clone(&self.inner.seal));
         blocking(move || {
             let bytes = serde_json::to_vec(&state).map_err(|error| AppError::Internal(error.to_string()))?;
-            store.save_snapshot(SNAPSHOT, next, &bytes).map_err(|error| unavailable(&error))?;
+            let sealed = seal.close(SNAPSHOT, next, &bytes);
+            let sealed = sealed.ok_or_else(|| AppError::Internal("there is no key to seal it with".to_owned()))?;
+            store.save_snapshot(SNAPSHOT, next, &sealed).map_err(|error| unavailable(&error))?;
             Ok(next)
         })
         .await
@@ -300,7 +309,7 @@ impl Engine {
             if core.generation != generation {
                 return Ok(());
             }
-            let (state, next, latest) = build(inner.store.as_ref())?;
+            let (state, next, latest) = build(inner.store.as_ref(), &inner.seal)?;
             core.state = state;
             core.next = next;
             core.latest = core.latest.max(latest);
@@ -434,6 +443,25 @@ impl Core {
             self.next = record.seq.next();
         }
         Ok(())
+    }
+}
+
+/// Says when the clock does not go with the ledger: grants end by it.
+fn compare_clock(now: Timestamp, latest: Timestamp) {
+    let (behind, ahead) = (latest.since(now), now.since(latest));
+    if behind > SKEW {
+        tracing::error!(
+            %now, last = %latest,
+            "THE CLOCK IS WRONG, or was when the last fact was written: it is {} s behind the ledger. Time stands still \
+             for grants and locks until it has caught up; set the clock",
+            behind.as_secs()
+        );
+    } else if ahead > SKEW && latest > Timestamp::default() {
+        tracing::warn!(
+            %now, last = %latest,
+            "the last fact is {} s old: if the CA did not stand still for so long, the clock is wrong",
+            ahead.as_secs()
+        );
     }
 }
 

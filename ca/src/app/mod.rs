@@ -32,6 +32,7 @@ mod requests;
 mod revoke;
 mod rights;
 mod rules;
+mod seal;
 mod sessions;
 mod sight;
 mod status;
@@ -71,6 +72,7 @@ use crate::config::Settings;
 use crate::keys::Keys;
 use notes::Notes;
 use rights::Rules;
+pub use seal::Seal;
 
 /// The control plane: what its use cases share.
 pub struct App {
@@ -113,8 +115,8 @@ impl App {
         let Made { authenticator, policies, directory, clock, entropy, .. } = made;
         let logins = settings.logins;
         let engine = {
-            let clock = Arc::clone(&clock);
-            engine::blocking(move || Engine::start(store, clock)).await?
+            let (clock, seal) = (Arc::clone(&clock), Seal::new(keys.snapshot_key()));
+            engine::blocking(move || Engine::start(store, clock, seal)).await?
         };
         let started = engine.now();
         Ok(Self {

@@ -9,7 +9,7 @@ use super::{App, AppError, Caller};
 
 impl App {
     /// Ends every session of the calling proxy that is counted as live and is not in `live`, and closes the recordings
-    /// that its last run left open.
+    /// that its last run left open. With `more` only the recordings: further ones follow, and then the sessions.
     ///
     /// # Errors
     /// The caller is no proxy, or the ledger cannot take it. What the ledger knows already is passed over.
@@ -18,6 +18,7 @@ impl App {
         caller: &Caller,
         live: &BTreeSet<SessionId>,
         recordings: Vec<(RecordingId, model::RecordingClosed)>,
+        more: bool,
     ) -> Result<(), AppError> {
         let proxy = caller.proxy()?;
         let lost = |state: &State, now: Timestamp| -> Vec<Command> {
@@ -30,7 +31,7 @@ impl App {
             };
             own.map(|session| ended(&session.id).into()).collect()
         };
-        let lost = self.engine.read(lost).await?;
+        let lost = if more { Vec::new() } else { self.engine.read(lost).await? };
         let closed = recordings.into_iter().map(|(recording, closed)| RecordingClosed { recording, closed }.into());
         match self.keep_all(caller, closed.chain(lost)).await {
             Err(AppError::Refused(refusal)) => {

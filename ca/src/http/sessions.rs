@@ -79,7 +79,7 @@ pub(super) async fn recovered(
     Json(body): Json<wire::Recovered>,
 ) -> Result<StatusCode, Fault> {
     let recordings = body.recordings.into_iter().map(|found| (found.recording, found.closed)).collect();
-    app.recovered(&caller, &body.live.into_iter().collect(), recordings).await?;
+    app.recovered(&caller, &body.live.into_iter().collect(), recordings, body.more).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -7,6 +7,7 @@ mod passphrase;
 use std::path::{Path, PathBuf};
 
 use ledger::Signer as NoteSigner;
+use sha2::{Digest as _, Sha256};
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, EcdsaCurve, PublicKey, Signature};
 use store::Entropy;
@@ -181,6 +182,15 @@ impl Keys {
     pub fn ledger_signer(&self, origin: &str) -> Result<NoteSigner, ledger::NoteError> {
         let seed = self.ledger.ed25519_seed().unwrap_or_else(|| Zeroizing::new([0; 32]));
         NoteSigner::new(origin, &seed)
+    }
+
+    /// The key under which snapshots of the state are sealed, derived from the ledger's: whoever can write a false
+    /// snapshot with it could write a false history as well. `None` when the ledger key is of another type.
+    #[must_use]
+    pub fn snapshot_key(&self) -> Option<Zeroizing<[u8; 32]>> {
+        let seed = self.ledger.ed25519_seed()?;
+        let hash = Sha256::new().chain_update(b"portcullis snapshot key v1\0").chain_update(*seed);
+        Some(Zeroizing::new(hash.finalize().into()))
     }
 
     /// The ledger key's public half.

@@ -187,3 +187,18 @@ async fn a_snapshot_that_somebody_wrote_is_not_believed() {
     let locks = site.client("sam").locks().await.unwrap().items;
     assert_eq!(locks.iter().map(|lock| lock.subject.as_str()).collect::<Vec<_>>(), ["identity:alice"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_went_back_takes_no_fact_along() {
+    let mut site = Site::start().await;
+    site.clock.advance(model::Span::from_hours(9));
+    site.grant("root", "dev1", 5).await;
+    site.down().await;
+    // The snapshot covers everything, and the next start has the right time again.
+    site.clock = std::sync::Arc::default();
+    site.up().await;
+    let token = site.token("alice").await;
+    site.anonymous().with_token(token).whoami().await.unwrap();
+    let times: Vec<_> = ledger(&site).await.into_iter().map(|record| record.entry.time).collect();
+    assert!(times.is_sorted(), "{times:?}");
+}

@@ -150,10 +150,15 @@ async fn what_a_dead_proxy_left_is_ended() {
         session: lost.session.clone(),
         closed: closed(),
     }];
-    let body = wire::Recovered { live: vec![live.session.clone()], recordings, more: false };
+    // A page that is not the last ends nothing, not even what it does not list.
+    let page = wire::Recovered { live: Vec::new(), recordings, more: true };
+    proxy.recovered(&page).await.unwrap();
+    let sam = site.client("sam");
+    assert_eq!(sam.get_recording(&recording).await.unwrap().status, "complete");
+    assert!(sam.get_session(&lost.session).await.unwrap().ended.is_none());
+    let body = wire::Recovered { live: vec![live.session.clone()], more: false, ..page };
     proxy.recovered(&body).await.unwrap();
     proxy.recovered(&body).await.expect("told twice is told once");
-    let sam = site.client("sam");
     assert!(sam.get_session(&lost.session).await.unwrap().end.unwrap().contains("proxy stopped"));
     assert!(sam.get_session(&live.session).await.unwrap().ended.is_none());
     assert_eq!(sam.get_recording(&recording).await.unwrap().status, "complete");
