@@ -35,6 +35,10 @@ fn a_lock_drops_the_live_refuses_the_new_and_lifts() -> Result<()> {
 
     let id = portcullis_tests::text(&lock, "id")?;
     site.carol.portcullis(&["unlock", &id])?.ok()?;
+    // Whoever had the laptop has the old certificate: it stays dead. A new one takes a login.
+    let refused = site.alice.ssh(&[PLACE, "true"])?;
+    ensure!(!refused.status.success() && refused.stderr.contains("portcullis cert"), "{refused:?}");
+    site.certify(&grant)?;
     site.alice.ssh(&[PLACE, "true"])?.ok()?;
     Ok(())
 }
