@@ -74,13 +74,9 @@ permit (principal in Group::"admins", action in [Action::"lock", Action::"admini
 /// The number under this key, wherever it stands.
 fn number(value: &serde_json::Value, key: &str) -> Result<u64> {
     fn find(value: &serde_json::Value, key: &str) -> Option<u64> {
-        match value {
-            serde_json::Value::Object(fields) => fields
-                .get(key)
-                .and_then(serde_json::Value::as_u64)
-                .or_else(|| fields.values().find_map(|value| find(value, key))),
-            _ => None,
-        }
+        let fields = value.as_object()?;
+        let here = fields.get(key).and_then(serde_json::Value::as_u64);
+        here.or_else(|| fields.values().find_map(|value| find(value, key)))
     }
     find(value, key).ok_or_else(|| anyhow::anyhow!("no number {key:?} in {value}"))
 }
