@@ -7,7 +7,7 @@ use ssh_key::PrivateKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
-use crate::support::{AgentProcess, Keys, SK_DUMMY, private, run, security_key, statement};
+use crate::support::{AgentProcess, Keys, SK_DUMMY, need_security_key, private, run, statement};
 
 fn read_public(path: &std::path::Path) -> ssh_key::public::KeyData {
     parse_public_key(&std::fs::read_to_string(path.with_extension("pub")).unwrap()).unwrap().key_data().clone()
@@ -40,9 +40,7 @@ async fn a_real_agent_signs_statements() {
 
 #[tokio::test]
 async fn a_security_key_signs_through_the_agent_and_its_touch_counts() {
-    if !security_key() {
-        return;
-    }
+    need_security_key();
     let keys = Keys::new();
     let process = AgentProcess::start(keys.dir.path());
     for kind in ["ed25519-sk", "ecdsa-sk"] {

@@ -5,7 +5,7 @@ use ssh_key::public::{KeyData, SkEd25519};
 use ssh_key::{Algorithm, HashAlg, LineEnding, Signature, SshSig};
 use zeroize::Zeroizing;
 
-use crate::support::{Keys, private, public, security_key, statement};
+use crate::support::{Keys, need_security_key, private, public, statement};
 
 const TOUCH: Demand = Demand { touch: true, verification: false };
 const VERIFICATION: Demand = Demand { touch: false, verification: true };
@@ -123,9 +123,7 @@ fn a_key_file_that_others_can_read_is_refused() {
 
 #[test]
 fn security_keys_of_openssh_show_their_touch() {
-    if !security_key() {
-        return;
-    }
+    need_security_key();
     let keys = Keys::new();
     let statement = statement();
     let provider = ["-w", crate::support::SK_DUMMY];

@@ -128,11 +128,10 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Whether the software security key is there. Without it only the tests that need it are left out, and say so.
-pub(crate) fn security_key() -> bool {
-    let there = Path::new(SK_DUMMY).exists();
-    if !there {
-        eprintln!("left out: needs {SK_DUMMY} (apt-get install openssh-tests)");
-    }
-    there
+/// Fails, and says what to do, when the software security key is not there.
+pub(crate) fn need_security_key() {
+    assert!(
+        Path::new(SK_DUMMY).exists(),
+        "{SK_DUMMY} is not there: run cargo xtask setup (or apt-get install openssh-tests)"
+    );
 }
