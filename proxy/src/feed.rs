@@ -221,17 +221,18 @@ impl Order {
     fn from_fact(record: &Record) -> Option<Self> {
         let (at, by) = (record.entry.time, &record.entry.actor);
         match &record.entry.fact {
-            Fact::GrantEnded { request, end, .. } => {
+            Fact::GrantEnded { request, end, reason } => {
                 let end = match end {
                     GrantEnd::Expired => SessionEnd::Expired,
-                    GrantEnd::Revoked => SessionEnd::Revoked { by: by.clone(), at },
+                    GrantEnd::Revoked => SessionEnd::Revoked { by: by.clone(), at, reason: reason.clone() },
                     GrantEnd::Released => SessionEnd::Released { at },
                 };
                 Some(Self::EndGrant(request.clone(), end))
             }
             Fact::GrantExtended { request, to, .. } => Some(Self::Extend(request.clone(), *to)),
             Fact::LockPlaced { lock } => {
-                Some(Self::Lock(lock.subject.clone(), SessionEnd::Locked { lock: lock.id.clone(), at }))
+                let end = SessionEnd::Locked { lock: lock.id.clone(), at, reason: Some(lock.reason.clone()) };
+                Some(Self::Lock(lock.subject.clone(), end))
             }
             Fact::SessionCut { session, reason } => {
                 let end = SessionEnd::Cut { by: by.clone(), reason: reason.clone(), at };

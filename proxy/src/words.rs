@@ -82,12 +82,16 @@ pub(crate) fn ended(end: &SessionEnd, permit: &Permit) -> Option<Words> {
             let limit = permit.obligations().idle_limit.map_or_else(String::new, |limit| format!(" for {limit}"));
             Words::say(format!("the session on {asked} ended: nothing passed{limit}"))
         }
-        SessionEnd::Revoked { by, .. } => {
-            Words::say(format!("the session on {asked} was ended: {grant} was revoked by {}", who(by)))
+        SessionEnd::Revoked { by, reason, .. } => {
+            let why = because(reason.as_deref());
+            Words::say(format!("the session on {asked} was ended: {grant} was revoked by {}{why}", who(by)))
                 .hint(format!("to ask again, {}", request(asked)))
         }
         SessionEnd::Released { .. } => Words::say(format!("the session on {asked} ended: {grant} was released")),
-        SessionEnd::Locked { lock, .. } => Words::say(format!("the session on {asked} was ended by the lock {lock}")),
+        SessionEnd::Locked { lock, reason, .. } => {
+            let why = because(reason.as_deref());
+            Words::say(format!("the session on {asked} was ended by the lock {lock}{why}"))
+        }
         SessionEnd::Cut { by, reason, .. } => {
             Words::say(format!("the session on {asked} was ended by {}: {reason}", who(by)))
         }
@@ -97,6 +101,11 @@ pub(crate) fn ended(end: &SessionEnd, permit: &Permit) -> Option<Words> {
         SessionEnd::Proxy { reason } => Words::say(format!("the session on {asked} ended: {reason}")),
     };
     Some(said)
+}
+
+/// A reason behind what it is the reason for.
+fn because(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }
 
 /// That a session will end.

@@ -11,7 +11,8 @@ impl App {
     /// Locks a subject: refuses the new and drops the live. Answers with the lock and how many sessions it drops.
     ///
     /// # Errors
-    /// Policy does not let the caller lock.
+    /// Policy does not let the caller lock, or the directory does not know the subject: a lock on a mistyped name
+    /// would look like one that works.
     pub async fn lock(
         &self,
         caller: &Caller,
@@ -22,7 +23,16 @@ impl App {
         caller.identity()?;
         let id = LockId::from_random(self.entropy.u64());
         let build = |_: &State, now: Timestamp| {
-            let may_lock = self.rules().may(caller, Action::Lock, now);
+            let rules = self.rules();
+            let may_lock = rules.may(caller, Action::Lock, now);
+            let unknown = match subject {
+                LockSubject::Identity(name) => rules.directory.identity(name).is_none(),
+                LockSubject::Target(name) | LockSubject::Login(_, Some(name)) => rules.directory.target(name).is_none(),
+                LockSubject::Login(_, None) | LockSubject::Grant(_) | LockSubject::Everything => false,
+            };
+            if may_lock && unknown {
+                return Err(AppError::not_found("subject in the directory to lock", subject));
+            }
             let until = duration.map(|span| now.plus(span));
             let lock = Lock { id: id.clone(), subject: subject.clone(), reason: reason.as_str().to_owned(), until };
             Ok(SetLock { lock, may_lock }.into())

@@ -156,7 +156,7 @@ async fn a_revocation_is_heard_and_kills() {
     assert_eq!(heard.entry.correlation.as_str(), grant.as_str());
     // The receipt.
     let dropped = model::Timestamp::from_micros(heard.entry.time.micros() + 4_000);
-    let end = SessionEnd::Revoked { by: heard.entry.actor.clone(), at: heard.entry.time };
+    let end = SessionEnd::Revoked { by: heard.entry.actor.clone(), at: heard.entry.time, reason: None };
     let reports = vec![wire::SessionReport::Ended { end, dropped: dropped.into() }];
     proxy.report(&opened.session, &wire::SessionReports { reports }).await.unwrap();
     let seen = sam.get_session(&opened.session).await.unwrap();

@@ -36,6 +36,9 @@ pub enum SessionEnd {
         by: Actor,
         /// When the ledger says that it was revoked.
         at: Timestamp,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// The grant was released by its holder.
     Released {
@@ -48,6 +51,9 @@ pub enum SessionEnd {
         lock: LockId,
         /// When it was placed.
         at: Timestamp,
+        /// Why, in the words of whoever placed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// This one session was cut: by an administrator, or because policy no longer allows it.
     Cut {

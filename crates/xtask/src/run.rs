@@ -32,9 +32,10 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` did not write UTF-8"))
 }
 
-/// The command as one would type it.
+/// The command as one would type it: the program by its name.
 pub(crate) fn shown(command: &Command) -> String {
-    std::iter::once(command.get_program())
+    let program = Path::new(command.get_program());
+    std::iter::once(program.file_name().unwrap_or(command.get_program()))
         .chain(command.get_args())
         .map(OsStr::to_string_lossy)
         .map(|word| if word.contains(char::is_whitespace) { format!("'{word}'") } else { word.into_owned() })

@@ -77,7 +77,7 @@ async fn a_revocation_ends_a_session_says_why_and_leaves_its_receipt() {
         assert!(said.contains(&format!("{} was revoked by bob", grant.id)), "{way:?}: {said}");
         assert!(said.contains("run portcullis request root@web1 --for 30m"), "{way:?}: {said}");
         let (end, dropped) = world.authority.ended().await;
-        let SessionEnd::Revoked { by: Actor::Identity(by), at } = end else { panic!("{end:?}") };
+        let SessionEnd::Revoked { by: Actor::Identity(by), at, .. } = end else { panic!("{end:?}") };
         assert_eq!((by.as_str(), at), ("bob", revoked));
         assert!(late(revoked, dropped) < Duration::from_millis(500), "{way:?}: {:?}", late(revoked, dropped));
         until("the socket is closed", || established(world.port) == 0).await;

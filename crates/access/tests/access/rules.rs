@@ -491,7 +491,7 @@ fn the_receipt_of_a_kill_is_kept() {
     world.must("carol", revoke(req(1)), at(10));
     let SessionState::Cut(cut) = &world.state.session(&ses(1)).unwrap().state else { panic!() };
     assert_eq!((&cut.by, cut.at), (&identity("carol"), at(10)));
-    let why = SessionEnd::Revoked { by: identity("carol"), at: at(10) };
+    let why = SessionEnd::Revoked { by: identity("carol"), at: at(10), reason: None };
     world.must("proxy1", access::EndSession { session: ses(1), end: why.clone(), dropped: at(11) }, at(11));
     let SessionState::Ended(ended) = &world.state.session(&ses(1)).unwrap().state else { panic!() };
     assert_eq!((&ended.end, ended.dropped), (&why, at(11)));

@@ -80,6 +80,8 @@ if command -v restorecon > /dev/null 2>&1; then restorecon -RF "$folder" > /dev/
 
 if [ -n "$reload" ]; then
     sh -c "$reload" || die "sshd could not be reloaded"
+# The system's service reads the system's configuration, and no other.
+elif [ "$config" != /etc/ssh/sshd_config ]; then die "which sshd reads $config? say how it is reloaded with --reload COMMAND"
 elif command -v systemctl > /dev/null 2>&1 && systemctl reload ssh 2> /dev/null; then :
 elif command -v systemctl > /dev/null 2>&1 && systemctl reload sshd 2> /dev/null; then :
 elif command -v service > /dev/null 2>&1 && service ssh reload > /dev/null 2>&1; then :

@@ -27,10 +27,7 @@ impl Narrator {
 
     /// What someone types.
     pub(crate) fn types(&self, who: &str, command: &Command) {
-        let line = shown(command);
-        let words = line.split_once("/portcullis ").filter(|(path, _)| !path.contains(' '));
-        let line = words.map_or_else(|| line.clone(), |(_, words)| format!("portcullis {words}"));
-        println!("   {who}$ {}", self.short(&line));
+        println!("   {who}$ {}", self.short(&shown(command)));
     }
 
     /// What they see.
