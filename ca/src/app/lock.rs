@@ -31,7 +31,7 @@ impl App {
                 LockSubject::Login(_, None) | LockSubject::Grant(_) | LockSubject::Everything => false,
             };
             if may_lock && unknown {
-                return Err(AppError::not_found("subject in the directory to lock", subject));
+                return Err(AppError::not_found("entry in the directory for", subject));
             }
             let until = duration.map(|span| now.plus(span));
             let lock = Lock { id: id.clone(), subject: subject.clone(), reason: reason.as_str().to_owned(), until };

@@ -56,6 +56,17 @@ async fn a_locked_administrator_administers_nothing() {
     site.client("adam").unlock(&everything.id).await.unwrap();
 }
 
+/// In an incident a lock on a mistyped name must not look like one that works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_on_a_name_that_nobody_has_is_refused() {
+    let site = Site::start().await;
+    for subject in ["identity:samm", "target:web9", "login:root@web9"] {
+        let body = wire::PlaceLock { subject: subject.to_owned(), reason: "stolen".to_owned(), duration: None };
+        assert_eq!(refused(site.client("adam").lock(&body).await, &[subject]), "not-found");
+    }
+    assert!(site.client("adam").locks().await.unwrap().items.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_ends_when_its_person_is_locked() {
     let site = Site::start().await;

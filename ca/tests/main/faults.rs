@@ -87,7 +87,7 @@ async fn a_restart_finds_the_same_state() {
     let (grant, certificate, opened) = site.session("root", "web1").await;
     let pending = site.client("alice").file_request(&ask("deploy", "web1", 600), "a-key").await.unwrap();
     let sam = site.client("sam");
-    let lock = wire::PlaceLock { subject: "target:web9".to_owned(), reason: "broken".to_owned(), duration: None };
+    let lock = wire::PlaceLock { subject: "login:nobody".to_owned(), reason: "broken".to_owned(), duration: None };
     sam.lock(&lock).await.unwrap();
     let token = site.token("alice").await;
     for crash in [false, true] {

@@ -176,7 +176,7 @@ impl Things {
         let proxy = site.client("proxy:proxy1");
         proxy.report(&opened.session, &api::wire::SessionReports { reports }).await.unwrap();
         let lock = api::wire::PlaceLock {
-            subject: "identity:nobody".to_owned(),
+            subject: "login:nobody".to_owned(),
             reason: "left the company".to_owned(),
             duration: None,
         };
@@ -244,7 +244,7 @@ impl Things {
                 Some(json!({ "reports": [{ "report": "channel-refused", "asked": "x11", "reason": "no" }] }))
             }
             ("POST", "/v1/recovered") => Some(json!({ "live": [], "recordings": [] })),
-            ("POST", "/v1/locks") => Some(json!({ "subject": "target:web9", "reason": "on fire" })),
+            ("POST", "/v1/locks") => Some(json!({ "subject": "login:nobody", "reason": "on fire" })),
             ("PUT", "/v1/targets/{name}") => Some(json!({ "target": target_body(&self.target), "replace": true })),
             ("POST", "/v1/policy/explain") => Some(json!({
                 "identity": "alice", "action": "request", "target": "web1", "login": "root", "duration": 60,
