@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{TargetName, WayIn};
-use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
+use russh::server::{
+    self, Auth, CertificateProof, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
+};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodKind, MethodSet};
 use ssh_key::Certificate;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -255,7 +257,12 @@ impl server::Handler for Door {
         Ok(Auth::reject())
     }
 
-    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Self::Error> {
+    async fn auth_openssh_certificate(
+        &mut self,
+        user: &str,
+        certificate: &Certificate,
+        _: CertificateProof<'_>,
+    ) -> Result<Auth, Self::Error> {
         match self.judge(certificate) {
             Some(person) => {
                 user.clone_into(&mut self.user);
