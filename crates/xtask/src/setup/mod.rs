@@ -13,6 +13,7 @@ use crate::workspace::Workspace;
 pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     to_build(workspace)?;
     packages::install(&packages::FOR_TESTS)?;
+    packages::privilege_separation()?;
     tools::install(workspace)?;
     say("setup", "ready");
     Ok(())

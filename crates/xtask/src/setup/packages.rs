@@ -43,6 +43,23 @@ impl Package {
     }
 }
 
+/// Where Debian's sshd drops its privileges. Its service makes it, and on a machine where none runs nobody does: then
+/// even `sshd -t` refuses every configuration.
+const PRIVILEGE_SEPARATION: &str = "/run/sshd";
+
+/// Makes what Debian's sshd asks for besides its package.
+pub(crate) fn privilege_separation() -> Result<()> {
+    if Path::new(PRIVILEGE_SEPARATION).is_dir() || !Path::new("/etc/debian_version").exists() {
+        return Ok(());
+    }
+    let make = ["--directory", "--mode=0755", PRIVILEGE_SEPARATION];
+    let Some(root) = privilege() else {
+        bail!("sshd needs {PRIVILEGE_SEPARATION}\nhint: run `sudo install {}`, then this again", make.join(" "));
+    };
+    say("setup", format_args!("sshd: making {PRIVILEGE_SEPARATION}"));
+    run(privileged(&root, "install").args(make))
+}
+
 /// Installs those that are missing, or says the exact command that would.
 pub(crate) fn install(packages: &[Package]) -> Result<()> {
     let missing: Vec<&str> = packages.iter().filter(|package| !package.is_present()).map(|p| p.name).collect();
@@ -71,9 +88,15 @@ pub(crate) fn install(packages: &[Package]) -> Result<()> {
 }
 
 fn apt(privilege: &[&str]) -> Command {
-    let mut words = privilege.iter().chain(&["apt-get"]);
-    let mut command = Command::new(words.next().unwrap_or(&"apt-get"));
-    command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
+    let mut command = privileged(privilege, "apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn privileged(privilege: &[&str], program: &'static str) -> Command {
+    let mut words = privilege.iter().copied().chain([program]);
+    let mut command = Command::new(words.next().unwrap_or(program));
+    command.args(words);
     command
 }
 
