@@ -25,9 +25,11 @@ use crate::words::Words;
 pub(crate) struct Live {
     permit: Permit,
     ended: OnceLock<SessionEnd>,
+    /// When nothing passed any more.
+    cut: OnceLock<Instant>,
     stop: Signal,
     deadline: watch::Sender<Timestamp>,
-    warnings: watch::Sender<Option<Arc<Words>>>,
+    notices: watch::Sender<Option<Arc<Words>>>,
     person: Cutter,
     target: OnceLock<Cutter>,
     began: Instant,
@@ -42,8 +44,9 @@ impl Live {
             deadline: watch::Sender::new(permit.deadline()),
             permit,
             ended: OnceLock::new(),
+            cut: OnceLock::new(),
             stop: Signal::default(),
-            warnings: watch::Sender::new(None),
+            notices: watch::Sender::new(None),
             person,
             target: OnceLock::new(),
             began: Instant::now(),
@@ -67,6 +70,7 @@ impl Live {
         if self.person.is_blocked() {
             self.person.cut();
         }
+        let _ = self.cut.set(Instant::now());
         self.stop.raise();
         true
     }
@@ -74,6 +78,11 @@ impl Live {
     /// Why the session ended, once it has.
     pub(crate) fn ended(&self) -> Option<&SessionEnd> {
         self.ended.get()
+    }
+
+    /// How long nothing has passed any more; `None` while something may.
+    pub(crate) fn cut_for(&self) -> Option<Duration> {
+        self.cut.get().map(Instant::elapsed)
     }
 
     /// Raised when the session ends.
@@ -100,13 +109,13 @@ impl Live {
     }
 
     /// Tells everybody with a terminal.
-    pub(crate) fn warn(&self, words: Words) {
-        self.warnings.send_replace(Some(Arc::new(words)));
+    pub(crate) fn tell(&self, words: Words) {
+        self.notices.send_replace(Some(Arc::new(words)));
     }
 
-    /// Warnings from now on.
-    pub(crate) fn warnings(&self) -> watch::Receiver<Option<Arc<Words>>> {
-        self.warnings.subscribe()
+    /// What everybody with a terminal is told from now on.
+    pub(crate) fn notices(&self) -> watch::Receiver<Option<Arc<Words>>> {
+        self.notices.subscribe()
     }
 
     /// The fact of a refusal; `None` when there were so many that this one is only counted.

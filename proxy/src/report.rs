@@ -219,7 +219,7 @@ fn short(report: SessionReport) -> SessionReport {
         SessionReport::RecordingFailed { recording, error } => {
             SessionReport::RecordingFailed { recording, error: clip(error) }
         }
-        SessionReport::Ended { end, dropped } => {
+        SessionReport::Ended { end, cut, dropped } => {
             let end = match end {
                 SessionEnd::Target { error } => SessionEnd::Target { error: error.map(clip) },
                 SessionEnd::Recording { error } => SessionEnd::Recording { error: clip(error) },
@@ -232,7 +232,7 @@ fn short(report: SessionReport) -> SessionReport {
                 | SessionEnd::Locked { .. }
                 | SessionEnd::Cut { .. } => end,
             };
-            SessionReport::Ended { end, dropped }
+            SessionReport::Ended { end, cut, dropped }
         }
         SessionReport::ChannelClosed { .. }
         | SessionReport::RecordingStarted { .. }

@@ -95,6 +95,25 @@ struct Session {
     _registered: Registered,
 }
 
+/// When a session ended.
+struct Gone {
+    /// When nothing passed any more.
+    cut: Option<Timestamp>,
+    /// When the person's socket was closed.
+    dropped: Timestamp,
+}
+
+impl Gone {
+    /// The person's socket was closed now.
+    fn now(gate: &Gate, live: &Live) -> Self {
+        let dropped = gate.now();
+        let ago = live.cut_for().map(|ago| u64::try_from(ago.as_micros()).unwrap_or(u64::MAX));
+        // Counted back from here, so that a clock which is set in between does not make it the later of the two.
+        let cut = ago.map(|ago| Timestamp::from_micros(dropped.micros().saturating_sub(ago)));
+        Self { cut, dropped }
+    }
+}
+
 impl Visit {
     /// Asks the CA and reaches the target.
     async fn open(&self) -> Result<Session, Words> {
@@ -140,7 +159,7 @@ impl Visit {
                 .and_then(|end| words::ended(end, live.permit()))
                 .unwrap_or_else(|| Words::say("the session has ended")),
         };
-        self.receipt(&live, gate.now());
+        self.receipt(&live, Gone::now(gate, &live));
         Err(words)
     }
 
@@ -187,10 +206,11 @@ impl Visit {
     }
 
     /// The last fact of a session.
-    fn receipt(&self, live: &Live, dropped: Timestamp) {
+    fn receipt(&self, live: &Live, gone: Gone) {
         let Some(end) = live.ended() else { return };
         info!(session = %live.permit().session(), ?end, "the session has ended");
-        let ended = SessionReport::Ended { end: end.clone(), dropped: dropped.into() };
+        let Gone { cut, dropped } = gone;
+        let ended = SessionReport::Ended { end: end.clone(), cut: cut.map(Into::into), dropped: dropped.into() };
         // The end of a session is always taken.
         let _ = self.gate.reporter.send(live.permit().session(), ended);
     }
@@ -210,7 +230,7 @@ impl Visit {
                 let _ = refused.map(|refused| self.gate.reporter.send(permit.session(), refused));
             }
         }
-        let dropped = self.farewell(&live, &mut channels, &mut closings).await;
+        let gone = self.farewell(&live, &mut channels, &mut closings).await;
 
         let rest = async {
             while let Some(closed) = channels.join_next().await {
@@ -226,7 +246,7 @@ impl Visit {
         {
             warn!(session = %permit.session(), "the number of refusals is not reported: {backlog}");
         }
-        self.receipt(&live, dropped);
+        self.receipt(&live, gone);
     }
 
     /// Opens channels and watches the clock, until the session ends.
@@ -241,14 +261,19 @@ impl Visit {
         let (gate, permit) = (&self.gate, live.permit());
         let mut schedule = Schedule::new(&gate.config.warnings, permit.obligations().idle_limit, gate.now());
         let mut deadline = live.deadline();
+        let mut told = *deadline.borrow();
         let mut number = 0;
         let mut target_gone = false;
         loop {
             let ends = *deadline.borrow_and_update();
+            if ends > told {
+                live.tell(words::extended(ends, gate.now(), permit));
+            }
+            told = ends;
             let wait = match schedule.due(gate.now(), ends, live.idle()) {
                 Due::Nothing(wait) => wait,
                 Due::Warning(left) => {
-                    live.warn(words::warning(left, ends, permit));
+                    live.tell(words::warning(left, ends, gate.now(), permit));
                     continue;
                 }
                 Due::Expired => {
@@ -295,7 +320,7 @@ impl Visit {
 
     /// Says why the session ends, as far as the person takes it in time, and closes their connection. Returns when
     /// that was.
-    async fn farewell(&self, live: &Live, channels: &mut JoinSet<Closing>, closings: &mut JoinSet<()>) -> Timestamp {
+    async fn farewell(&self, live: &Live, channels: &mut JoinSet<Closing>, closings: &mut JoinSet<()>) -> Gone {
         let until = Instant::now() + self.gate.config.notice.to_std();
         let words = live.ended().and_then(|end| words::ended(end, live.permit()));
         let notice = async {
@@ -326,13 +351,13 @@ impl Visit {
         } else {
             self.cutter.cut()
         }
-        let dropped = self.gate.now();
+        let gone = Gone::now(&self.gate, live);
         if words.is_some()
             && let Some(outer) = &self.outer
         {
             outer.leave(until.into_std().saturating_duration_since(std::time::Instant::now()));
         }
-        dropped
+        gone
     }
 
     /// Tells a person why not, on every channel that they open, and hangs up.
@@ -377,7 +402,7 @@ fn close_unused(gate: &Gate, session: &SessionId, why: &str) {
     warn!(%session, "a session is closed unused: {why}");
     let end = SessionEnd::Proxy { reason: why.to_owned() };
     // The end of a session is always taken.
-    let _ = gate.reporter.send(session, SessionReport::Ended { end, dropped: gate.now().into() });
+    let _ = gate.reporter.send(session, SessionReport::Ended { end, cut: None, dropped: gate.now().into() });
 }
 
 /// A channel that has ended is closed in the background, so that the disk holds up nothing.

@@ -272,7 +272,7 @@ impl App {
 
     fn unheard(&self, session: &SessionId, now: Timestamp) -> EndSession {
         let reason = "nobody took it up".to_owned();
-        EndSession { session: session.clone(), end: SessionEnd::Proxy { reason }, dropped: now }
+        EndSession { session: session.clone(), end: SessionEnd::Proxy { reason }, cut: None, dropped: now }
     }
 }
 

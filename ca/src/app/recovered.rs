@@ -27,6 +27,7 @@ impl App {
             let ended = |id: &SessionId| EndSession {
                 session: id.clone(),
                 end: SessionEnd::Proxy { reason: reason.clone() },
+                cut: None,
                 dropped: now,
             };
             own.map(|session| ended(&session.id).into()).collect()

@@ -59,7 +59,9 @@ pub enum Report {
     Ended {
         /// Why.
         end: SessionEnd,
-        /// When the sockets were closed.
+        /// When nothing passed any more, as far as it is known.
+        cut: Option<Timestamp>,
+        /// When the person's socket was closed.
         dropped: Timestamp,
     },
 }
@@ -111,7 +113,7 @@ impl Report {
             Self::RecordingStarted { recording, channel } => RecordingStarted { recording, session, channel }.into(),
             Self::RecordingClosed { recording, closed } => RecordingClosed { recording, closed }.into(),
             Self::RecordingFailed { recording, error } => RecordingFailed { recording, error }.into(),
-            Self::Ended { end, dropped } => EndSession { session, end, dropped }.into(),
+            Self::Ended { end, cut, dropped } => EndSession { session, end, cut, dropped }.into(),
         }
     }
 }

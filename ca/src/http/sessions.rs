@@ -131,6 +131,8 @@ fn read_report(report: wire::SessionReport) -> Report {
         wire::SessionReport::RecordingStarted { recording, channel } => Report::RecordingStarted { recording, channel },
         wire::SessionReport::RecordingClosed { recording, closed } => Report::RecordingClosed { recording, closed },
         wire::SessionReport::RecordingFailed { recording, error } => Report::RecordingFailed { recording, error },
-        wire::SessionReport::Ended { end, dropped } => Report::Ended { end, dropped: dropped.0 },
+        wire::SessionReport::Ended { end, cut, dropped } => {
+            Report::Ended { end, cut: cut.map(|cut| cut.0), dropped: dropped.0 }
+        }
     }
 }

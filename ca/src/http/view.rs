@@ -194,14 +194,19 @@ pub(super) fn opened(opened: Opened, host_ca: String) -> wire::OpenedSession {
 
 pub(super) fn session(view: SessionView) -> wire::Session {
     let Session { id, request, identity, target, login, address, proxy, opened, state, .. } = view.session;
-    let (ended, end, drop_micros) = match &state {
-        SessionState::Live => (None, None, None),
-        SessionState::Cut(cut) => (None, Some(format!("being dropped since {}", cut.at)), None),
-        SessionState::Ended(ended) => {
-            let ordered = ordered(&ended.end);
-            let took = ordered.map(|at| u64::try_from(ended.dropped.since(at).as_micros()).unwrap_or(u64::MAX));
-            (Some(ended.dropped.into()), Some(end_in_words(&ended.end)), took)
-        }
+    let end = match &state {
+        SessionState::Live => None,
+        SessionState::Cut(cut) => Some(format!("being dropped since {}", cut.at)),
+        SessionState::Ended(ended) => Some(end_in_words(&ended.end)),
+    };
+    let over = match &state {
+        SessionState::Live | SessionState::Cut(_) => None,
+        SessionState::Ended(ended) => Some(ended),
+    };
+    let (cut, dropped) = (over.and_then(|ended| ended.cut), over.map(|ended| ended.dropped));
+    let ordered = over.and_then(|ended| ordered(&ended.end));
+    let took = |to: Option<model::Timestamp>| {
+        ordered.zip(to).map(|(at, to)| u64::try_from(to.since(at).as_micros()).unwrap_or(u64::MAX))
     };
     wire::Session {
         id,
@@ -212,9 +217,11 @@ pub(super) fn session(view: SessionView) -> wire::Session {
         address,
         proxy,
         opened: opened.into(),
-        ended,
+        cut: cut.map(Into::into),
+        ended: dropped.map(Into::into),
         end,
-        drop_micros,
+        cut_micros: took(cut),
+        drop_micros: took(dropped),
         recordings: view.recordings,
     }
 }

@@ -157,10 +157,15 @@ async fn a_revocation_is_heard_and_kills() {
     // The receipt.
     let dropped = model::Timestamp::from_micros(heard.entry.time.micros() + 4_000);
     let end = SessionEnd::Revoked { by: heard.entry.actor.clone(), at: heard.entry.time, reason: None };
-    let reports = vec![wire::SessionReport::Ended { end, dropped: dropped.into() }];
+    let cut = model::Timestamp::from_micros(heard.entry.time.micros() + 900);
+    let reports = vec![wire::SessionReport::Ended { end, cut: Some(cut.into()), dropped: dropped.into() }];
     proxy.report(&opened.session, &wire::SessionReports { reports }).await.unwrap();
     let seen = sam.get_session(&opened.session).await.unwrap();
-    assert_eq!((seen.drop_micros, seen.end.as_deref()), (Some(4_000), Some("revoked by sam")));
+    assert_eq!(
+        (seen.cut_micros, seen.drop_micros, seen.end.as_deref()),
+        (Some(900), Some(4_000), Some("revoked by sam"))
+    );
+    assert_eq!((seen.cut.unwrap().0, seen.ended.unwrap().0), (cut, dropped));
     // A new attempt is refused, and the refusal kept.
     let again = proxy.open_session(&Site::knock(&certificate, "root", "web1")).await.unwrap_err();
     assert_eq!(again.code(), Some("no-active-grant"));

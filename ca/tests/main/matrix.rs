@@ -40,7 +40,7 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("POST", "/v1/grants/{id}/extend", [401, 404, 200, 403, 403, 403]),
     ("GET", "/v1/certificates", [401, 200, 200, 200, 200, 403]),
     ("POST", "/v1/certificates", [401, 404, 401, 403, 403, 403]),
-    ("POST", "/v1/host-certificates", [401, 403, 403, 403, 200, 200]),
+    ("POST", "/v1/host-certificates", [401, 403, 403, 403, 200, 403]),
     ("GET", "/v1/sessions", [401, 200, 200, 200, 200, 403]),
     ("POST", "/v1/sessions", [401, 403, 403, 403, 403, 422]),
     ("GET", "/v1/sessions/{id}", [401, 404, 200, 404, 200, 403]),
@@ -203,6 +203,7 @@ impl Things {
         let _ = alice.release(&self.grant.parse().unwrap()).await;
         let end = api::wire::SessionReport::Ended {
             end: model::SessionEnd::Client,
+            cut: None,
             dropped: store::Clock::now(&*site.clock).into(),
         };
         let reports = api::wire::SessionReports { reports: vec![end] };

@@ -105,7 +105,7 @@ async fn reports_are_kept_in_order_and_belong_to_their_proxy() {
         wire::SessionReport::ChannelClosed { channel: 7, end: ChannelEnd::default() },
         wire::SessionReport::ChannelClosed { channel: 0, end: ChannelEnd { bytes_in: 1, bytes_out: 2, exit: None } },
         wire::SessionReport::RecordingClosed { recording: recording.clone(), closed: closed() },
-        wire::SessionReport::Ended { end: SessionEnd::Client, dropped: opened.deadline },
+        wire::SessionReport::Ended { end: SessionEnd::Client, cut: None, dropped: opened.deadline },
     ];
     let body = wire::SessionReports { reports };
     let other = site.client("proxy:proxy2").report(&opened.session, &body).await;
@@ -268,7 +268,8 @@ async fn the_keys_of_the_house_are_public_and_never_certified() {
     assert!(keys.user_ca.starts_with("ssh-ed25519 ") && keys.user_ca != keys.host_ca);
     assert_eq!(keys.proxies[0].host, "ssh.test");
     let adam = site.client("adam");
-    for key in [house().keys.user_ca().public(), house().keys.host_ca().public()] {
+    let keys = &house().keys;
+    for key in [keys.user_ca().public(), keys.host_ca().public(), keys.front_ca().public()] {
         let body = wire::IssueHostCertificate {
             host: wire::HostSubject::Target { name: "web1".parse().unwrap() },
             public_key: key.to_openssh().unwrap(),

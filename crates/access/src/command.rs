@@ -204,7 +204,9 @@ pub struct EndSession {
     pub session: SessionId,
     /// Why it ended.
     pub end: SessionEnd,
-    /// When the sockets were closed.
+    /// When nothing passed any more, as far as it is known.
+    pub cut: Option<Timestamp>,
+    /// When the person's socket was closed.
     pub dropped: Timestamp,
 }
 

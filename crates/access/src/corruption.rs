@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use model::{Fact, Seq, Timestamp};
+use model::{Seq, Timestamp};
 
 /// A recorded fact that cannot follow from those before it. The state is left as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,50 +71,6 @@ pub enum Problem {
     /// Only the first record may say it.
     #[error("only the first record can say it")]
     NotFirst,
-}
-
-/// The kind as it is written in the ledger.
-pub(crate) const fn kind(fact: &Fact) -> &'static str {
-    match fact {
-        Fact::LedgerOpened { .. } => "ledger.opened",
-        Fact::SystemStarted { .. } => "system.started",
-        Fact::SystemStopped {} => "system.stopped",
-        Fact::PolicyLoaded { .. } => "policy.loaded",
-        Fact::PolicyRefused { .. } => "policy.refused",
-        Fact::DirectoryLoaded { .. } => "directory.loaded",
-        Fact::DirectoryRefused { .. } => "directory.refused",
-        Fact::TargetRegistered { .. } => "target.registered",
-        Fact::TargetRemoved { .. } => "target.removed",
-        Fact::IdentityLoggedIn { .. } => "identity.logged-in",
-        Fact::IdentityLoginRefused { .. } => "identity.login-refused",
-        Fact::RequestFiled { .. } => "request.filed",
-        Fact::RequestRefused { .. } => "request.refused",
-        Fact::RequestReviewed { .. } => "request.reviewed",
-        Fact::ReviewWithdrawn { .. } => "request.review-withdrawn",
-        Fact::RequestApproved { .. } => "request.approved",
-        Fact::RequestDenied { .. } => "request.denied",
-        Fact::RequestCancelled { .. } => "request.cancelled",
-        Fact::RequestExpired { .. } => "request.expired",
-        Fact::GrantActivated { .. } => "grant.activated",
-        Fact::GrantExtended { .. } => "grant.extended",
-        Fact::GrantEnded { .. } => "grant.ended",
-        Fact::CertificateIntended { .. } => "certificate.intended",
-        Fact::CertificateIssued { .. } => "certificate.issued",
-        Fact::CertificateFailed { .. } => "certificate.failed",
-        Fact::SessionOpened { .. } => "session.opened",
-        Fact::SessionRefused { .. } => "session.refused",
-        Fact::SessionCut { .. } => "session.cut",
-        Fact::SessionEnded { .. } => "session.ended",
-        Fact::ChannelOpened { .. } => "channel.opened",
-        Fact::ChannelRefused { .. } => "channel.refused",
-        Fact::ChannelClosed { .. } => "channel.closed",
-        Fact::RecordingStarted { .. } => "recording.started",
-        Fact::RecordingClosed { .. } => "recording.closed",
-        Fact::RecordingFailed { .. } => "recording.failed",
-        Fact::RecordingReplayed { .. } => "recording.replayed",
-        Fact::LockPlaced { .. } => "lock.placed",
-        Fact::LockLifted { .. } => "lock.lifted",
-    }
 }
 
 pub(crate) fn unknown(what: &'static str, id: &impl Display) -> Problem {

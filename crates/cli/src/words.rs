@@ -16,6 +16,13 @@ pub(crate) struct Place {
     pub(crate) target: TargetName,
 }
 
+impl Place {
+    /// The place that `text` names, when it is meant to be one: no id holds an `@`.
+    pub(crate) fn typed(text: &str) -> Option<Self> {
+        text.contains('@').then(|| text.parse().ok()).flatten()
+    }
+}
+
 impl FromStr for Place {
     type Err = String;
 
@@ -84,6 +91,14 @@ pub(crate) fn distance(now: Timestamp, at: Timestamp) -> String {
     }
 }
 
+/// How long it is until a moment: "12m", "none" once it has passed.
+pub(crate) fn left(now: Timestamp, at: Timestamp) -> String {
+    match at.since(now).as_secs() {
+        0 => "none".to_owned(),
+        seconds => short(seconds),
+    }
+}
+
 /// A number of seconds in at most two units.
 pub(crate) fn short(seconds: u64) -> String {
     let coarse = match seconds {
@@ -116,6 +131,11 @@ pub(crate) fn count(number: usize, one: &str) -> String {
         1 => format!("1 {one}"),
         _ => format!("{number} {one}s"),
     }
+}
+
+/// So many microseconds as milliseconds: "0.912 ms".
+pub(crate) fn milliseconds(micros: u64) -> String {
+    format!("{}.{:03} ms", micros / 1000, micros % 1000)
 }
 
 /// A request's state in its colour.

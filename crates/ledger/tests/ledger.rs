@@ -52,6 +52,24 @@ fn the_encoding_is_what_the_documentation_says() {
     );
 }
 
+/// A ledger outlives the code: what was written before `cut` was kept reads, and is encoded again byte for byte.
+#[test]
+fn a_session_that_ended_before_the_moment_of_its_cut_was_kept_reads_and_verifies() {
+    let old = br#"{"actor":{"proxy":"proxy1"},"correlation":"req-000000000007","fact":{"dropped":1800000007000000,"end":"client","kind":"session.ended","session":"ses-000000000007"},"seq":0,"time":1800000007000001}"#;
+    let read = decode(old).unwrap();
+    assert!(matches!(read.entry.fact, Fact::SessionEnded { cut: None, .. }), "{read:?}");
+    assert_eq!(encode(&read).unwrap(), old);
+    let mut verifier = Verifier::new();
+    verifier.check(old, &chain(&Digest::ZERO, old)).unwrap();
+    assert_eq!(verifier.finish().unwrap().size, 1);
+    let mut told = read;
+    let Fact::SessionEnded { cut, .. } = &mut told.entry.fact else { unreachable!() };
+    *cut = Some(Timestamp::from_micros(1_800_000_006_999_000));
+    let bytes = encode(&told).unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains(r#""cut":1800000006999000"#));
+    assert_eq!(decode(&bytes).unwrap(), told);
+}
+
 #[test]
 fn a_null_is_left_out_and_read_back_as_none() {
     let obligations = Obligations { idle_limit: None, ..Obligations::default() };
@@ -212,10 +230,13 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 comment,
             }
         ),
-        (session(), text(), any::<u64>()).prop_map(|(session, reason, at)| Fact::SessionEnded {
-            session,
-            end: SessionEnd::Cut { by: Actor::System, reason, at: Timestamp::from_micros(at) },
-            dropped: Timestamp::from_micros(at),
+        (session(), text(), any::<u64>(), proptest::option::of(any::<u64>())).prop_map(|(session, reason, at, cut)| {
+            Fact::SessionEnded {
+                session,
+                end: SessionEnd::Cut { by: Actor::System, reason, at: Timestamp::from_micros(at) },
+                cut: cut.map(Timestamp::from_micros),
+                dropped: Timestamp::from_micros(at),
+            }
         }),
         (session(), text(), any::<u16>()).prop_map(|(session, term, rows)| Fact::ChannelOpened {
             session,

@@ -10,12 +10,12 @@ mod channel;
 mod fact;
 mod id;
 mod key_id;
-mod kind;
 mod lock;
 mod name;
 mod obligations;
 mod request;
 mod session;
+mod steady;
 mod target;
 mod time;
 
@@ -30,5 +30,6 @@ pub use name::{GroupName, IdentityName, Login, NameError, ProxyName, TargetName}
 pub use obligations::{CertificateExtension, Obligations, PolicyPath, RecordingMode};
 pub use request::{Asked, GrantEnd, Reason, RequestSpec, Verdict};
 pub use session::{SessionEnd, WayIn};
+pub use steady::{Jump, Steady};
 pub use target::{Target, TargetAddress};
 pub use time::{Span, TimeError, Timestamp};

@@ -78,6 +78,7 @@ pub struct TargetEntry {
 pub struct Authority {
     pub user_ca: PrivateKey,
     pub host_ca: PrivateKey,
+    pub front_ca: PrivateKey,
     grants: Mutex<Vec<Grant>>,
     targets: Mutex<BTreeMap<String, TargetEntry>>,
     facts: Mutex<Vec<Record>>,
@@ -99,6 +100,7 @@ impl Authority {
         Arc::new(Self {
             user_ca: new_key(),
             host_ca: new_key(),
+            front_ca: new_key(),
             grants: Mutex::default(),
             targets: Mutex::default(),
             facts: Mutex::default(),
@@ -204,7 +206,7 @@ impl Authority {
 
     pub async fn ended(&self) -> (model::SessionEnd, Timestamp) {
         self.wait_for("the end", |report| match report {
-            SessionReport::Ended { end, dropped } => Some((end.clone(), dropped.0)),
+            SessionReport::Ended { end, dropped, .. } => Some((end.clone(), dropped.0)),
             _ => None,
         })
         .await
@@ -259,7 +261,12 @@ impl Authority {
         self.sign(&self.user_ca, key.key_data(), CertType::User, &[&principal], time, "req-000000000001")
     }
 
-    /// A host certificate.
+    /// What a proxy shows to people.
+    pub fn front(&self, name: &str, key: &PublicKey) -> Certificate {
+        self.sign(&self.front_ca, key.key_data(), CertType::Host, &[name], Duration::from_secs(3600), name)
+    }
+
+    /// A target's own certificate.
     pub fn host(&self, name: &str, key: &PublicKey) -> Certificate {
         self.sign(&self.host_ca, key.key_data(), CertType::Host, &[name], Duration::from_secs(3600), name)
     }
@@ -314,6 +321,7 @@ impl Control for Line {
         Ok(CaKeys {
             user_ca: line(&self.0.user_ca),
             host_ca: line(&self.0.host_ca),
+            front_ca: line(&self.0.front_ca),
             ledger_key: String::new(),
             proxies: Vec::new(),
         })
@@ -375,8 +383,9 @@ impl Control for Line {
         self.0.alive()?;
         let name = match host {
             HostSubject::Proxy { .. } => "proxy.test".to_owned(),
-            HostSubject::Target { name } if lock(&self.0.targets).contains_key(name.as_str()) => name.to_string(),
-            HostSubject::Target { name } => {
+            HostSubject::StandIn { name } if lock(&self.0.targets).contains_key(name.as_str()) => name.to_string(),
+            HostSubject::Target { name } => panic!("a proxy never asks for what is {name}'s own"),
+            HostSubject::StandIn { name } => {
                 return Err(ControlError::Refused {
                     code: "not-found".into(),
                     sentence: format!("there is no target {name}"),
@@ -384,7 +393,7 @@ impl Control for Line {
                 });
             }
         };
-        let certificate = self.0.host(&name, &PublicKey::from_openssh(key).unwrap());
+        let certificate = self.0.front(&name, &PublicKey::from_openssh(key).unwrap());
         let valid_before = Timestamp::from_seconds(certificate.valid_before());
         Ok(HostCertificate { certificate: certificate.to_openssh().unwrap(), valid_before })
     }

@@ -84,9 +84,12 @@ impl<'a> Desk<'a> {
     }
 
     pub(super) fn end_session(&self, end: EndSession) -> Result<Vec<Entry>, Refusal> {
-        let EndSession { session, end, dropped } = end;
+        let EndSession { session, end, cut, dropped } = end;
         let request = &self.own(&session, "ended")?.request;
-        Ok(vec![self.entry(request, Fact::SessionEnded { session, end, dropped })])
+        // An end is never refused; and a proxy's clock that was set back in between makes no receipt that contradicts
+        // itself.
+        let cut = cut.map(|cut| cut.min(dropped));
+        Ok(vec![self.entry(request, Fact::SessionEnded { session, end, cut, dropped })])
     }
 
     pub(super) fn channel_opened(&self, opened: ChannelOpened) -> Result<Vec<Entry>, Refusal> {

@@ -8,7 +8,7 @@ use super::{
     Certificate, CertificateState, Channel, Cut, CutCause, Pending, Request, RequestState, Reviewed, Session,
     SessionState, State,
 };
-use crate::corruption::{Corruption, Problem, kind};
+use crate::corruption::{Corruption, Problem};
 
 /// Where and when a fact stands, and who caused it.
 pub(super) struct At<'a> {
@@ -24,7 +24,7 @@ impl State {
     /// # Errors
     /// When the fact cannot follow from those before it. The state is left as it was.
     pub fn apply(&mut self, record: &Record) -> Result<(), Corruption> {
-        let corrupt = |problem| Corruption { seq: record.seq, kind: kind(&record.entry.fact), problem };
+        let corrupt = |problem| Corruption { seq: record.seq, kind: record.entry.fact.kind(), problem };
         if record.seq != self.facts.next {
             return Err(corrupt(Problem::Gap { expected: self.facts.next }));
         }
@@ -42,6 +42,7 @@ impl State {
                 _ => Err(Problem::NotFirst),
             },
             Fact::SystemStarted { .. }
+            | Fact::FrontCaLoaded { .. }
             | Fact::SystemStopped {}
             | Fact::PolicyLoaded { .. }
             | Fact::PolicyRefused { .. }
@@ -131,8 +132,8 @@ impl State {
                 let cut = Cut { cause, by: at.actor.clone(), at: at.time };
                 self.session_step(session, |live| live.cut(cut))
             }
-            Fact::SessionEnded { session, end, dropped } => {
-                self.session_step(session, |live| live.ended(end.clone(), *dropped, at.seq))
+            Fact::SessionEnded { session, end, cut, dropped } => {
+                self.session_step(session, |live| live.ended(end.clone(), *cut, *dropped, at.seq))
             }
             Fact::ChannelOpened { session, channel, channel_kind, pty } => {
                 let (kind, pty) = (channel_kind.clone(), pty.clone());

@@ -93,7 +93,10 @@ pub enum CutCause {
 pub struct SessionEnded {
     /// Why.
     pub end: SessionEnd,
-    /// When the proxy closed the sockets.
+    /// When nothing passed any more, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Timestamp>,
+    /// When the proxy closed the person's socket.
     pub dropped: Timestamp,
     pub(super) done: Seq,
 }
@@ -148,8 +151,8 @@ impl Session {
         }
     }
 
-    pub(super) fn ended(mut self, end: SessionEnd, dropped: Timestamp, done: Seq) -> Self {
-        self.state = SessionState::Ended(SessionEnded { end, dropped, done });
+    pub(super) fn ended(mut self, end: SessionEnd, cut: Option<Timestamp>, dropped: Timestamp, done: Seq) -> Self {
+        self.state = SessionState::Ended(SessionEnded { end, cut, dropped, done });
         self.forget_closed(0);
         self
     }

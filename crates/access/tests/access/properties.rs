@@ -465,7 +465,7 @@ fn facts() -> impl Strategy<Value = Fact> {
                 bought_with: None,
             },
             2 => Fact::SessionCut { session, reason: "x".to_owned() },
-            3 => Fact::SessionEnded { session, end: SessionEnd::Client, dropped: at(0) },
+            3 => Fact::SessionEnded { session, end: SessionEnd::Client, cut: None, dropped: at(0) },
             4 => Fact::ChannelOpened { session, channel, channel_kind: model::ChannelKind::Shell, pty: None },
             _ => Fact::ChannelClosed { session, channel, end: model::ChannelEnd::default() },
         }

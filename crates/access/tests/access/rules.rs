@@ -492,10 +492,22 @@ fn the_receipt_of_a_kill_is_kept() {
     let SessionState::Cut(cut) = &world.state.session(&ses(1)).unwrap().state else { panic!() };
     assert_eq!((&cut.by, cut.at), (&identity("carol"), at(10)));
     let why = SessionEnd::Revoked { by: identity("carol"), at: at(10), reason: None };
-    world.must("proxy1", access::EndSession { session: ses(1), end: why.clone(), dropped: at(11) }, at(11));
+    let end = access::EndSession { session: ses(1), end: why.clone(), cut: Some(at(11)), dropped: at(12) };
+    world.must("proxy1", end, at(12));
     let SessionState::Ended(ended) = &world.state.session(&ses(1)).unwrap().state else { panic!() };
-    assert_eq!((&ended.end, ended.dropped), (&why, at(11)));
+    assert_eq!((&ended.end, ended.cut, ended.dropped), (&why, Some(at(11)), at(12)));
     assert_eq!(world.state.live_sessions().count(), 0);
+}
+
+#[test]
+fn a_receipt_never_says_that_something_passed_through_a_closed_socket() {
+    let mut world = World::granted(1);
+    world.must("proxy1", open(ses(1), req(1)), at(1));
+    // The proxy's clock was set back between the two.
+    let end = access::EndSession { session: ses(1), end: SessionEnd::Client, cut: Some(at(12)), dropped: at(11) };
+    world.must("proxy1", end, at(13));
+    let SessionState::Ended(ended) = &world.state.session(&ses(1)).unwrap().state else { panic!() };
+    assert_eq!((ended.cut, ended.dropped), (Some(at(11)), at(11)));
 }
 
 #[test]
@@ -503,7 +515,9 @@ fn a_dead_proxys_sessions_are_ended_by_the_system() {
     let mut world = World::granted(1);
     world.must("proxy1", open(ses(1), req(1)), at(1));
     let why = SessionEnd::Proxy { reason: "not heard of".to_owned() };
-    world.act(&Actor::System, access::EndSession { session: ses(1), end: why, dropped: at(9) }, at(9)).unwrap();
+    world
+        .act(&Actor::System, access::EndSession { session: ses(1), end: why, cut: None, dropped: at(9) }, at(9))
+        .unwrap();
     assert_eq!(world.state.session(&ses(1)).unwrap().status(), "ended");
 }
 
@@ -579,13 +593,26 @@ fn certificates_say_what_their_grant_says() {
     host.certificate.profile = CertificateProfile::Host;
     host.certificate.principals = BTreeSet::from([Principal::Host("web1".parse().unwrap())]);
     host.request = None;
-    assert_eq!(world.refused("proxy1", host.clone(), at(2)).code, "not-allowed");
+    assert_eq!(world.refused("carol", host.clone(), at(2)).code, "not-allowed");
     host.may_issue_host = true;
-    let decision = world.must("proxy1", host.clone(), at(2));
+    let decision = world.must("carol", host.clone(), at(2));
     assert_eq!(decision.facts[0].correlation.as_str(), "host-certificates");
     host.certificate.serial = serial(4);
-    host.certificate.principals.insert(Principal::Identity("alice".parse().unwrap()));
-    assert_eq!(world.refused("proxy1", host, at(2)).code, "bad-certificate");
+    // A proxy that could have a target's own would be that target to every other proxy.
+    assert_eq!(world.refused("proxy1", host.clone(), at(2)).code, "bad-certificate");
+    let mut front = host.clone();
+    front.certificate.profile = CertificateProfile::Front;
+    for nobody in ["alice", "carol"] {
+        assert_eq!(world.refused(nobody, front.clone(), at(2)).code, "bad-certificate");
+    }
+    front.may_issue_host = false;
+    world.must("proxy1", front.clone(), at(2));
+    for mut mixed in [host, front] {
+        mixed.certificate.serial = serial(5);
+        mixed.certificate.principals.insert(Principal::Identity("alice".parse().unwrap()));
+        let who = if mixed.may_issue_host { "carol" } else { "proxy1" };
+        assert_eq!(world.refused(who, mixed, at(2)).code, "bad-certificate");
+    }
 }
 
 #[test]
@@ -636,7 +663,8 @@ fn what_cannot_have_happened_is_named() {
     );
     let ended = apply(next, Fact::RequestDenied { request: req(1) });
     assert!(ended.to_string().ends_with(&format!("request {} is active", req(1))), "{ended}");
-    let unborn = apply(next, Fact::SessionEnded { session: ses(1), end: SessionEnd::Client, dropped: at(1) });
+    let unborn =
+        apply(next, Fact::SessionEnded { session: ses(1), end: SessionEnd::Client, cut: None, dropped: at(1) });
     assert!(matches!(unborn.problem, Problem::Unknown { what: "session", .. }));
     let approval = Fact::RequestApproved {
         request: req(1),

@@ -116,7 +116,7 @@ pub(crate) fn open(session: SessionId, request: RequestId) -> access::OpenSessio
 }
 
 pub(crate) fn end(session: SessionId) -> access::EndSession {
-    access::EndSession { session, end: SessionEnd::Client, dropped: at(0) }
+    access::EndSession { session, end: SessionEnd::Client, cut: None, dropped: at(0) }
 }
 
 pub(crate) fn channel(session: SessionId, channel: u32) -> access::ChannelOpened {

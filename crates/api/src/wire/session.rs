@@ -129,7 +129,11 @@ pub enum SessionReport {
         /// Why.
         #[schema(value_type = Object)]
         end: SessionEnd,
-        /// When the sockets were closed.
+        /// When nothing passed any more, in either direction.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>)]
+        cut: Option<Time>,
+        /// When the person's socket was closed; not before `cut`.
         #[schema(value_type = String)]
         dropped: Time,
     },
@@ -169,14 +173,21 @@ pub struct Session {
     /// Since when.
     #[schema(value_type = String)]
     pub opened: Time,
-    /// Until when, once it ended.
+    /// When nothing passed any more, once it ended and as far as its proxy was there to say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub cut: Option<Time>,
+    /// When the person's socket was closed, once it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub ended: Option<Time>,
     /// Why it ended, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
-    /// For a kill: from the order to the closed sockets, in microseconds.
+    /// For a kill: from the order to the moment at which nothing passed any more, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_micros: Option<u64>,
+    /// For a kill: from the order to the person's closed socket, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop_micros: Option<u64>,
     /// Its recordings.

@@ -8,8 +8,8 @@ use api::wire::{self, Grant};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::show::field;
-use crate::words::count;
-use crate::{ids, pages, show};
+use crate::words::{count, milliseconds};
+use crate::{ask, ids, pages, show};
 
 /// The longest wait for the receipts of the dropped sessions. The drop itself waits for nobody.
 const RECEIPTS: Duration = Duration::from_secs(3);
@@ -27,9 +27,10 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let reason = ask::optional(args.reason.as_deref())?;
     let client = context.client().await?;
     let id = ids::anyones_grant(&client, &args.id).await?;
-    let revoked = client.revoke(&id, &wire::Revoke { reason: args.reason.clone() }).await?;
+    let revoked = client.revoke(&id, &wire::Revoke { reason }).await?;
     let live = revoked.sessions;
     let grant = match live {
         0 => revoked,
@@ -55,20 +56,28 @@ async fn dropped(client: &Client, mut grant: Grant) -> Result<Grant, CliError> {
     Ok(grant)
 }
 
-/// How many sessions were dropped, and how long the slowest took, as the ledger has it.
+/// How many sessions were cut and dropped, and how long the slowest took, as the ledger has it.
 async fn receipts(context: &Context, client: &Client, grant: &Grant) -> Result<(), CliError> {
     let sessions = pages::sessions(client, false).await?;
-    let drops: Vec<u64> = sessions
-        .iter()
-        .filter(|session| session.request == grant.id)
-        .filter_map(|session| session.drop_micros)
-        .collect();
-    match drops.iter().max() {
-        Some(slowest) => field(
-            context,
-            "dropped",
-            format_args!("{} within {}.{:03} ms", count(drops.len(), "session"), slowest / 1000, slowest % 1000),
-        ),
+    let of_grant = || sessions.iter().filter(|session| session.request == grant.id);
+    let cuts = slowest(of_grant().filter_map(|session| session.cut_micros));
+    if let Some((sessions, micros)) = cuts {
+        let sessions = count(sessions, "session");
+        field(context, "cut", format_args!("{sessions} within {}: nothing passed any more", milliseconds(micros)))?;
+    }
+    match slowest(of_grant().filter_map(|session| session.drop_micros)) {
+        Some((sessions, micros)) => {
+            let sessions = count(sessions, "session");
+            field(context, "dropped", format_args!("{sessions} within {}: connections closed", milliseconds(micros)))
+        }
         None => field(context, "dropped", "no receipt yet: portcullis sessions --all shows it when it comes"),
     }
+}
+
+/// How many there are, and the longest of them.
+fn slowest(micros: impl Iterator<Item = u64>) -> Option<(usize, u64)> {
+    micros.fold(None, |found, micros| {
+        let (many, longest) = found.unwrap_or_default();
+        Some((many + 1, micros.max(longest)))
+    })
 }

@@ -155,7 +155,7 @@ impl Names {
             },
             Fact::RecordingClosed { recording, session: session.clone(), closed },
             Fact::ChannelClosed { session: session.clone(), channel: 0, end },
-            Fact::SessionEnded { session, end: SessionEnd::Client, dropped: now },
+            Fact::SessionEnded { session, end: SessionEnd::Client, cut: Some(now), dropped: now },
         ]
     }
 }

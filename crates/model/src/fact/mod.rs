@@ -1,131 +1,25 @@
 //! Facts: what happened. State is what they add up to, so no change can exist without its audit record.
 
+mod correlation;
+mod kind;
+mod record;
+mod recording;
+mod subject;
+
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Asked, CertificateBody, ChannelEnd, ChannelKind, GrantEnd, IdentityName, Lock, LockId, Login, PolicyPath,
-    ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, TargetName, Timestamp, Verdict,
-    WayIn,
+    Asked, CertificateBody, ChannelEnd, ChannelKind, GrantEnd, GroupName, IdentityName, Lock, LockId, Login,
+    PolicyPath, ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, TargetName,
+    Timestamp, Verdict, WayIn,
 };
 
-/// The place of a record in the ledger, counted from 0 without a gap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Seq(pub u64);
-
-impl Seq {
-    /// The place behind this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
-impl fmt::Display for Seq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What ties facts together: the request's id, or the id of what stands alone (a lock, "policy", "directory").
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Correlation(String);
-
-impl Correlation {
-    /// Facts about the system itself: start, stop.
-    #[must_use]
-    pub fn system() -> Self {
-        Self("system".to_owned())
-    }
-
-    /// Facts about the policy, the directory, and the like.
-    #[must_use]
-    pub fn named(name: &'static str) -> Self {
-        Self(name.to_owned())
-    }
-
-    /// As it is read from a stored record or a query.
-    #[must_use]
-    pub fn from_text(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&RequestId> for Correlation {
-    fn from(id: &RequestId) -> Self {
-        Self(id.as_str().to_owned())
-    }
-}
-
-impl From<&LockId> for Correlation {
-    fn from(id: &LockId) -> Self {
-        Self(id.as_str().to_owned())
-    }
-}
-
-impl fmt::Display for Correlation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-/// What a fact is about, for look-ups: "identity:alice", "target:web1", "login:root@web1", "session:ses-…".
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Subject(String);
-
-impl Subject {
-    /// As it is read from a query.
-    #[must_use]
-    pub fn from_text(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The subject as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn of(kind: &str, name: impl fmt::Display) -> Self {
-        Self(format!("{kind}:{name}"))
-    }
-}
-
-/// A fact on its way into the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Entry {
-    /// When it was decided.
-    pub time: Timestamp,
-    /// Who caused it.
-    pub actor: Actor,
-    /// What it belongs to.
-    pub correlation: Correlation,
-    /// What happened.
-    pub fact: Fact,
-}
-
-/// A fact in the ledger: an entry with its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Record {
-    /// Its place.
-    pub seq: Seq,
-    /// When, who, under which request, and what.
-    #[serde(flatten)]
-    pub entry: Entry,
-}
+pub use correlation::Correlation;
+pub use record::{Entry, Record, Seq};
+pub use recording::{RecordingClosed, RecordingStatus};
+pub use subject::Subject;
 
 /// What happened.
 ///
@@ -150,6 +44,12 @@ pub enum Fact {
     SystemStarted {
         /// The program's version.
         version: String,
+    },
+    /// The key that signs what proxies show to people: at the first start, and when it is another than before.
+    #[serde(rename = "front-ca.loaded")]
+    FrontCaLoaded {
+        /// Its fingerprint ("SHA256:…").
+        key: String,
     },
     /// A process laid the ledger down in order.
     #[serde(rename = "system.stopped")]
@@ -253,7 +153,7 @@ pub enum Fact {
         /// The answer.
         verdict: Verdict,
         /// The listed approver groups that the reviewer answers for.
-        groups: BTreeSet<crate::GroupName>,
+        groups: BTreeSet<GroupName>,
         /// In the reviewer's words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comment: Option<String>,
@@ -407,7 +307,11 @@ pub enum Fact {
         session: SessionId,
         /// Why.
         end: SessionEnd,
-        /// When the proxy closed the sockets.
+        /// When nothing passed any more, in either direction: the target's socket was shut down and the person's bytes
+        /// were no longer taken. Absent in facts of before it was kept, and where no proxy was there to see it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cut: Option<Timestamp>,
+        /// When the person's socket was closed; not before `cut`.
         dropped: Timestamp,
     },
     /// A channel was opened and the target agreed to run what it asks for.
@@ -495,116 +399,4 @@ pub enum Fact {
         /// The lock.
         lock: LockId,
     },
-}
-
-/// What a recording is when it is closed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct RecordingClosed {
-    /// SHA-256 of the file, in hexadecimal.
-    pub sha256: String,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// How many events it holds.
-    pub events: u64,
-    /// Length of what it shows, in milliseconds.
-    pub milliseconds: u64,
-    /// Whether it is whole.
-    pub status: RecordingStatus,
-}
-
-/// Whether a recording is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RecordingStatus {
-    /// Closed in order.
-    Complete,
-    /// Output beyond the policy's limit was left out, and the file says where.
-    Truncated,
-    /// Closed at the next start after a crash: whole up to the last flush.
-    Recovered,
-}
-
-impl Fact {
-    /// What the fact is about, sorted and without repeats. The asker of a request counts as well as its target.
-    #[must_use]
-    pub fn subjects(&self) -> BTreeSet<Subject> {
-        let mut subjects = BTreeSet::new();
-        let mut add = |subject: Subject| {
-            subjects.insert(subject);
-        };
-        match self {
-            Self::LedgerOpened { .. }
-            | Self::SystemStarted { .. }
-            | Self::SystemStopped {}
-            | Self::PolicyLoaded { .. }
-            | Self::PolicyRefused { .. }
-            | Self::DirectoryLoaded { .. }
-            | Self::DirectoryRefused { .. } => {}
-            Self::TargetRegistered { target, .. } | Self::TargetRemoved { target } => {
-                add(Subject::of("target", target))
-            }
-            Self::IdentityLoggedIn { identity, .. } | Self::IdentityLoginRefused { identity, .. } => {
-                add(Subject::of("identity", identity));
-            }
-            Self::RequestFiled { request, spec, .. } => {
-                add(Subject::of("request", request));
-                add_spec(&mut add, spec);
-            }
-            Self::RequestRefused { spec, .. } => add_spec(&mut add, spec),
-            Self::RequestReviewed { request, .. }
-            | Self::ReviewWithdrawn { request }
-            | Self::RequestApproved { request, .. }
-            | Self::RequestDenied { request }
-            | Self::RequestCancelled { request }
-            | Self::RequestExpired { request }
-            | Self::GrantActivated { request }
-            | Self::GrantEnded { request, .. } => add(Subject::of("request", request)),
-            Self::GrantExtended { request, by, .. } => {
-                add(Subject::of("request", request));
-                add(Subject::of("request", by));
-            }
-            Self::CertificateIntended { certificate, request, .. } => {
-                add(Subject::of("certificate", certificate.serial));
-                if let Some(request) = request {
-                    add(Subject::of("request", request));
-                }
-            }
-            Self::CertificateIssued { serial, .. } | Self::CertificateFailed { serial, .. } => {
-                add(Subject::of("certificate", serial));
-            }
-            Self::SessionOpened { session, request, identity, target, login, .. } => {
-                add(Subject::of("session", session));
-                add(Subject::of("request", request));
-                add(Subject::of("identity", identity));
-                add(Subject::of("target", target));
-                add(Subject::of("login", format_args!("{login}@{target}")));
-            }
-            Self::SessionRefused { identity, .. } => add(Subject::of("identity", identity)),
-            Self::SessionCut { session, .. }
-            | Self::SessionEnded { session, .. }
-            | Self::ChannelOpened { session, .. }
-            | Self::ChannelRefused { session, .. }
-            | Self::ChannelClosed { session, .. } => add(Subject::of("session", session)),
-            Self::RecordingStarted { recording, session, .. }
-            | Self::RecordingClosed { recording, session, .. }
-            | Self::RecordingFailed { recording, session, .. }
-            | Self::RecordingReplayed { recording, session } => {
-                add(Subject::of("recording", recording));
-                add(Subject::of("session", session));
-            }
-            Self::LockPlaced { lock } => {
-                add(Subject::of("lock", &lock.id));
-                add(Subject::from_text(lock.subject.to_string()));
-            }
-            Self::LockLifted { lock } => add(Subject::of("lock", lock)),
-        }
-        subjects
-    }
-}
-
-fn add_spec(add: &mut impl FnMut(Subject), spec: &RequestSpec) {
-    add(Subject::of("identity", &spec.identity));
-    add(Subject::of("target", &spec.target));
-    add(Subject::of("login", format_args!("{}@{}", spec.login, spec.target)));
 }

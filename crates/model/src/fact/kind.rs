@@ -1,6 +1,6 @@
 //! The kind of a fact by itself, for look-ups and messages.
 
-use crate::Fact;
+use super::Fact;
 
 impl Fact {
     /// The kind as it is written in the ledger: "request.filed".
@@ -9,6 +9,7 @@ impl Fact {
         match self {
             Self::LedgerOpened { .. } => "ledger.opened",
             Self::SystemStarted { .. } => "system.started",
+            Self::FrontCaLoaded { .. } => "front-ca.loaded",
             Self::SystemStopped {} => "system.stopped",
             Self::PolicyLoaded { .. } => "policy.loaded",
             Self::PolicyRefused { .. } => "policy.refused",
