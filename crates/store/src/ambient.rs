@@ -1,7 +1,8 @@
 //! The one clock and the one source of randomness. Everything else gets time and random bits as arguments.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use model::{Span, Timestamp};
 
@@ -11,6 +12,12 @@ use crate::sync::lock;
 pub trait Clock: Send + Sync {
     /// The time now. It may step back when the system's clock is set.
     fn now(&self) -> Timestamp;
+
+    /// The time since some moment, on a clock that nobody can set. It may stand still while the machine sleeps.
+    fn uptime(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
+    }
 }
 
 /// Gives random bits that nobody can guess.
@@ -42,29 +49,37 @@ impl Clock for SystemClock {
 
 /// A clock that stands still until a test moves it.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicU64);
+pub struct ManualClock {
+    shown: AtomicU64,
+    passed: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub const fn new(now: Timestamp) -> Self {
-        Self(AtomicU64::new(now.micros()))
+        Self { shown: AtomicU64::new(now.micros()), passed: AtomicU64::new(0) }
     }
 
-    /// Sets the clock.
+    /// Sets the clock; no time passes.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.micros(), Ordering::SeqCst);
+        self.shown.store(now.micros(), Ordering::SeqCst);
     }
 
-    /// Moves the clock forward.
+    /// Lets time pass.
     pub fn advance(&self, span: Span) {
         self.set(self.now().plus(span));
+        self.passed.fetch_add(u64::from(span.seconds()).saturating_mul(1_000_000), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        Timestamp::from_micros(self.shown.load(Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_micros(self.passed.load(Ordering::SeqCst))
     }
 }
 
@@ -124,6 +139,7 @@ mod tests {
     fn the_system_has_a_clock_and_random_bits() {
         let year_2025: Timestamp = "2025-01-01T00:00:00Z".parse().unwrap();
         assert!(SystemClock.now() > year_2025);
+        assert!(SystemClock.uptime() <= SystemClock.uptime());
         assert_ne!(SystemEntropy.u64(), SystemEntropy.u64());
     }
 
@@ -131,7 +147,9 @@ mod tests {
     fn a_manual_clock_moves_when_it_is_told() {
         let clock = ManualClock::new(Timestamp::from_seconds(5));
         clock.advance(Span::from_seconds(2));
-        assert_eq!(clock.now(), Timestamp::from_seconds(7));
+        assert_eq!((clock.now(), clock.uptime()), (Timestamp::from_seconds(7), Duration::from_secs(2)));
+        clock.set(Timestamp::from_seconds(1));
+        assert_eq!((clock.now(), clock.uptime()), (Timestamp::from_seconds(1), Duration::from_secs(2)));
     }
 
     #[test]
