@@ -35,7 +35,7 @@ pub use error::{ParseError, PlayError, RecordError, VaultError};
 pub use header::{FileHeader, Format, Header};
 pub use parse::{Counts, Event, Item, Parser, Stream, What};
 pub use place::Stage;
-pub use play::{PlayOptions, Player, Source};
+pub use play::{PlayOptions, Player, Source, Wish};
 pub use reader::Reader;
 pub use recorder::Recorder;
 pub use recover::Recovered;

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use avt::Terminal;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::text::{resize, terminal};
 use crate::{Decoder, Event, FileHeader, Filter, Format, Item, Parser, PlayError, Stream, What};
 
+/// The slowest and the fastest that a play can be made while it runs.
+const SPEEDS: (f64, f64) = (1.0 / 16.0, 64.0);
 /// When following, a source that says nothing for so long has told all that happened so far.
 const CAUGHT_UP: Duration = Duration::from_millis(200);
 
@@ -42,6 +45,19 @@ impl Default for PlayOptions {
     }
 }
 
+/// What a viewer wants of a play that is under way. A play that follows has no time of its own and heeds none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Stop the time, or let it go on.
+    Pause,
+    /// Stop the time, and show the next event.
+    Step,
+    /// Twice as fast, up to 64 times.
+    Faster,
+    /// Half as fast, down to a sixteenth.
+    Slower,
+}
+
 /// Plays recordings.
 #[derive(Clone, Debug, Default)]
 pub struct Player {
@@ -68,6 +84,20 @@ impl Player {
     /// # Errors
     /// When the recording cannot be fetched, does not read, or cannot be shown.
     pub async fn play(&self, source: &mut impl Source, out: &mut (impl AsyncWrite + Unpin)) -> Result<(), PlayError> {
+        self.steered(source, out, None).await
+    }
+
+    /// Plays as [`Player::play`] does, and heeds the wishes that come. When nobody can have any more, it just goes on.
+    ///
+    /// # Errors
+    /// As [`Player::play`].
+    pub async fn steered(
+        &self,
+        source: &mut impl Source,
+        out: &mut (impl AsyncWrite + Unpin),
+        wishes: Option<mpsc::Receiver<Wish>>,
+    ) -> Result<(), PlayError> {
+        let mut helm = Helm { wishes, paused: false, speed: self.options.speed };
         let mut parser = Parser::default();
         let mut stage = None;
         loop {
@@ -76,7 +106,7 @@ impl Player {
                     Item::Header(header) => stage = Some(Stage::new(&header, &self.options)),
                     Item::Event(event) => {
                         if let Some(stage) = &mut stage {
-                            stage.event(&event, out).await?;
+                            stage.event(&event, &mut helm, out).await?;
                         }
                     }
                 }
@@ -145,7 +175,12 @@ impl Stage {
         }
     }
 
-    async fn event(&mut self, event: &Event, out: &mut (impl AsyncWrite + Unpin)) -> Result<(), PlayError> {
+    async fn event(
+        &mut self,
+        event: &Event,
+        helm: &mut Helm,
+        out: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), PlayError> {
         if self.behind && (self.options.follow || event.time < self.options.start) {
             self.draw_before(&event.what);
             return Ok(());
@@ -154,24 +189,49 @@ impl Stage {
             self.catch_up();
         }
         if !self.options.follow {
-            self.wait(event.time, out).await?;
+            self.wait(event.time, helm, out).await?;
         }
         self.show(&event.what);
         Ok(())
     }
 
     /// Waits until the event is due. What is due already is not held up by the clock of any other, so nothing drifts.
-    async fn wait(&mut self, time: Duration, out: &mut (impl AsyncWrite + Unpin)) -> Result<(), PlayError> {
+    async fn wait(
+        &mut self,
+        time: Duration,
+        helm: &mut Helm,
+        out: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), PlayError> {
         let gap = time.saturating_sub(self.last);
-        let gap = self.options.idle_limit.map_or(gap, |limit| gap.min(limit));
+        // What is left of the pause in front of the event, in the recording's time.
+        let mut gap = self.options.idle_limit.map_or(gap, |limit| gap.min(limit));
         self.last = self.last.max(time);
-        let scaled = Duration::try_from_secs_f64(gap.as_secs_f64() / self.options.speed).unwrap_or(Duration::MAX);
-        self.due = self.due.checked_add(scaled).unwrap_or(self.due);
-        if self.due > Instant::now() {
-            self.flush(out).await?;
-            tokio::time::sleep_until(self.due).await;
+        loop {
+            let due = self.due.checked_add(helm.scaled(gap)).unwrap_or(self.due);
+            let wish = match helm.waiting() {
+                Some(wish) => Some(wish),
+                None if !helm.paused && due <= Instant::now() => {
+                    self.due = due;
+                    return Ok(());
+                }
+                None => {
+                    self.flush(out).await?;
+                    let paused = helm.paused;
+                    tokio::select! {
+                        () = tokio::time::sleep_until(due), if !paused => None,
+                        wish = helm.next() => wish,
+                    }
+                }
+            };
+            let Some(wish) = wish else { continue };
+            if !helm.paused {
+                gap = gap.saturating_sub(self.due.elapsed().mul_f64(helm.speed));
+            }
+            self.due = Instant::now();
+            if helm.heed(wish) {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn show(&mut self, what: &What) {
@@ -255,6 +315,49 @@ impl Stage {
         out.write_all(self.ready.as_bytes()).await.map_err(PlayError::Output)?;
         self.ready.clear();
         out.flush().await.map_err(PlayError::Output)
+    }
+}
+
+/// How a play is steered.
+struct Helm {
+    wishes: Option<mpsc::Receiver<Wish>>,
+    paused: bool,
+    speed: f64,
+}
+
+impl Helm {
+    /// A length of the recording's time as it is played.
+    fn scaled(&self, gap: Duration) -> Duration {
+        Duration::try_from_secs_f64(gap.as_secs_f64() / self.speed).unwrap_or(Duration::MAX)
+    }
+
+    /// A wish that has come already.
+    fn waiting(&mut self) -> Option<Wish> {
+        self.wishes.as_mut()?.try_recv().ok()
+    }
+
+    /// The next wish; `None` once nobody can have one any more, who could not end a pause either.
+    async fn next(&mut self) -> Option<Wish> {
+        let Some(wishes) = &mut self.wishes else { return std::future::pending().await };
+        let wish = wishes.recv().await;
+        if wish.is_none() {
+            self.wishes = None;
+            self.paused = false;
+        }
+        wish
+    }
+
+    /// Whether the next event is to be shown at once.
+    fn heed(&mut self, wish: Wish) -> bool {
+        let (slowest, fastest) = SPEEDS;
+        match wish {
+            Wish::Pause => self.paused = !self.paused,
+            Wish::Step => self.paused = true,
+            // What was asked for at the start may lie beyond the limits, and is not pulled back by going further.
+            Wish::Faster => self.speed = (self.speed * 2.0).min(fastest.max(self.speed)),
+            Wish::Slower => self.speed = (self.speed / 2.0).max(slowest.min(self.speed)),
+        }
+        wish == Wish::Step
     }
 }
 

@@ -74,6 +74,52 @@ async fn speed_and_idle_limit_shorten_it() {
     }
 }
 
+/// Plays [`CAST`] while wishes come, each after a pause in milliseconds; then nobody has any more.
+async fn steered(wishes: &[(u64, Wish)]) -> Vec<(u64, String)> {
+    let (send, receive) = mpsc::channel(8);
+    let wishes = wishes.to_vec();
+    tokio::spawn(async move {
+        for (pause, wish) in wishes {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            send.send(wish).await.unwrap();
+        }
+    });
+    let mut screen = Screen(Arc::default(), Instant::now());
+    let mut pieces = Pieces([(Duration::ZERO, CAST.as_bytes().to_vec())].into());
+    Player::default().steered(&mut pieces, &mut screen, Some(receive)).await.unwrap();
+    let seen = screen.0.lock().unwrap().clone();
+    seen.into_iter()
+        .map(|(at, text)| (at, text.replace(Player::RESET, "")))
+        .filter(|(_, text)| !text.is_empty())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_stops_the_time_and_what_was_left_of_it_follows() {
+    let seen = steered(&[(3000, Wish::Pause), (60_000, Wish::Pause)]).await;
+    assert_eq!(seen, [at(1000, "one"), at(71_000, "\r\ntwo"), at(73_000, "\x1b[2J\x1b[Hthree")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_shows_one_event_and_stays_paused() {
+    let seen = steered(&[(2000, Wish::Step), (5000, Wish::Step), (1000, Wish::Pause)]).await;
+    // The second step is the change of size, which shows nothing.
+    assert_eq!(seen, [at(1000, "one"), at(2000, "\r\ntwo"), at(9000, "\x1b[2J\x1b[Hthree")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_speed_changes_in_the_middle_of_a_pause() {
+    let seen = steered(&[(3000, Wish::Faster), (2000, Wish::Slower), (0, Wish::Slower)]).await;
+    // 2 s at once the speed, 4 s at twice, and the last 4 s at half of it.
+    assert_eq!(seen, [at(1000, "one"), at(13_000, "\r\ntwo"), at(17_000, "\x1b[2J\x1b[Hthree")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_pauses_and_goes_away_holds_nothing_up() {
+    let seen = steered(&[(500, Wish::Pause)]).await;
+    assert_eq!(seen, [at(1000, "one"), at(11_000, "\r\ntwo"), at(13_000, "\x1b[2J\x1b[Hthree")]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_start_within_shows_the_screen_at_once() {
     let options = PlayOptions { start: Duration::from_secs(12), ..PlayOptions::default() };
