@@ -35,12 +35,27 @@ pub struct Config {
     pub keepalive: Span,
     /// When a person with a terminal is told that the session will end, counted back from its end.
     pub warnings: Vec<Span>,
+    /// Who is told at the beginning as whom, until when and under which request they are in, and that it is recorded.
+    pub greeting: Greeting,
     /// The longest that a notice may take before a session is dropped all the same.
     pub notice: Millis,
     /// Environment variables that are passed on; a `*` at the end stands for any rest.
     pub environment: Vec<String>,
     /// The receive window of a channel, in bytes, towards either side.
     pub window: u32,
+}
+
+/// Who is greeted. Nobody ever is without a terminal: a program reads there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Greeting {
+    /// Whoever has a terminal: a shell, and a command with one (`ssh -t`). The greeting goes to standard error, where
+    /// `ssh` itself says "Connection to … closed" of such a command, so `$(ssh -t …)` does not catch it.
+    Terminals,
+    /// Who has a shell in a terminal.
+    Shells,
+    /// Nobody.
+    Nobody,
 }
 
 /// A length of time in milliseconds.
@@ -71,7 +86,8 @@ impl Default for Config {
             feed_freshness: Span::from_seconds(30),
             keepalive: Span::from_minutes(1),
             warnings: vec![Span::from_minutes(5), Span::from_minutes(1)],
-            notice: Millis(200),
+            greeting: Greeting::Terminals,
+            notice: Millis(50),
             environment: ["LANG", "LANGUAGE", "LC_*", "TZ", "COLORTERM", "NO_COLOR"].map(str::to_owned).to_vec(),
             window: 2 << 20,
         }

@@ -24,6 +24,7 @@ use crate::signal::{RaiseOnDrop, Signal};
 pub(crate) struct Target {
     handle: Handle<Watch>,
     gone: Gone,
+    openssh: bool,
 }
 
 /// How one learns that the target has hung up.
@@ -92,11 +93,13 @@ async fn connect_and_log_in(
     reached(cutter);
 
     let gone = Gone::default();
+    let openssh = Signal::default();
     let watch = Watch {
         target: destination.target.clone(),
         trust: permit.trust().clone(),
         ambient: ambient.clone(),
         gone: gone.clone(),
+        openssh: openssh.clone(),
         _guard: RaiseOnDrop(gone.signal.clone()),
     };
     let broken = |source| DialError::Protocol { target: destination.target.clone(), source };
@@ -112,7 +115,7 @@ async fn connect_and_log_in(
         let (target, login) = (destination.target.clone(), destination.login.to_string());
         return Err(DialError::Refused { target, login });
     }
-    Ok(Target { handle, gone })
+    Ok(Target { handle, gone, openssh: openssh.is_raised() })
 }
 
 /// Tries the addresses in order; the last gets all the time that is left.
@@ -154,6 +157,11 @@ impl Target {
         self.handle.channel_open_session().await
     }
 
+    /// Whether it says of itself that it is an OpenSSH server.
+    pub(crate) const fn is_openssh(&self) -> bool {
+        self.openssh
+    }
+
     /// How one learns that the target has hung up.
     pub(crate) const fn gone(&self) -> &Gone {
         &self.gone
@@ -178,6 +186,8 @@ struct Watch {
     trust: HostTrust,
     ambient: Arc<dyn Ambient>,
     gone: Gone,
+    /// Raised when the target says that it is an OpenSSH server.
+    openssh: Signal,
     _guard: RaiseOnDrop,
 }
 
@@ -195,6 +205,18 @@ impl client::Handler for Watch {
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, WatchError> {
         check_host(&self.target, &self.trust, shown, self.ambient.now()).map_err(WatchError::Host)?;
         Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        _: &russh::Names,
+        session: &mut client::Session,
+    ) -> Result<(), WatchError> {
+        if session.remote_sshid().starts_with(b"SSH-2.0-OpenSSH") {
+            self.openssh.raise();
+        }
+        Ok(())
     }
 
     async fn disconnected(&mut self, reason: client::DisconnectReason<WatchError>) -> Result<(), WatchError> {

@@ -40,7 +40,7 @@ mod words;
 
 pub use ambient::Ambient;
 pub use ca::Api;
-pub use config::{Config, Millis};
+pub use config::{Config, Greeting, Millis};
 pub use control::{Control, ControlError, Feed, HostCertificate};
 pub use proxy::{Parts, Proxy, ProxyError};
 

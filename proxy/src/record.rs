@@ -89,6 +89,11 @@ impl Tape {
         Self { recorder: None, strict: false, whole: false, lost: AtomicBool::new(false) }
     }
 
+    /// Whether there is a recording, so far.
+    pub(crate) fn records(&self) -> bool {
+        self.recorder().is_some()
+    }
+
     /// What the target writes to standard output.
     pub(crate) async fn output(&self, data: &Bytes) -> Result<(), Broken> {
         match self.recorder() {

@@ -1,12 +1,15 @@
 //! What people are told: one line that says what happened, and one that says what to do.
 
-use model::{Actor, SessionEnd, Span, Timestamp};
+use model::{Actor, CertificateExtension, SessionEnd, Span, Timestamp};
 
 use crate::control::ControlError;
 use crate::destination::Destination;
 use crate::permit::Permit;
 
-/// A message to a person, in lines without line ends.
+/// The most characters of a line: what others wrote is in it.
+const LIMIT: usize = 512;
+
+/// A message to a person, in lines without line ends. Nothing in it is a control character, whoever wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words(Vec<String>);
 
@@ -31,6 +34,11 @@ impl Words {
     /// The first line, for the log.
     pub(crate) fn first(&self) -> &str {
         self.0.first().map_or("", String::as_str)
+    }
+
+    /// Its lines.
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.0
     }
 
     /// As bytes for standard error; a terminal in raw mode needs its carriage returns.
@@ -109,21 +117,89 @@ fn because(reason: Option<&str>) -> String {
 }
 
 /// That a session will end.
-pub(crate) fn warning(left: Span, at: Timestamp, permit: &Permit) -> Words {
+pub(crate) fn warning(left: Span, at: Timestamp, now: Timestamp, permit: &Permit) -> Words {
     let (asked, grant) = (permit.destination(), permit.request());
-    Words::say(format!("this session on {asked} ends in {left}, at {}", at.seconds_text()))
+    Words::say(format!("this session on {asked} ends in {left}, at {}", clock(at, now)))
         .hint(format!("to go on, run portcullis extend {grant} --for 30m"))
 }
 
-trait SecondsText {
-    fn seconds_text(self) -> String;
+/// What a person reads before anything of the target: as whom, until when, that it is on record, and under what.
+pub(crate) fn greeting(recorded: bool, ends: Timestamp, now: Timestamp, permit: &Permit) -> Words {
+    let recorded = match (recorded, permit.obligations().record_input) {
+        (true, true) => "recorded with what you type",
+        (true, false) => "recorded",
+        (false, _) => "not recorded",
+    };
+    let (asked, grant) = (permit.destination(), permit.request());
+    Words::say(format!("{asked} until {} ({} left), {recorded}, {grant}", clock(ends, now), left(ends, now)))
 }
 
-impl SecondsText for Timestamp {
-    /// The time without its fraction of a second.
-    fn seconds_text(self) -> String {
-        Timestamp::from_seconds(self.seconds()).to_string()
-    }
+/// That a session goes on for longer.
+pub(crate) fn extended(to: Timestamp, now: Timestamp, permit: &Permit) -> Words {
+    let (asked, grant) = (permit.destination(), permit.request());
+    let (until, left) = (clock(to, now), left(to, now));
+    Words::say(format!("{grant} was extended: this session on {asked} lasts until {until} ({left} left)"))
+}
+
+/// What became of a request for more time that will not be granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotExtended {
+    /// A reviewer said no.
+    Denied,
+    /// Nobody decided in time.
+    Undecided,
+}
+
+/// That a session does not go on for longer.
+pub(crate) fn not_extended(why: NotExtended, ends: Timestamp, permit: &Permit) -> Words {
+    let (asked, grant) = (permit.destination(), permit.request());
+    let why = match why {
+        NotExtended::Denied => "was denied",
+        NotExtended::Undecided => "was not decided in time",
+    };
+    Words::say(format!("more time for {grant} {why}: this session on {asked} ends at {}", minute(ends)))
+        .hint(format!("to see why, run portcullis requests; to ask again, portcullis extend {grant} --for 30m"))
+}
+
+/// That the grant's path lacks what something needs.
+pub(crate) fn not_permitted(what: &str, needs: CertificateExtension, permit: &Permit) -> Words {
+    let (asked, grant) = (permit.destination(), permit.request());
+    Words::say(format!("{what} is refused: the policy's path of {grant} does not have {needs}"))
+        .hint(format!("to see which paths there are, and what each has, run portcullis policy explain {asked}"))
+}
+
+/// That nobody gets this here, whatever their path says.
+pub(crate) fn not_here(what: &str, needs: CertificateExtension) -> Words {
+    Words::say(format!("{what} is refused: this proxy carries none, not even where a path has {needs}"))
+}
+
+/// That a grant is for one exact command, and this is not it.
+pub(crate) fn one_command(what: &str, command: &str, permit: &Permit) -> Words {
+    let (asked, grant) = (permit.destination(), permit.request());
+    Words::say(format!("{what} is refused: {grant} allows one exact command: {command}"))
+        .hint(format!("for anything else, {}", request(asked)))
+}
+
+/// Hours and minutes; the day too, when it is another.
+fn clock(at: Timestamp, now: Timestamp) -> String {
+    let day = |at: Timestamp| at.seconds() / 86_400;
+    if day(at) == day(now) { minute(at) } else { format!("{} on {}", minute(at), part(at, 0..10)) }
+}
+
+/// Hours and minutes. The proxy does not know where the person's clock stands.
+fn minute(at: Timestamp) -> String {
+    format!("{} UTC", part(at, 11..16))
+}
+
+/// A part of the time as RFC 3339 writes it.
+fn part(at: Timestamp, range: std::ops::Range<usize>) -> String {
+    at.to_string().get(range).unwrap_or_default().to_owned()
+}
+
+/// What is left, in whole minutes as long as there are some.
+fn left(ends: Timestamp, now: Timestamp) -> Span {
+    let seconds = u32::try_from(ends.since(now).as_secs()).unwrap_or(u32::MAX);
+    Span::from_seconds(if seconds < 120 { seconds } else { seconds / 60 * 60 })
 }
 
 fn who(actor: &Actor) -> String {
@@ -133,9 +209,13 @@ fn who(actor: &Actor) -> String {
     }
 }
 
-/// What reaches a terminal never holds a control character, wherever it came from.
+/// What reaches a terminal never holds a control character, wherever it came from, and never has no end.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let text = recordings::plain(text).replace('\t', " ");
+    match text.char_indices().nth(LIMIT) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -144,10 +224,31 @@ mod tests {
 
     #[test]
     fn a_message_stands_on_its_own_lines() {
-        let words = Words::say("no").hint("do\u{1b}[2J this");
-        assert_eq!(words.bytes(false), b"portcullis: no\nportcullis: do [2J this\n");
-        assert_eq!(words.bytes(true), b"\r\nportcullis: no\r\nportcullis: do [2J this\r\n");
+        let words = Words::say("no").hint("do this");
+        assert_eq!(words.bytes(false), b"portcullis: no\nportcullis: do this\n");
+        assert_eq!(words.bytes(true), b"\r\nportcullis: no\r\nportcullis: do this\r\n");
         assert_eq!(words.first(), "portcullis: no");
+    }
+
+    #[test]
+    fn what_others_wrote_is_text_and_has_an_end() {
+        let words = Words::say("a\u{1b}[2J\u{9b}2J\r\nb\u{202e}c\td");
+        assert_eq!(words.text(), "portcullis: a\u{fffd}[2J\u{fffd}2J\u{fffd}\u{fffd}b\u{fffd}c d");
+        let words = Words::say("ä".repeat(LIMIT + 1));
+        assert_eq!(words.text(), format!("portcullis: {}...", "ä".repeat(LIMIT)));
+    }
+
+    #[test]
+    fn times_are_as_short_as_they_can_be() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-11-21T14:03:10Z");
+        assert_eq!(clock(at("2026-11-21T14:32:59Z"), now), "14:32 UTC");
+        assert_eq!(clock(at("2026-11-22T00:00:00Z"), now), "00:00 UTC on 2026-11-22");
+        let left = |ends: &str| left(at(ends), now).to_string();
+        assert_eq!(left("2026-11-21T14:32:59Z"), "29m");
+        assert_eq!(left("2026-11-21T15:33:10Z"), "1h30m");
+        assert_eq!(left("2026-11-21T14:05:09Z"), "1m59s");
+        assert_eq!(left("2026-11-21T14:00:00Z"), "0s");
     }
 
     #[test]

@@ -5,7 +5,7 @@ const PARAMETERS: usize = 256;
 
 /// One piece of a terminal's input or output.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Token<'a> {
+pub enum Token<'a> {
     /// A character to show.
     Print(char),
     /// A control character: C0 except ESC, or DEL.
@@ -41,15 +41,21 @@ enum State {
 
 /// A scanner that is fed character by character.
 #[derive(Debug, Default)]
-pub(crate) struct Scanner {
+pub struct Scanner {
     state: State,
     collected: String,
     overflow: bool,
 }
 
 impl Scanner {
+    /// Whether no sequence is under way: what is written here is taken for what it is.
+    #[must_use]
+    pub const fn is_ground(&self) -> bool {
+        matches!(self.state, State::Ground)
+    }
+
     /// Takes one character; a token when it completes one.
-    pub(crate) fn feed(&mut self, c: char) -> Option<Token<'_>> {
+    pub fn feed(&mut self, c: char) -> Option<Token<'_>> {
         match (&self.state, c) {
             (State::String, '\x1b') => {
                 self.state = State::StringEscape;
@@ -133,12 +139,13 @@ impl Scanner {
 }
 
 /// The numeric parameters of a control sequence; what is left out or is no number reads as `None`.
-pub(crate) fn numbers(parameters: &str) -> impl Iterator<Item = Option<usize>> + '_ {
+pub fn numbers(parameters: &str) -> impl Iterator<Item = Option<usize>> + '_ {
     parameters.trim_start_matches(['?', '>', '=', '<']).split(';').map(|number| number.parse().ok())
 }
 
 /// Whether a control sequence switches to the alternate screen (`Some(true)`) or back (`Some(false)`).
-pub(crate) fn alternate_screen(parameters: &str, end: char) -> Option<bool> {
+#[must_use]
+pub fn alternate_screen(parameters: &str, end: char) -> Option<bool> {
     let on = match end {
         'h' => true,
         'l' => false,

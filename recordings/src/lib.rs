@@ -29,6 +29,7 @@ mod text;
 mod utf8;
 mod vault;
 
+pub use ansi::{Scanner, Token, alternate_screen, numbers};
 pub use archive::{Archive, Stored};
 pub use encode::{ECHO_MARKER, RECOVERY_MARKER};
 pub use error::{ParseError, PlayError, RecordError, VaultError};
@@ -39,7 +40,7 @@ pub use play::{PlayOptions, Player, Source, Wish};
 pub use reader::Reader;
 pub use recorder::Recorder;
 pub use recover::Recovered;
-pub use safe::Filter;
+pub use safe::{Filter, plain};
 pub use tail::Tail;
 pub use text::Text;
 pub use utf8::Decoder;

@@ -86,10 +86,12 @@ fn modes(parameters: &str, end: char, out: &mut String) {
 
 /// A line of text with nothing in it but characters to show: control characters, and those that change the order in
 /// which others are shown, become U+FFFD.
-pub(crate) fn plain(text: &str) -> String {
+#[must_use]
+pub fn plain(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control() && c != '\t'
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{feff}' | '\u{e0000}'..='\u{e007f}')
     };
     text.chars().map(|c| if hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
@@ -149,7 +151,9 @@ mod tests {
 
     #[test]
     fn a_plain_line_hides_nothing() {
-        assert_eq!(plain("a\tb\u{202e}c\x1bd"), "a\tb\u{fffd}c\u{fffd}d");
+        assert_eq!(plain("a\tb\u{202e}c\x1bd\u{9b}e"), "a\tb\u{fffd}c\u{fffd}d\u{fffd}e");
+        assert_eq!(plain("a\u{61c}b\u{2067}c\u{e0041}d\u{feff}e"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e");
+        assert_eq!(plain("größer 猫 e\u{301}"), "größer 猫 e\u{301}");
     }
 
     proptest::proptest! {

@@ -23,6 +23,12 @@ impl Decoder {
         }
     }
 
+    /// Whether no sequence is under way.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// Says that no more will come: what was held back is invalid.
     pub fn finish(&mut self, text: &mut String) {
         if !self.held.is_empty() {

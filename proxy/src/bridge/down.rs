@@ -1,15 +1,30 @@
 //! From the target to the person: data, recorded before it is shown, replies and the end.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use api::wire::SessionReport;
-use model::ExitReport;
+use model::{ChannelKind, ExitReport};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, server};
+use tokio::time::Instant;
 
-use crate::words::Words;
+use crate::config::Greeting;
+use crate::record::Tape;
+use crate::words::{self, Words};
 
 use super::replies::Request;
-use super::{Ended, STDERR, Shared};
+use super::{Ended, STDERR, Shared, notice};
+
+/// How long words wait for the target to finish what it is drawing.
+const DRAWING: Duration = Duration::from_millis(200);
+
+/// Words that wait for a good moment.
+struct Waiting {
+    words: Arc<Words>,
+    /// The last moment.
+    until: Instant,
+}
 
 /// Carries what the target sends until the channel ends.
 pub(super) async fn run(
@@ -17,33 +32,80 @@ pub(super) async fn run(
     target: &mut ChannelReadHalf,
     person: &ChannelWriteHalf<server::Msg>,
 ) -> Ended {
-    let mut warnings = shared.live.warnings();
+    let mut notices = shared.live.notices();
+    let mut greeted = false;
+    let mut waiting: Option<Waiting> = None;
     loop {
-        let msg = tokio::select! {
+        let ended = tokio::select! {
             biased;
-            Ok(()) = warnings.changed() => {
-                let words = warnings.borrow_and_update().clone();
-                let (Some(words), true) = (words, shared.pty().is_some()) else { continue };
-                if let Some(tape) = shared.tape.get()
-                    && let Err(broken) = tape.marker(words.first()).await
-                {
-                    return Ended::Recording(broken.to_string());
-                }
-                if person.extended_data_bytes(STDERR, words.bytes(true)).await.is_err() {
-                    return Ended::Person;
-                }
-                continue;
+            // Before the target sees what was asked for, and so before it can have said anything.
+            () = shared.armed.raised(), if !greeted => {
+                greeted = true;
+                greet(shared, person).await
             }
-            msg = target.wait() => msg,
+            Ok(()) = notices.changed() => {
+                let words = notices.borrow_and_update().clone();
+                if let (Some(words), true) = (words, shared.pty().is_some()) {
+                    waiting = Some(Waiting { words, until: Instant::now() + DRAWING });
+                }
+                None
+            }
+            () = last_moment(waiting.as_ref()) => None,
+            msg = target.wait() => match msg {
+                None => Some(Ended::Lost),
+                Some(msg) => carry(shared, msg, person).await,
+            },
         };
-        match msg {
-            None => return Ended::Lost,
-            Some(msg) => {
-                if let Some(ended) = carry(shared, msg, person).await {
-                    return ended;
-                }
-            }
+        if let Some(ended) = ended {
+            return ended;
         }
+        let now = shared.on_screen(|screen| screen.is_settled()).unwrap_or(true);
+        if let Some(Waiting { words, .. }) = waiting.take_if(|waiting| now || waiting.until <= Instant::now())
+            && let Some(bytes) = shared.on_screen(|screen| notice::notice(&words, screen))
+            && let Some(ended) = show(shared, &words, bytes, person).await
+        {
+            return ended;
+        }
+    }
+}
+
+/// Tells a person with a terminal where they are, and what they did not get.
+async fn greet(shared: &Shared, person: &ChannelWriteHalf<server::Msg>) -> Option<Ended> {
+    let refused = shared.told_later();
+    let welcome = match (shared.gate.config.greeting, shared.kind.get()) {
+        (Greeting::Nobody, _) => false,
+        (Greeting::Shells, kind) => matches!(kind, Some(ChannelKind::Shell)),
+        (Greeting::Terminals, kind) => matches!(kind, Some(ChannelKind::Shell | ChannelKind::Exec { .. })),
+    };
+    let live = &shared.live;
+    let greeting = welcome.then(|| {
+        let recorded = shared.tape.get().is_some_and(Tape::records);
+        words::greeting(recorded, *live.deadline().borrow(), shared.gate.now(), live.permit())
+    });
+    for words in greeting.into_iter().chain(refused) {
+        if let Some(bytes) = shared.on_screen(|screen| notice::greeting(&words, screen))
+            && let Some(ended) = show(shared, &words, bytes, person).await
+        {
+            return Some(ended);
+        }
+    }
+    None
+}
+
+/// Writes words of our own to the person's terminal. The recording has them as a remark: the target did not say them.
+async fn show(shared: &Shared, words: &Words, bytes: Vec<u8>, person: &ChannelWriteHalf<server::Msg>) -> Option<Ended> {
+    if let Some(tape) = shared.tape.get()
+        && let Err(broken) = tape.marker(&words.line()).await
+    {
+        return Some(Ended::Recording(broken.to_string()));
+    }
+    person.extended_data_bytes(STDERR, bytes).await.is_err().then_some(Ended::Person)
+}
+
+async fn last_moment(waiting: Option<&Waiting>) {
+    match waiting {
+        Some(waiting) => tokio::time::sleep_until(waiting.until).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -55,6 +117,7 @@ async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<serve
             if let Err(broken) = tape.output(&data).await {
                 return Some(Ended::Recording(broken.to_string()));
             }
+            shared.on_screen(|screen| screen.feed(&data));
             person.data_bytes(data).await
         }
         ChannelMsg::ExtendedData { data, ext } => {
@@ -63,6 +126,7 @@ async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<serve
             if let Err(broken) = tape.stderr(&data).await {
                 return Some(Ended::Recording(broken.to_string()));
             }
+            shared.on_screen(|screen| screen.feed(&data));
             person.extended_data_bytes(ext, data).await
         }
         ChannelMsg::Success => {

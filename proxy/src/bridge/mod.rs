@@ -4,7 +4,9 @@
 //! session ends, so a peer that stops taking part holds up nothing but its own channel.
 
 mod down;
+mod notice;
 mod replies;
+mod screen;
 mod up;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +26,7 @@ use crate::signal::{RaiseOnDrop, Signal};
 use crate::words::{self, Words};
 
 use replies::Replies;
+use screen::Screen;
 
 /// The extended data type of standard error (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
@@ -31,6 +34,9 @@ const STDERR: u32 = 1;
 pub(crate) const NOT_RUN: u32 = 255;
 /// How long a person who has closed a channel may keep it for what the target has not yet taken.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// How many things that were refused are named in a greeting.
+const REFUSED: usize = 8;
 
 /// A channel that a person opened.
 pub(crate) struct Opened {
@@ -57,10 +63,14 @@ struct Shared {
     live: Arc<Live>,
     /// The channel's number in its session.
     number: u32,
+    /// The target is an OpenSSH server.
+    openssh: bool,
     handle: server::Handle,
     id: ChannelId,
     replies: Replies,
-    pty: Mutex<Option<Pty>>,
+    terminal: Mutex<Option<Terminal>>,
+    /// What was refused before the person could be told.
+    refused: Mutex<Vec<Words>>,
     /// What the channel carries, once it was asked for.
     kind: OnceLock<ChannelKind>,
     tape: OnceLock<Tape>,
@@ -71,6 +81,14 @@ struct Shared {
     exit: OnceLock<ExitReport>,
     /// The target has agreed, and the ledger knows the channel.
     running: OnceLock<()>,
+}
+
+/// A person's terminal.
+#[derive(Debug)]
+struct Terminal {
+    /// As it was asked for.
+    pty: Pty,
+    screen: Screen,
 }
 
 /// How a channel ended.
@@ -97,10 +115,12 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
         gate,
         live,
         number,
+        openssh: target.is_openssh(),
         handle,
         id: channel.id(),
         replies: Replies::default(),
-        pty: Mutex::new(None),
+        terminal: Mutex::new(None),
+        refused: Mutex::default(),
         kind: OnceLock::new(),
         tape: OnceLock::new(),
         armed: Signal::default(),
@@ -198,11 +218,31 @@ impl Shared {
     }
 
     fn pty(&self) -> Option<Pty> {
-        self.pty.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.terminal.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|terminal| terminal.pty.clone())
     }
 
     fn set_pty(&self, pty: Option<Pty>) {
-        *self.pty.lock().unwrap_or_else(PoisonError::into_inner) = pty;
+        let terminal = pty.map(|pty| Terminal { screen: Screen::new(&pty), pty });
+        *self.terminal.lock().unwrap_or_else(PoisonError::into_inner) = terminal;
+    }
+
+    /// Looks at what the person's terminal shows; `None` when they have none.
+    fn on_screen<T>(&self, look: impl FnOnce(&mut Screen) -> T) -> Option<T> {
+        let mut terminal = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
+        terminal.as_mut().map(|terminal| look(&mut terminal.screen))
+    }
+
+    /// Keeps words for the greeting: the terminal in which they are said is not there yet.
+    fn tell_later(&self, words: Words) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() < REFUSED {
+            refused.push(words);
+        }
+    }
+
+    /// What was kept.
+    fn told_later(&self) -> Vec<Words> {
+        std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells the ledger. A session whose story the ledger does not take ends.
@@ -246,7 +286,11 @@ impl Shared {
         let goodbye = async {
             if let Some(words) = words {
                 self.replies.grant_all(&self.handle, self.id).await;
-                let _ = person.extended_data_bytes(STDERR, words.bytes(self.pty().is_some())).await;
+                // A program that will draw no more must not keep the terminal.
+                let restored = self.on_screen(|screen| screen.restore());
+                let mut said = restored.clone().unwrap_or_default().into_bytes();
+                said.extend(words.bytes(restored.is_some()));
+                let _ = person.extended_data_bytes(STDERR, said).await;
                 if self.exit.get().is_none() {
                     let _ = self.handle.exit_status_request(self.id, NOT_RUN).await;
                 }

@@ -1,15 +1,21 @@
 //! From the person to the target: requests, each judged by the grant, and data.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use model::{CertificateExtension, ChannelKind, Pty};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client};
 
 use crate::record::Tape;
-use crate::words::Words;
+use crate::words::{self, Words};
 
 use super::replies::Request;
-use super::{Ended, Shared};
+use super::{Ended, STDERR, Shared};
+
+/// "End of write": its sender takes no more data.
+const EOW: &str = "eow@openssh.com";
+/// How long a client has to print why it gets no terminal.
+const PRINTED: Duration = Duration::from_millis(50);
 
 /// Carries what the person sends until the channel ends.
 pub(super) async fn run(
@@ -55,13 +61,17 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
         ChannelMsg::Eof => target.eof().await?,
         ChannelMsg::Close => return Err(Stop::Ended(Ended::Person)),
         ChannelMsg::RequestPty { want_reply, term, col_width, row_height, pix_width, pix_height, terminal_modes } => {
-            let permit = shared.live.permit();
-            let allowed = permit.command().is_none()
-                && permit.obligations().extensions.contains(&CertificateExtension::Pty)
-                && shared.pty().is_none()
-                && shared.kind.get().is_none();
-            if !allowed {
-                refuse(shared, want_reply, "pty", "the grant allows no terminal").await;
+            if let Some(words) = bars_terminal(shared) {
+                shared.report_refusal("pty".to_owned(), words.first());
+                // OpenSSH gives up at the refusal when it was told "-t", and drops what it has not printed by then.
+                let _ = shared.handle.extended_data(shared.id, STDERR, words.bytes(true)).await;
+                tokio::time::sleep(PRINTED).await;
+                shared.replies.answer(want_reply, false, &shared.handle, shared.id).await;
+                return Ok(());
+            }
+            // A channel has one terminal, and has it before it runs something.
+            if shared.pty().is_some() || shared.kind.get().is_some() {
+                refuse(shared, want_reply, "pty", "the channel has one, or has begun without").await;
                 return Ok(());
             }
             // Control characters and endless names have no place in a terminal's name, nor in a log.
@@ -72,7 +82,7 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
             target.request_pty(true, &term, col_width, row_height, pix_width, pix_height, &terminal_modes).await?;
         }
         ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
-            if shared.pty().is_some() {
+            if shared.on_screen(|screen| screen.resize(size(col_width), size(row_height))).is_some() {
                 if let Some(tape) = shared.tape.get() {
                     tape.resize(col_width, row_height).await.map_err(|why| broken(&why))?;
                 }
@@ -80,7 +90,9 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
             }
         }
         ChannelMsg::SetEnv { want_reply, variable_name, variable_value } => {
-            if shared.gate.config.passes(&variable_name) {
+            // What was approved is one exact command, and not one that a variable makes another.
+            let exact = shared.live.permit().command().is_some();
+            if !exact && shared.gate.config.passes(&variable_name) {
                 if want_reply {
                     shared.replies.expect(true, Request::Other).await;
                 }
@@ -113,11 +125,19 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
             }
             target.request(want_reply, name, data).await?;
         }
+        // The person reads no more of what the target writes (OpenSSH's PROTOCOL, section 2.1). To others it means nothing.
+        ChannelMsg::Request { name, .. } if name == EOW => {
+            if shared.openssh {
+                target.request(false, EOW, Vec::new()).await?;
+            }
+        }
         ChannelMsg::AgentForward { want_reply } => {
-            refuse(shared, want_reply, "agent forwarding", "the grant allows none").await;
+            let words = words::not_here("agent forwarding", CertificateExtension::AgentForwarding);
+            refuse_later(shared, want_reply, "agent forwarding", words).await;
         }
         ChannelMsg::RequestX11 { want_reply, .. } => {
-            refuse(shared, want_reply, "X11 forwarding", "the grant allows none").await;
+            let words = words::not_here("X11 forwarding", CertificateExtension::X11Forwarding);
+            refuse_later(shared, want_reply, "X11 forwarding", words).await;
         }
         ChannelMsg::Request { want_reply, .. } => {
             shared.replies.answer(want_reply, false, &shared.handle, shared.id).await;
@@ -143,11 +163,10 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
     if let Some(command) = permit.command()
         && raw != Some(command.as_bytes())
     {
-        let reason = "the grant is for one exact command and no other";
+        let asked = describe(&kind);
         shared.replies.answer(want_reply, true, &shared.handle, shared.id).await;
-        shared.report_refusal(describe(&kind), reason);
-        let words = Words::say(format!("{} allows one exact command: {command}", permit.request()))
-            .hint(format!("for anything else, {}", crate::words::request(permit.destination())));
+        shared.report_refusal(asked.clone(), "the grant is for one exact command and no other");
+        let words = words::one_command(&asked, command, permit);
         return Err(Stop::Ended(Ended::Refused(words)));
     }
     if shared.kind.set(kind.clone()).is_err() {
@@ -163,6 +182,23 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
     shared.armed.raise();
     shared.replies.expect(want_reply, Request::Start(kind)).await;
     Ok(true)
+}
+
+/// Why there is no terminal, if the grant lets nobody have one.
+fn bars_terminal(shared: &Shared) -> Option<Words> {
+    let permit = shared.live.permit();
+    match permit.command() {
+        Some(command) => Some(words::one_command("a terminal", command, permit)),
+        None if permit.obligations().extensions.contains(&CertificateExtension::Pty) => None,
+        None => Some(words::not_permitted("a terminal", CertificateExtension::Pty, permit)),
+    }
+}
+
+/// Refuses what a client asks for before it runs something. It says itself that it did not get it; the reason is told
+/// once there is a terminal.
+async fn refuse_later(shared: &Shared, want_reply: bool, asked: &str, words: Words) {
+    refuse(shared, want_reply, asked, words.first()).await;
+    shared.tell_later(words);
 }
 
 async fn refuse(shared: &Shared, want_reply: bool, asked: &str, reason: &str) {

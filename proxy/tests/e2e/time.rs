@@ -49,8 +49,8 @@ async fn a_person_with_a_terminal_is_warned_and_the_recording_says_so() {
     let mut command = alice.ssh(Way::Jump, "root", "web1", &["-tt"]);
     let output = wait(command.arg(LINGER).spawn().unwrap()).await;
     let said = text(&output.stderr) + &text(&output.stdout);
-    assert!(said.contains("\r\nportcullis: this session on root@web1 ends in 2s"), "{said:?}");
-    assert!(said.contains(&format!("run portcullis extend {} --for 30m\r\n", grant.id)), "{said:?}");
+    assert!(said.contains("portcullis: this session on root@web1 ends in 2s, at "), "{said:?}");
+    assert!(said.contains(&format!("run portcullis extend {} --for 30m", grant.id)), "{said:?}");
     assert!(said.contains("is up"), "{said:?}");
     let recorded = world.only_recording().await;
     assert!(recorded.contains("\"m\"") && recorded.contains("ends in 2s"), "{recorded}");
