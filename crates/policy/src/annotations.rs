@@ -1,12 +1,11 @@
 //! Annotations: the id of a policy, its description, and the obligations of a path.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
-use std::str::FromStr;
+use std::ops::Range;
 
-use model::{CertificateExtension, Obligations, RecordingMode, Span};
+use model::{Obligations, RecordingMode};
 
-use crate::nearest;
+use crate::{nearest, values};
 
 /// The annotations that a permit for `request` may have; the first two are for every policy.
 const KNOWN: [&str; 12] = [
@@ -24,15 +23,19 @@ const KNOWN: [&str; 12] = [
     "ticket",
 ];
 
-/// The most approvals that a path may ask for.
-const MAX_APPROVALS: u32 = 16;
-
 /// What is wrong with an annotation, and what to write instead.
 pub(crate) struct Wrong {
-    /// Whether it is the name that is wrong; otherwise it is the value.
-    pub(crate) name: bool,
+    pub(crate) part: Part,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+}
+
+/// The part of an annotation that something is wrong with.
+pub(crate) enum Part {
+    Name,
+    Value,
+    /// These bytes of the value.
+    Within(Range<usize>),
 }
 
 /// What an annotation is for.
@@ -52,7 +55,8 @@ pub(crate) fn purpose(name: &str) -> Result<Purpose, Wrong> {
             let hint = nearest::hint(unknown, KNOWN);
             let hint =
                 hint.unwrap_or_else(|| format!("known are {}", KNOWN.map(|known| format!("@{known}")).join(", ")));
-            Err(Wrong { name: true, message: format!("there is no annotation @{unknown}"), hint: Some(hint) })
+            let message = format!("there is no annotation @{unknown}");
+            Err(Wrong { part: Part::Name, message, hint: Some(hint) })
         }
     }
 }
@@ -63,7 +67,7 @@ pub(crate) fn check_id(id: &str) -> Result<(), Wrong> {
     if !id.is_empty() && id.len() <= 64 && id.chars().all(good) {
         return Ok(());
     }
-    Err(value(format!("{id:?} cannot be an id"), "write 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'"))
+    Err(values::wrong(format!("{id:?} cannot be an id"), "write 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'"))
 }
 
 /// Refuses a description that would not read in a terminal as it reads here.
@@ -74,111 +78,58 @@ pub(crate) fn check_description(text: &str) -> Result<(), Wrong> {
     if !text.trim().is_empty() && text.len() <= 256 && !text.chars().any(hostile) {
         return Ok(());
     }
-    Err(value("this cannot be a description".to_owned(), "write one line of plain text of at most 256 bytes"))
+    Err(values::wrong("this cannot be a description".to_owned(), "write one line of plain text of at most 256 bytes"))
 }
 
-/// Reads one obligation into `obligations`.
-pub(crate) fn read(obligations: &mut Obligations, name: &str, text: &str) -> Result<(), Wrong> {
-    match name {
-        "max_duration" => obligations.max_duration = span(text)?,
-        "approvals" => {
-            obligations.approvals = match text.parse::<u32>() {
-                Ok(count) if count <= MAX_APPROVALS => count,
-                Ok(_) | Err(_) => {
-                    let hint = format!("write a number from 0 to {MAX_APPROVALS}; 0 grants at once");
-                    return Err(value(format!("{text:?} is no number of approvals"), hint));
-                }
-            }
+/// Reads one obligation into `obligations`. `text` is `None` when the annotation has no value, as in `@touch`.
+pub(crate) fn read(obligations: &mut Obligations, name: &str, text: Option<&str>) -> Result<(), Wrong> {
+    match (name, text) {
+        ("record_input", text) => obligations.record_input = values::flag(text)?,
+        ("touch", text) => obligations.touch = values::flag(text)?,
+        ("ticket", text) => obligations.ticket = values::flag(text)?,
+        ("max_duration", Some(text)) => obligations.max_duration = values::span(text)?,
+        ("approvals", Some(text)) => obligations.approvals = values::approvals(text)?,
+        ("approvers", Some(text)) => obligations.approvers = values::list(text, "a group")?,
+        ("recording", Some(text)) => obligations.recording = values::recording(text)?,
+        ("output_limit", Some(text)) => obligations.output_limit = values::bytes(text)?,
+        ("idle_limit", Some("none")) => obligations.idle_limit = None,
+        ("idle_limit", Some(text)) => obligations.idle_limit = Some(values::span(text)?),
+        ("extensions", Some("none")) => obligations.extensions = BTreeSet::new(),
+        ("extensions", Some(text)) => obligations.extensions = values::extensions(text)?,
+        (other, Some(_)) => return purpose(other).map(|_| ()),
+        (other, None) => {
+            let message = format!("@{other} takes a value");
+            let hint = Some(format!("write it as {}", example(other)));
+            return Err(Wrong { part: Part::Name, message, hint });
         }
-        "approvers" => obligations.approvers = list(text, "a group")?,
-        "recording" => {
-            obligations.recording = match text {
-                "strict" => RecordingMode::Strict,
-                "best-effort" => RecordingMode::BestEffort,
-                "off" => RecordingMode::Off,
-                other => {
-                    let modes = ["strict", "best-effort", "off"];
-                    let hint = nearest::hint(other, modes).unwrap_or_else(|| format!("write {}", modes.join(", ")));
-                    return Err(value(format!("{other:?} is no way to record"), hint));
-                }
-            }
-        }
-        "record_input" => obligations.record_input = flag(text)?,
-        "output_limit" => obligations.output_limit = bytes(text)?,
-        "idle_limit" => obligations.idle_limit = if text == "none" { None } else { Some(span(text)?) },
-        "extensions" => obligations.extensions = if text == "none" { BTreeSet::new() } else { extensions(text)? },
-        "touch" => obligations.touch = flag(text)?,
-        "ticket" => obligations.ticket = flag(text)?,
-        other => return purpose(other).map(|_| ()),
     }
     Ok(())
 }
 
-/// Refuses obligations that contradict each other.
+/// Refuses obligations that contradict each other: the annotation to point at, what is wrong, and a hint.
 pub(crate) fn check(obligations: &Obligations) -> Result<(), (&'static str, String, &'static str)> {
     if obligations.approvals == 0 && !obligations.approvers.is_empty() {
         let message = "approvers are named, and no approval is asked for".to_owned();
         return Err(("approvers", message, "leave @approvers out, or ask for @approvals(\"1\")"));
     }
+    if obligations.recording == RecordingMode::Off && obligations.record_input {
+        let message = "what is typed shall be recorded, and nothing is recorded".to_owned();
+        return Err(("record_input", message, "leave @record_input out, or write @recording(\"strict\")"));
+    }
     Ok(())
 }
 
-fn span(text: &str) -> Result<Span, Wrong> {
-    match text.parse::<Span>() {
-        Ok(Span::ZERO) => Err(value(format!("{text:?} is no time at all"), "write it as 30m, 1h30m or 45s")),
-        Ok(span) => Ok(span),
-        Err(_) => Err(value(format!("{text:?} is not a length of time"), "write it as 30m, 1h30m or 45s")),
+/// How an annotation is written.
+fn example(name: &str) -> &'static str {
+    match name {
+        "id" => "@id(\"engineers-prod\")",
+        "description" => "@description(\"engineers get production\")",
+        "max_duration" => "@max_duration(\"4h\")",
+        "approvals" => "@approvals(\"1\")",
+        "approvers" => "@approvers(\"sre\")",
+        "recording" => "@recording(\"strict\")",
+        "output_limit" => "@output_limit(\"1MiB\")",
+        "idle_limit" => "@idle_limit(\"15m\")",
+        _ => "@extensions(\"permit-pty\")",
     }
-}
-
-fn flag(text: &str) -> Result<bool, Wrong> {
-    match text {
-        // `@touch` without a value says yes.
-        "true" | "" => Ok(true),
-        "false" => Ok(false),
-        other => Err(value(format!("{other:?} is neither true nor false"), "write \"true\" or \"false\"")),
-    }
-}
-
-fn bytes(text: &str) -> Result<u64, Wrong> {
-    let wrong = || value(format!("{text:?} is not a size"), "write it with its unit, as 512KiB, 1MiB or 0B");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(wrong)?;
-    let scale = match unit.trim_start() {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1_u64 << 30,
-        _ => return Err(wrong()),
-    };
-    // Facts carry integers up to 2^53.
-    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(scale));
-    bytes.filter(|bytes| *bytes < 1 << 53).ok_or_else(wrong)
-}
-
-fn extensions(text: &str) -> Result<BTreeSet<CertificateExtension>, Wrong> {
-    let known = CertificateExtension::ALL.map(CertificateExtension::as_str);
-    list(text, "an extension").map_err(|wrong| {
-        let unknown = text.split(',').map(str::trim).find(|item| !known.contains(item));
-        let hint = unknown.and_then(|item| nearest::hint(item, known));
-        Wrong { hint: hint.or(Some(format!("known are {}; \"none\" allows none of them", known.join(", ")))), ..wrong }
-    })
-}
-
-/// A list with commas: each item once.
-fn list<T: FromStr<Err: Display> + Ord>(text: &str, what: &str) -> Result<BTreeSet<T>, Wrong> {
-    let mut items = BTreeSet::new();
-    for item in text.split(',').map(str::trim) {
-        let read = item
-            .parse::<T>()
-            .map_err(|error| value(error.to_string(), format!("write {what}, or several with commas")))?;
-        if !items.insert(read) {
-            return Err(value(format!("{item:?} is there twice"), "write it once"));
-        }
-    }
-    Ok(items)
-}
-
-fn value(message: String, hint: impl Into<String>) -> Wrong {
-    Wrong { name: false, message, hint: Some(hint.into()) }
 }

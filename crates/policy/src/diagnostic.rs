@@ -7,10 +7,10 @@ use std::fmt;
 /// `Display` shows it with its line and carets:
 ///
 /// ```text
-/// 3:9: "max_durtion" is no obligation
+/// 3:6: there is no annotation @max_durtion
 ///     @max_durtion("30m")
 ///      ^^^^^^^^^^^
-/// did you mean "max_duration"?
+/// hint: did you mean "max_duration"?
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -49,6 +49,16 @@ impl Diagnostic {
         }
     }
 
+    /// The line with its carets and, below them, the hint: what `Display` shows below the message.
+    #[must_use]
+    pub fn excerpt(&self) -> String {
+        // A tab would move the carets, and other control characters the terminal.
+        let shown: String = self.source.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let indent = " ".repeat(self.column.saturating_sub(1));
+        let hint = self.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        format!("    {shown}\n    {indent}{}{hint}", "^".repeat(self.length))
+    }
+
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
@@ -67,14 +77,6 @@ impl std::error::Error for Diagnostic {}
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}:{}: {}", self.line, self.column, self.message)?;
-        // Tabs would move the carets.
-        writeln!(f, "    {}", self.source.replace('\t', " "))?;
-        let indent = self.column.saturating_sub(1);
-        write!(f, "    {}{}", " ".repeat(indent), "^".repeat(self.length))?;
-        if let Some(hint) = &self.hint {
-            write!(f, "\n{hint}")?;
-        }
-        Ok(())
+        write!(f, "{}:{}: {}\n{}", self.line, self.column, self.message, self.excerpt())
     }
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use cedar_policy::ffi::DetailedError;
 
-use crate::Diagnostic;
 use crate::scan::Place;
+use crate::{Diagnostic, syntax};
 
 /// The circumstances that only some actions have.
 const PARTIAL: [(&str, &str); 4] = [
@@ -18,6 +18,12 @@ const PARTIAL: [(&str, &str); 4] = [
 /// A diagnostic of Cedar's as one of ours. It stands where Cedar says, or else at the policy.
 pub(crate) fn diagnostic(text: &str, error: &DetailedError, place: Option<&Place>) -> Diagnostic {
     let label = error.source_locations.first();
+    if let Some(label) = label
+        && let Some(plain) =
+            syntax::plain(text, label.loc.start, &error.message, label.label.as_deref().unwrap_or_default())
+    {
+        return plain;
+    }
     let span = match (label, place) {
         (Some(label), Some(place)) if label.loc.start <= place.effect.start && place.whole.end <= label.loc.end => {
             place.effect.clone()
@@ -49,6 +55,9 @@ fn own_hint(text: &str, span: &Range<usize>, message: &str) -> Option<String> {
             "{odd:?} is U+{:04X}: it only looks like a character that can stand here",
             u32::from(odd)
         ));
+    }
+    if message.starts_with("duplicate annotation") {
+        return Some("each annotation stands once; keep one of them".to_owned());
     }
     if message.starts_with("unable to find an applicable action") {
         let hint = "request, review, connect and replay are about a Login; lock and administer about the System";

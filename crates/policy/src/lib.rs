@@ -15,15 +15,19 @@ mod explanation;
 mod foreign;
 mod judgement;
 mod literals;
+mod names;
 mod nearest;
 mod parse;
 mod policies;
 mod question;
 mod scan;
+mod syntax;
+mod values;
 
 pub use diagnostic::Diagnostic;
 pub use explanation::{Account, Explanation, Outcome};
 pub use judgement::{Failed, Forbid, Judgement};
+pub use names::Known;
 pub use policies::Policies;
 pub use question::{Action, Asker, Context, Question, Requester};
 

@@ -8,12 +8,12 @@ use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning,
     Validator,
 };
-use model::Obligations;
+use model::{GroupName, Obligations};
 
-use crate::annotations::{self, Purpose, Wrong};
+use crate::annotations::{self, Part, Purpose, Wrong};
 use crate::policies::{Effectual, Entry};
-use crate::scan::{self, Place};
-use crate::{Action, Diagnostic, SCHEMA, foreign, literals};
+use crate::scan::{self, Annotation, Place};
+use crate::{Action, Diagnostic, SCHEMA, foreign, literals, values};
 
 /// The most bytes of a policy text.
 const MAX_TEXT: usize = 4 << 20;
@@ -108,11 +108,13 @@ fn read(text: &str, policy: &Policy, place: &Place) -> Result<Entry, Vec<Diagnos
     let mut wrong = Vec::new();
     let mut id = None;
     let mut description = None;
+    let mut approvers = Vec::new();
     let mut obligations = Obligations::default();
     let paths = is_path(policy);
     for annotation in &place.annotations {
         let name = text.get(annotation.name.clone()).unwrap_or_default();
         let value = policy.annotation(name).unwrap_or_default();
+        let given = annotation.value.as_ref().map(|_| value);
         let result = annotations::purpose(name).and_then(|purpose| match purpose {
             Purpose::Id => annotations::check_id(value).map(|()| id = Some(value.to_owned())),
             Purpose::Description => {
@@ -120,12 +122,15 @@ fn read(text: &str, policy: &Policy, place: &Place) -> Result<Entry, Vec<Diagnos
             }
             Purpose::Obligation => {
                 paths.map_err(|hint| misplaced(name, policy.effect(), hint))?;
-                annotations::read(&mut obligations, name, value)
+                annotations::read(&mut obligations, name, given)
             }
         });
-        if let Err(Wrong { name, message, hint }) = result {
-            let span = if name { &annotation.name } else { &annotation.value };
+        if let Err(Wrong { part, message, hint }) = result {
+            let span = part_of(text, annotation, value, &part);
             wrong.push(Diagnostic::at(text, span.start, span.end, message).with_hint_if(hint));
+        } else if name == "approvers" {
+            let groups = values::items(value).filter_map(|(at, item)| Some((item.parse::<GroupName>().ok()?, at)));
+            approvers.extend(groups.map(|(group, at)| (group, part_of(text, annotation, value, &Part::Within(at)))));
         }
     }
     if let Err((name, message, hint)) = annotations::check(&obligations) {
@@ -133,10 +138,8 @@ fn read(text: &str, policy: &Policy, place: &Place) -> Result<Entry, Vec<Diagnos
         let span = there.map_or(place.effect.clone(), |annotation| annotation.name.clone());
         wrong.push(Diagnostic::at(text, span.start, span.end, message).with_hint(hint));
     }
-    for (needle, message, hint) in literals::impossible(policy) {
-        let span = find(text, place, &needle);
-        wrong.push(Diagnostic::at(text, span.start, span.end, message).with_hint_if(hint));
-    }
+    let (mentions, impossible) = literals::mentions(text, place);
+    wrong.extend(impossible);
     let line = Diagnostic::at(text, place.effect.start, place.effect.end, "").line;
     let named = place.annotations.iter().any(|a| text.get(a.name.clone()) == Some("id"));
     let id = match (id, policy.effect()) {
@@ -160,7 +163,9 @@ fn read(text: &str, policy: &Policy, place: &Place) -> Result<Entry, Vec<Diagnos
         Effect::Permit => Effectual::Permit(obligations),
         Effect::Forbid => Effectual::Forbid,
     };
-    Ok(Entry { policy: policy.new_id(PolicyId::new(&id)), actions: actions(policy), id, line, description, effect })
+    let (actions, span) = (actions(policy), place.effect.clone());
+    let policy = policy.new_id(PolicyId::new(&id));
+    Ok(Entry { policy, id, line, span, description, effect, actions, mentions, approvers })
 }
 
 /// The actions that a policy is about.
@@ -187,22 +192,23 @@ fn misplaced(name: &str, effect: Effect, hint: &str) -> Wrong {
         Effect::Permit => "permit",
         Effect::Forbid => "forbid",
     };
-    Wrong { name: true, message: format!("@{name} means nothing on this {effect}"), hint: Some(hint.to_owned()) }
+    Wrong { part: Part::Name, message: format!("@{name} means nothing on this {effect}"), hint: Some(hint.to_owned()) }
 }
 
 fn id_of(text: &str, place: &Place) -> Range<usize> {
     let id = place.annotations.iter().find(|annotation| text.get(annotation.name.clone()) == Some("id"));
-    id.map_or(place.effect.clone(), |annotation| annotation.value.clone())
+    id.and_then(|annotation| annotation.value.clone()).unwrap_or_else(|| place.effect.clone())
 }
 
-/// Where an entity stands in a policy; the policy itself when it is written in another way.
-fn find(text: &str, place: &Place, needle: &str) -> Range<usize> {
-    let body = text.get(place.whole.clone()).unwrap_or_default();
-    match body.find(needle) {
-        Some(at) => {
-            let start = place.whole.start.saturating_add(at);
-            start..start.saturating_add(needle.len())
+/// The bytes of the text that a part of an annotation is written in.
+fn part_of(text: &str, annotation: &Annotation, value: &str, part: &Part) -> Range<usize> {
+    let Some(whole) = &annotation.value else { return annotation.name.clone() };
+    match part {
+        Part::Name => annotation.name.clone(),
+        // With an escape in it, places in the value are not places in the text.
+        Part::Within(at) if text.get(whole.clone()) == Some(value) => {
+            whole.start.saturating_add(at.start)..whole.start.saturating_add(at.end)
         }
-        None => place.effect.clone(),
+        Part::Within(_) | Part::Value => whole.clone(),
     }
 }

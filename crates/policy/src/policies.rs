@@ -1,16 +1,21 @@
 //! Policies: read, and asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use cedar_policy::{Authorizer, Effect, Policy, PolicyId, PolicySet, Response, Schema};
-use model::{Obligations, PolicyPath};
+use model::{GroupName, Obligations, PolicyPath};
 
 use crate::ask::{self, Ask, Names};
-use crate::{Action, Diagnostic, Explanation, Failed, Forbid, Judgement, Question, explain, parse};
+use crate::literals::Mention;
+use crate::{
+    Action, Diagnostic, Explanation, Failed, Forbid, Judgement, Known, Question, explain, names as directory, parse,
+};
 
 /// A set of policies that are valid against the schema.
 #[derive(Debug)]
 pub struct Policies {
+    text: String,
     schema: Schema,
     names: Names,
     /// In the order of the text.
@@ -28,10 +33,16 @@ pub(crate) struct Entry {
     pub(crate) id: String,
     /// The line of its `permit` or `forbid`.
     pub(crate) line: usize,
+    /// Its `permit` or `forbid` in the text.
+    pub(crate) span: Range<usize>,
     pub(crate) description: Option<String>,
     pub(crate) effect: Effectual,
     /// What its scope says that it is about.
     pub(crate) actions: Vec<Action>,
+    /// The names of the directory's behind its annotations.
+    pub(crate) mentions: Vec<Mention>,
+    /// The groups that its `@approvers` names, and where.
+    pub(crate) approvers: Vec<(GroupName, Range<usize>)>,
 }
 
 /// What a policy does.
@@ -59,7 +70,17 @@ impl Policies {
         let forbids = Action::ALL.into_iter().map(|action| set(action, Effect::Forbid)).collect::<Result<_, _>>()?;
         let places = entries.iter().enumerate().map(|(place, entry)| (entry.id.clone(), place)).collect();
         let names = Names::new().map_err(|error| vec![Diagnostic::at(text, 0, 0, error)])?;
-        Ok(Self { schema, names, entries, places, permits, forbids })
+        Ok(Self { text: text.to_owned(), schema, names, entries, places, permits, forbids })
+    }
+
+    /// What is valid and does less than it seems to, in the order of the text: names that the directory does not know,
+    /// paths that nobody can ever fulfil, actions that something rests on and no permit is for. Without a directory,
+    /// the last only.
+    ///
+    /// None of it is a mistake: a name may be entered tomorrow.
+    #[must_use]
+    pub fn findings(&self, known: Option<&Known<'_>>) -> Vec<Diagnostic> {
+        directory::findings(&self.text, &self.entries, known)
     }
 
     /// How many policies there are.

@@ -1,5 +1,5 @@
 //! Where policies and their annotations stand in the text. Cedar keeps these places to itself, so they are found
-//! again here, in a text that Cedar has already parsed.
+//! again here.
 
 use std::ops::Range;
 
@@ -19,8 +19,8 @@ pub(crate) struct Place {
 pub(crate) struct Annotation {
     /// Its name, without the `@`.
     pub(crate) name: Range<usize>,
-    /// Its value between the quotes; empty and behind the name when there is none.
-    pub(crate) value: Range<usize>,
+    /// Its value between the quotes, when it has one.
+    pub(crate) value: Option<Range<usize>>,
 }
 
 /// The policies of a text, in order.
@@ -39,11 +39,11 @@ pub(crate) fn places(text: &str) -> Vec<Place> {
             Token::Sign(';') => places.extend(place.take()),
             Token::Sign('@') if here.effect.is_empty() => {
                 let Some((_, name)) = tokens.next_if(|(token, _)| *token == Token::Word) else { continue };
-                let mut value = name.end..name.end;
+                let mut value = None;
                 if tokens.next_if(|(token, _)| *token == Token::Sign('(')).is_some()
                     && let Some((_, span)) = tokens.next_if(|(token, _)| *token == Token::Text)
                 {
-                    value = span.start.saturating_add(1)..span.end.saturating_sub(1);
+                    value = Some(span.start.saturating_add(1)..span.end.saturating_sub(1));
                     tokens.next_if(|(token, _)| *token == Token::Sign(')'));
                 }
                 here.annotations.push(Annotation { name, value });
@@ -55,8 +55,9 @@ pub(crate) fn places(text: &str) -> Vec<Place> {
     places
 }
 
+/// A token of Cedar's notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
+pub(crate) enum Token {
     Word,
     /// With its quotes.
     Text,
@@ -64,7 +65,7 @@ enum Token {
 }
 
 /// The tokens of a text, without white space and comments.
-fn tokens(text: &str) -> impl Iterator<Item = (Token, Range<usize>)> {
+pub(crate) fn tokens(text: &str) -> impl Iterator<Item = (Token, Range<usize>)> {
     let mut chars = text.char_indices().peekable();
     std::iter::from_fn(move || {
         loop {
@@ -108,8 +109,8 @@ mod tests {
         let places = places(text);
         let show = |range: &Range<usize>| &text[range.clone()];
         assert_eq!(places.len(), 2);
-        let found: Vec<_> = places[0].annotations.iter().map(|a| (show(&a.name), show(&a.value))).collect();
-        assert_eq!(found, [("id", "a;b\\\""), ("touch", "")]);
+        let found: Vec<_> = places[0].annotations.iter().map(|a| (show(&a.name), a.value.as_ref().map(show))).collect();
+        assert_eq!(found, [("id", Some("a;b\\\"")), ("touch", None)]);
         assert_eq!((show(&places[0].effect), show(&places[1].effect)), ("permit", "forbid"));
         assert!(show(&places[0].whole).starts_with("@id") && show(&places[0].whole).ends_with("};"));
         assert_eq!(show(&places[1].whole), "forbid(principal, action, resource);");
@@ -123,7 +124,7 @@ mod tests {
                 proptest::prop_assert!(text.get(place.effect).is_some());
                 for annotation in place.annotations {
                     proptest::prop_assert!(text.get(annotation.name).is_some());
-                    proptest::prop_assert!(text.get(annotation.value).is_some());
+                    proptest::prop_assert!(annotation.value.is_none_or(|value| text.get(value).is_some()));
                 }
             }
         }

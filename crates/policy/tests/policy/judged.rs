@@ -272,6 +272,21 @@ fn simple() -> impl Strategy<Value = Simple> {
         .prop_map(|(permit, group, actions, label, touch)| Simple { permit, group, actions, label, touch })
 }
 
+/// Annotations of a path, any of which may be left out.
+fn annotations() -> impl Strategy<Value = String> {
+    let maybe = |texts: &'static [&'static str]| prop::option::of(prop::sample::select(texts));
+    let parts = (
+        maybe(&["@max_duration(\"5m\")", "@max_duration(\"8h\")"]),
+        maybe(&["@approvals(\"0\")", "@approvals(\"2\")", "@approvals(\"1\") @approvers(\"a, b\")"]),
+        maybe(&["@recording(\"off\")", "@recording(\"best-effort\")"]),
+        maybe(&["@idle_limit(\"none\")", "@idle_limit(\"1m\")"]),
+        maybe(&["@extensions(\"none\")", "@extensions(\"permit-agent-forwarding\")"]),
+        maybe(&["@output_limit(\"0B\")", "@output_limit(\"1GiB\")"]),
+        maybe(&["@touch", "@touch @ticket", "@ticket"]),
+    );
+    parts.prop_map(|(a, b, c, d, e, f, g)| [a, b, c, d, e, f, g].into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -305,6 +320,32 @@ proptest! {
         for (account, policy) in explained.policies.iter().zip(&policies) {
             let matched = matches!(account.outcome, portcullis_policy::Outcome::Matched { .. });
             prop_assert_eq!(matched, policy.matches(&case), "{}", account);
+        }
+    }
+
+    /// Paths are alternatives and never mix: each path of many asks exactly what its permit asks when it stands alone.
+    #[test]
+    fn a_path_asks_what_its_permit_asks_alone(
+        permits in proptest::collection::vec((annotations(), prop::option::of(0..3usize)), 1..6),
+        groups in prop::sample::subsequence(GROUPS.as_slice(), 0..=3),
+    ) {
+        let one = |n: usize, annotations: &str, group: Option<usize>| {
+            let principal = group.map_or("principal".to_owned(), |g| format!("principal in Group::\"{}\"", GROUPS[g]));
+            format!("@id(\"p{n}\") {annotations} permit ({principal}, action == Action::\"request\", resource);\n")
+        };
+        let case = case(Action::Request).who("alice", &groups);
+        let texts: Vec<_> = permits.iter().enumerate().map(|(n, (with, group))| one(n, with, *group)).collect();
+        let together = case.judge(&parse(&texts.concat())).paths();
+        let alone: Vec<_> = texts.iter().flat_map(|text| case.judge(&parse(text)).paths()).collect();
+        prop_assert_eq!(&together, &alone, "{}", texts.concat());
+        // The order of the text changes nothing but the order of the paths.
+        let mut turned = case.judge(&parse(&texts.iter().rev().cloned().collect::<String>())).paths();
+        turned.reverse();
+        prop_assert_eq!(turned, together);
+        // One forbid, wherever it stands, beats them all.
+        let stop = "@id(\"stop\") forbid (principal, action == Action::\"request\", resource);\n";
+        for text in [format!("{stop}{}", texts.concat()), format!("{}{stop}", texts.concat())] {
+            prop_assert_eq!(case.said(&parse(&text)), "forbidden: stop");
         }
     }
 }

@@ -5,6 +5,8 @@ mod explained;
 #[cfg(test)]
 mod judged;
 #[cfg(test)]
+mod named;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod world;
