@@ -106,6 +106,7 @@ impl Ca {
         let authorities = Authorities {
             user: keys.user_ca().public_key().clone(),
             host: keys.host_ca().public_key().clone(),
+            front: keys.front_ca().public_key().clone(),
             own: keys.all_public(),
         };
         let limits = identity::Limits { token_life: config.token_life(), ..identity::Limits::default() };
@@ -185,7 +186,8 @@ fn shown(wrong: &[Diagnostic]) -> String {
     wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
-/// The first record says whose ledger it is; each start says which program, policy and directory are in force.
+/// The first record says whose ledger it is; each start says which program, policy and directory are in
+/// force, and a front CA key that is new.
 async fn enter_start(app: &Arc<App>, opened: Fact) -> Result<(), StartError> {
     if app.engine.tail() == Seq(0) {
         app.keep(&Actor::System, opened).await.map_err(StartError::Ledger)?;
@@ -201,6 +203,7 @@ async fn enter_start(app: &Arc<App>, opened: Fact) -> Result<(), StartError> {
     }
     let started = Fact::SystemStarted { version: env!("CARGO_PKG_VERSION").to_owned() };
     app.keep(&Actor::System, started).await.map_err(StartError::Ledger)?;
+    app.enter_front_ca().await.map_err(StartError::Ledger)?;
     app.enter_rules().await.map_err(StartError::Ledger)?;
     // What the clock or the files brought about while nobody ran.
     app.judge_again("the policy at the start").await.map_err(StartError::Ledger)

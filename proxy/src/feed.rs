@@ -249,6 +249,7 @@ impl Order {
             | Fact::TargetRegistered { .. }
             | Fact::TargetRemoved { .. }
             | Fact::IdentityLoggedIn { .. }
+            | Fact::FrontCaLoaded { .. }
             | Fact::IdentityLoginRefused { .. }
             | Fact::RequestFiled { .. }
             | Fact::RequestRefused { .. }

@@ -1,5 +1,5 @@
-//! The faces of the proxy: its host key, certified for its own name and for every target that it stands in for behind
-//! `ssh -J`.
+//! The faces of the proxy: its host key, certified by the front CA for its own name and for every target that it stands
+//! in for behind `ssh -J`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use crate::algorithms;
 use crate::ambient::Ambient;
+use crate::auth::Authorities;
 use crate::config::Config;
 use crate::control::{Control, ControlError};
 
@@ -76,6 +77,12 @@ impl Hosts {
         self.ask(wanted).await
     }
 
+    /// Forgets what another key than these has signed: when the front CA's key is replaced, people trust the new one.
+    pub(crate) fn keep_signed_by(&self, front_ca: &Authorities) {
+        let ours = |face: &Face| face.ssh.certificates.iter().all(|shown| front_ca.contains(shown.signature_key()));
+        self.lock().retain(|_, face| ours(face));
+    }
+
     /// What is kept and still good, and whether it is time to renew it, which is said to one caller only.
     fn kept(&self, wanted: &Option<TargetName>, now: Timestamp) -> Option<(Arc<server::Config>, bool)> {
         let mut faces = self.lock();
@@ -90,7 +97,7 @@ impl Hosts {
     async fn ask(&self, wanted: Option<TargetName>) -> Result<Arc<server::Config>, ControlError> {
         let subject = match &wanted {
             None => HostSubject::Proxy { name: self.name.clone() },
-            Some(name) => HostSubject::Target { name: name.clone() },
+            Some(name) => HostSubject::StandIn { name: name.clone() },
         };
         let issued = self.control.host_certificate(subject, &self.public_key).await?;
         let unreadable = |error| ControlError::Unavailable(format!("its host certificate cannot be read: {error}"));
@@ -244,7 +251,16 @@ mod tests {
         hosts.face(None).await.unwrap();
         settle().await;
         assert_eq!(asked(), 4);
-        later(1000);
+        let authorities = |key: &PrivateKey| Authorities::parse(&key.public_key().to_openssh().unwrap()).unwrap();
+        hosts.keep_signed_by(&authorities(&key()));
+        assert!(hosts.face(None).await.is_ok(), "the front CA is the same");
+        let other = PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&[2; 32])), "").unwrap();
+        hosts.keep_signed_by(&authorities(&other));
+        assert!(hosts.face(None).await.is_err(), "people would not know it any more");
+        ca.away.store(false, Ordering::SeqCst);
+        hosts.face(None).await.unwrap();
+        ca.away.store(true, Ordering::SeqCst);
+        later(7200);
         assert!(hosts.face(None).await.is_err(), "its time is up");
     }
 }

@@ -309,15 +309,21 @@ async fn watch_keys(gate: Arc<Gate>) {
     loop {
         tokio::time::sleep(KEYS_EVERY).await;
         match gate.control.keys().await {
-            Ok(keys) => match Authorities::parse(&keys.user_ca) {
-                Ok(authorities) => {
-                    if known.insert(keys.user_ca) && known.len() > 1 {
-                        info!("the user CA's keys have changed");
+            Ok(keys) => {
+                match Authorities::parse(&keys.user_ca) {
+                    Ok(authorities) => {
+                        if known.insert(keys.user_ca) && known.len() > 1 {
+                            info!("the user CA's keys have changed");
+                        }
+                        gate.set_authorities(authorities);
                     }
-                    gate.set_authorities(authorities);
+                    Err(problem) => warn!("the user CA's keys cannot be read: {problem}"),
                 }
-                Err(problem) => warn!("the user CA's keys cannot be read: {problem}"),
-            },
+                match Authorities::parse(&keys.front_ca) {
+                    Ok(front_ca) => gate.hosts.keep_signed_by(&front_ca),
+                    Err(problem) => warn!("the front CA's key cannot be read: {problem}"),
+                }
+            }
             Err(problem) => debug!("the user CA's keys are not renewed: {problem}"),
         }
     }

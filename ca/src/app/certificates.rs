@@ -28,9 +28,8 @@ impl App {
         };
         let show = |(certificate, spec): &(Certificate, Option<RequestSpec>)| match (certificate.body.profile, spec) {
             (CertificateProfile::Person | CertificateProfile::Session, Some(spec)) => sight.request(self, spec),
-            (CertificateProfile::Person | CertificateProfile::Session, None) | (CertificateProfile::Host, _) => {
-                sight.is_all()
-            }
+            (CertificateProfile::Person | CertificateProfile::Session, None)
+            | (CertificateProfile::Host | CertificateProfile::Front, _) => sight.is_all(),
         };
         let page = page(&self.engine, keys, after, fetch, show).await?;
         Ok(page.map(|(certificate, _)| certificate))

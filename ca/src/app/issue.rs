@@ -24,12 +24,14 @@ pub struct Issue {
     pub proof: String,
 }
 
-/// Whose host certificate.
+/// Whose certificate of a host.
 #[derive(Clone, Debug)]
 pub enum HostName {
-    /// A proxy's own.
+    /// A proxy's, for itself.
     Proxy(ProxyName),
-    /// A target's.
+    /// A proxy's, in the place of a target.
+    StandIn(TargetName),
+    /// A target's own.
     Target(TargetName),
 }
 
@@ -49,6 +51,7 @@ pub struct Issued {
 pub(super) enum Authority {
     User,
     Host,
+    Front,
 }
 
 impl App {
@@ -102,27 +105,32 @@ impl App {
         Ok(Issued { body, request: Some(ask.request.clone()), certificate: signed.openssh().to_owned() })
     }
 
-    /// Issues a host certificate: to a proxy for its own names and for the targets that it stands in for, to an
-    /// administrator for a target.
+    /// Issues a certificate for a host: to a proxy, of the front CA, for its own names and for the targets that it
+    /// stands in for; to an administrator, of the host CA, for a target. A proxy never gets the second kind: with it, it
+    /// could be that target to another proxy.
     ///
     /// # Errors
     /// The caller may not have it, there is no such target, or it could not be signed as it was meant.
     pub async fn issue_host(&self, caller: &Caller, host: &HostName, public_key: &str) -> Result<Issued, AppError> {
         let key = identity::parse_public_key(public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
-        let names = self.host_names(caller, host)?;
+        let (names, authority) = self.host_names(caller, host)?;
         let mut prepared = None;
         let build = |_: &State, now: Timestamp| {
-            let ask = HostAsk { key: key.key_data(), names: &names, life: None };
-            let made = self.settings.profiles.host(&ask, &self.authorities, self.fresh(), now);
+            let ask = HostAsk { key: key.key_data(), names: &names };
+            let (profiles, authorities) = (&self.settings.profiles, &self.authorities);
+            let made = match authority {
+                Authority::Front => profiles.front(&ask, authorities, self.fresh(), now),
+                Authority::Host | Authority::User => profiles.host(&ask, authorities, self.fresh(), now),
+            };
             intend(&mut prepared, made, None, true, None)
         };
         self.engine.execute(&caller.actor(), build, |_, _| ()).await?;
-        let (body, signed) = self.sign(&caller.actor(), prepared, Authority::Host).await?;
+        let (body, signed) = self.sign(&caller.actor(), prepared, authority).await?;
         Ok(Issued { body, request: None, certificate: signed.openssh().to_owned() })
     }
 
-    /// The names of a host, if the caller may have a certificate for them.
-    fn host_names(&self, caller: &Caller, host: &HostName) -> Result<BTreeSet<TargetName>, AppError> {
+    /// The names of a host and which key speaks for them, if the caller may have a certificate for them.
+    fn host_names(&self, caller: &Caller, host: &HostName) -> Result<(BTreeSet<TargetName>, Authority), AppError> {
         match host {
             HostName::Proxy(name) => {
                 if caller.proxy()? != name {
@@ -132,18 +140,23 @@ impl App {
                 if own.is_empty() {
                     return Err(AppError::Invalid(format!("the configuration lists no host name for proxy:{name}")));
                 }
-                Ok(own)
+                Ok((own, Authority::Front))
+            }
+            HostName::StandIn(name) => {
+                caller.proxy()?;
+                Ok((self.target_name(name)?, Authority::Front))
             }
             HostName::Target(name) => {
-                let rules = self.rules();
-                if caller.proxy().is_err() {
-                    rules.demand(caller, Action::Administer, self.engine.now())?;
-                }
-                match rules.directory.target(name) {
-                    Some(target) => Ok(BTreeSet::from([target.name.clone()])),
-                    None => Err(AppError::not_found("target", name)),
-                }
+                self.rules().demand(caller, Action::Administer, self.engine.now())?;
+                Ok((self.target_name(name)?, Authority::Host))
             }
+        }
+    }
+
+    fn target_name(&self, name: &TargetName) -> Result<BTreeSet<TargetName>, AppError> {
+        match self.rules().directory.target(name) {
+            Some(target) => Ok(BTreeSet::from([target.name.clone()])),
+            None => Err(AppError::not_found("target", name)),
         }
     }
 
@@ -168,6 +181,7 @@ impl App {
             let signer: &dyn CaSigner = match authority {
                 Authority::User => keys.user_ca(),
                 Authority::Host => keys.host_ca(),
+                Authority::Front => keys.front_ca(),
             };
             prepared.sign(signer)
         });

@@ -1,18 +1,26 @@
 //! The public halves, which anyone may read.
 
-use model::ProxyName;
+use model::{Actor, Fact, ProxyName, Seq};
 use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
+use store::Query;
 
+use super::engine::blocking;
+use super::ledger::unreadable;
 use super::{App, AppError};
+
+/// How many changes of the front CA's key are looked through. It has changed once or twice in a lifetime.
+const CHANGES: usize = 10_000;
 
 /// What everybody may know of the CA.
 #[derive(Clone, Debug)]
 pub struct PublicKeys {
     /// For `TrustedUserCAKeys`.
     pub user_ca: String,
-    /// For `@cert-authority` lines.
+    /// Signs what targets show to proxies.
     pub host_ca: String,
+    /// Signs what proxies show to people: for their `@cert-authority` lines.
+    pub front_ca: String,
     /// The ledger's key, as a signed-note verifier key.
     pub ledger_key: String,
     /// Name, host name and port of each proxy.
@@ -29,9 +37,30 @@ impl App {
         Ok(PublicKeys {
             user_ca: line(&self.authorities.user, "portcullis user-ca")?,
             host_ca: self.host_ca()?,
+            front_ca: line(&self.authorities.front, "portcullis front-ca")?,
             ledger_key: self.ledger_key(),
             proxies: proxies.map(|(name, at)| (name.clone(), at.host.to_string(), at.port)).collect(),
         })
+    }
+
+    /// Says in the ledger which key signs what proxies show to people, when it is another than the ledger knows: at the
+    /// first start, and when an operator had a new one made.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or does not take the fact.
+    pub(crate) async fn enter_front_ca(&self) -> Result<(), AppError> {
+        let key = identity::fingerprint(&self.authorities.front);
+        let query = Query { kind: Some("front-ca.loaded".to_owned()), ..Query::default() };
+        let store = self.store();
+        let look = move || store.find(&query, Seq(0), CHANGES).map_err(|error| unreadable(&error));
+        let known = blocking(look).await?.pop().map(|record| record.entry.fact);
+        if let Some(Fact::FrontCaLoaded { key: known }) = known {
+            if known == key {
+                return Ok(());
+            }
+            tracing::warn!(%key, before = %known, "the front CA has another key: people run portcullis ssh-config --write again");
+        }
+        self.keep(&Actor::System, Fact::FrontCaLoaded { key }).await
     }
 
     /// The host CA's public key in the OpenSSH one-line form.

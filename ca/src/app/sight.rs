@@ -97,6 +97,7 @@ impl Sight {
         match &record.entry.fact {
             Fact::LedgerOpened { .. }
             | Fact::SystemStarted { .. }
+            | Fact::FrontCaLoaded { .. }
             | Fact::SystemStopped {}
             | Fact::PolicyLoaded { .. }
             | Fact::PolicyRefused { .. }
@@ -160,6 +161,7 @@ impl Sight {
             | Fact::RecordingFailed { .. } => record.entry.actor == Actor::Proxy(proxy.clone()),
             Fact::LedgerOpened { .. }
             | Fact::SystemStarted { .. }
+            | Fact::FrontCaLoaded { .. }
             | Fact::SystemStopped {}
             | Fact::PolicyLoaded { .. }
             | Fact::PolicyRefused { .. }

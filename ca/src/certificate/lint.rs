@@ -186,7 +186,7 @@ fn numbers(draft: &Draft, rules: &Rules<'_>, findings: &mut Vec<Finding>) {
     }
     let wanted = match rules.profile {
         CertificateProfile::Person | CertificateProfile::Session => CertType::User,
-        CertificateProfile::Host => CertType::Host,
+        CertificateProfile::Host | CertificateProfile::Front => CertType::Host,
     };
     if draft.kind != wanted {
         findings.push(Finding::Type);
@@ -211,7 +211,13 @@ fn principals(draft: &Draft, rules: &Rules<'_>, findings: &mut Vec<Finding>) {
         (0, _) => findings.push(Finding::NoPrincipal),
         (257.., _) => findings.push(Finding::ManyPrincipals(count)),
         (2.., CertificateProfile::Person | CertificateProfile::Session) => findings.push(Finding::MorePrincipals),
-        (_, CertificateProfile::Person | CertificateProfile::Session | CertificateProfile::Host) => {}
+        (
+            _,
+            CertificateProfile::Person
+            | CertificateProfile::Session
+            | CertificateProfile::Host
+            | CertificateProfile::Front,
+        ) => {}
     }
     if draft.principals.iter().collect::<BTreeSet<_>>().len() != count {
         findings.push(Finding::SamePrincipal);
@@ -240,7 +246,7 @@ fn principal_fault(principal: &str, profile: CertificateProfile) -> Option<Princ
     let formed = match principal.parse::<Principal>() {
         Ok(Principal::Identity(_)) => profile == CertificateProfile::Person,
         Ok(Principal::Login(..)) => profile == CertificateProfile::Session,
-        Ok(Principal::Host(_)) => profile == CertificateProfile::Host,
+        Ok(Principal::Host(_)) => matches!(profile, CertificateProfile::Host | CertificateProfile::Front),
         Err(_) => false,
     };
     if formed { None } else { Some(PrincipalFault::Form) }
@@ -297,7 +303,7 @@ fn extensions(draft: &Draft, rules: &Rules<'_>, findings: &mut Vec<Finding>) {
     }
     for (name, value) in &draft.extensions {
         let known = name.parse::<CertificateExtension>();
-        // A host certificate's list is empty, so everything is refused there.
+        // A host's and a proxy's list is empty, so everything is refused there.
         if !known.is_ok_and(|known| rules.extensions.contains(&known)) {
             findings.push(Finding::Extension(format!("{name:?}")));
         }

@@ -1,4 +1,4 @@
-//! The three kinds of certificates, and how a question becomes one of them.
+//! The four kinds of certificates, and how a question becomes one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,9 +33,11 @@ pub struct ProfileError {
 pub struct Authorities {
     /// The user CA's.
     pub user: KeyData,
-    /// The host CA's.
+    /// The host CA's: of what targets show to proxies.
     pub host: KeyData,
-    /// Every key of the house, these two included: none is ever certified.
+    /// The front CA's: of what proxies show to people.
+    pub front: KeyData,
+    /// Every key of the house, these three included: none is ever certified.
     pub own: Vec<KeyData>,
 }
 
@@ -90,19 +92,19 @@ pub struct SessionAsk<'a> {
     pub command: Option<&'a str>,
 }
 
-/// A host's certificate.
+/// A certificate for names of hosts: a target's own, or what a proxy shows to people under them.
 #[derive(Clone, Copy, Debug)]
 pub struct HostAsk<'a> {
     /// The host key.
     pub key: &'a KeyData,
     /// The names that it stands for.
     pub names: &'a BTreeSet<TargetName>,
-    /// How long it shall live; `None`: as long as the profile allows.
-    pub life: Option<Span>,
 }
 
 /// A session certificate is used within seconds; two minutes allow for a slow target.
 const SESSION: Span = Span::from_minutes(2);
+/// A proxy asks anew by itself. A day bounds for how long one that was thrown out still looks like one of ours.
+const FRONT: Span = Span::from_hours(24);
 
 impl Default for Profiles {
     /// One hour for people, thirty days for hosts.
@@ -134,6 +136,7 @@ impl Profiles {
             CertificateProfile::Person => self.person_longest,
             CertificateProfile::Session => SESSION,
             CertificateProfile::Host => self.host_longest,
+            CertificateProfile::Front => FRONT,
         }
     }
 
@@ -188,7 +191,7 @@ impl Profiles {
         self.prepare(part, authorities, fresh, now)
     }
 
-    /// Prepares a host certificate.
+    /// Prepares a target's own certificate.
     ///
     /// # Errors
     /// What the linter found.
@@ -199,16 +202,35 @@ impl Profiles {
         fresh: Fresh,
         now: Timestamp,
     ) -> Result<Prepared, LintError> {
-        let part = Part {
-            profile: CertificateProfile::Host,
+        let key_id = KeyId::host(ask.names, fresh.serial);
+        self.prepare(self.named(CertificateProfile::Host, ask, key_id, now), authorities, fresh, now)
+    }
+
+    /// Prepares a certificate of what a proxy shows to people.
+    ///
+    /// # Errors
+    /// What the linter found.
+    pub fn front(
+        &self,
+        ask: &HostAsk<'_>,
+        authorities: &Authorities,
+        fresh: Fresh,
+        now: Timestamp,
+    ) -> Result<Prepared, LintError> {
+        let key_id = KeyId::front(ask.names, fresh.serial);
+        self.prepare(self.named(CertificateProfile::Front, ask, key_id, now), authorities, fresh, now)
+    }
+
+    fn named<'a>(&self, profile: CertificateProfile, ask: &HostAsk<'a>, key_id: KeyId, now: Timestamp) -> Part<'a> {
+        Part {
+            profile,
             key: ask.key,
-            key_id: KeyId::host(ask.names, fresh.serial),
+            key_id,
             principals: ask.names.iter().cloned().map(Principal::Host).collect(),
-            ends: now.plus(ask.life.unwrap_or(self.host_longest)),
+            ends: now.plus(self.longest(profile)),
             critical_options: BTreeMap::new(),
-            extensions: &BTreeSet::new(),
-        };
-        self.prepare(part, authorities, fresh, now)
+            extensions: &NO_EXTENSIONS,
+        }
     }
 
     fn prepare(
@@ -222,6 +244,7 @@ impl Profiles {
         let (kind, ca) = match part.profile {
             CertificateProfile::Person | CertificateProfile::Session => (CertType::User, &authorities.user),
             CertificateProfile::Host => (CertType::Host, &authorities.host),
+            CertificateProfile::Front => (CertType::Host, &authorities.front),
         };
         // Whole seconds are all that the wire knows. Rounded down, so that nothing outlives its grant.
         let latest = Timestamp::from_seconds(now.seconds()).plus(longest);
@@ -251,6 +274,8 @@ impl Profiles {
         Prepared::new(draft, &rules, part.principals)
     }
 }
+
+static NO_EXTENSIONS: BTreeSet<CertificateExtension> = BTreeSet::new();
 
 /// What differs between the profiles.
 struct Part<'a> {

@@ -49,10 +49,11 @@ fn public(seed: u8) -> KeyData {
 
 const USER_CA: u8 = 1;
 const HOST_CA: u8 = 2;
+const FRONT_CA: u8 = 4;
 
 fn authorities() -> Authorities {
-    let own = vec![public(USER_CA), public(HOST_CA), public(3)];
-    Authorities { user: public(USER_CA), host: public(HOST_CA), own }
+    let own = vec![public(USER_CA), public(HOST_CA), public(FRONT_CA), public(3)];
+    Authorities { user: public(USER_CA), host: public(HOST_CA), front: public(FRONT_CA), own }
 }
 
 fn fresh() -> Fresh {
@@ -101,8 +102,13 @@ fn session_of(key: &KeyData, extensions: &[CertificateExtension], command: Optio
 }
 
 fn host_of(key: &KeyData) -> Prepared {
-    let ask = HostAsk { key, names: &names(&["web1", "web1.example.org"]), life: None };
+    let ask = HostAsk { key, names: &names(&["web1", "web1.example.org"]) };
     Profiles::default().host(&ask, &authorities(), fresh(), NOW).unwrap()
+}
+
+fn front_of(key: &KeyData) -> Prepared {
+    let ask = HostAsk { key, names: &names(&["web1", "ssh.example.org"]) };
+    Profiles::default().front(&ask, &authorities(), fresh(), NOW).unwrap()
 }
 
 /// What `ssh-keygen -L` says of a certificate, line by line and trimmed.
@@ -124,7 +130,10 @@ fn listed(text: &str) -> Vec<String> {
 
 /// The same from our own account of the certificate.
 fn told(body: &CertificateBody, key_type: &str, ca_type: &str, ca_algorithm: &str) -> Vec<String> {
-    let kind = if body.profile == CertificateProfile::Host { "host" } else { "user" };
+    let kind = match body.profile {
+        CertificateProfile::Person | CertificateProfile::Session => "user",
+        CertificateProfile::Host | CertificateProfile::Front => "host",
+    };
     let date = |at: Timestamp| at.to_string().trim_end_matches('Z').to_owned();
     let mut lines = vec![
         format!("Type: {key_type}-cert-v01@openssh.com {kind} certificate"),
@@ -172,13 +181,14 @@ fn compare(body: &CertificateBody, text: &str, key_type: &str, ca: &KeyData, ca_
 #[test]
 fn ssh_keygen_reads_every_profile_as_we_tell_it() {
     let all = CertificateExtension::ALL;
-    let (user, host) = (TestCa::new(USER_CA), TestCa::new(HOST_CA));
-    let cases: [(Prepared, &TestCa); 5] = [
+    let (user, host, front) = (TestCa::new(USER_CA), TestCa::new(HOST_CA), TestCa::new(FRONT_CA));
+    let cases: [(Prepared, &TestCa); 6] = [
         (person_of(&public(9), minutes(30)).unwrap(), &user),
         (session_of(&public(9), &[], None), &user),
         (session_of(&public(9), &[CertificateExtension::Pty], None), &user),
         (session_of(&public(9), &all, Some("systemctl restart \"nginx\" # now")), &user),
         (host_of(&public(9)), &host),
+        (front_of(&public(9)), &front),
     ];
     for (prepared, ca) in cases {
         let body = prepared.body().clone();
@@ -243,6 +253,8 @@ fn a_certificate_lives_no_longer_than_its_grant_and_its_profile() {
     assert_eq!(session.body().valid_before, Timestamp::from_seconds(NOW.seconds() + 120));
     let host = host_of(&public(9));
     assert_eq!(host.body().valid_before, Timestamp::from_seconds(NOW.seconds() + 30 * 86_400));
+    let front = front_of(&public(9));
+    assert_eq!(front.body().valid_before, Timestamp::from_seconds(NOW.seconds() + 86_400));
     // A grant that is over, or is over before the second is.
     for ends in [Timestamp::default(), minutes(0), NOW.plus(Span::ZERO), NOW.minus(Span::from_minutes(2))] {
         let LintError(findings) = person(ends).unwrap_err();
@@ -324,7 +336,7 @@ fn a_ca_signature_with_sha1_is_never_handed_out() {
     let key = PrivateKey::new(KeypairData::from(pair), "").unwrap();
     let shown = key.public_key().key_data().clone();
     let authorities = Authorities { user: shown.clone(), ..authorities() };
-    let ask = HostAsk { key: &public(9), names: &names(&["web1"]), life: None };
+    let ask = HostAsk { key: &public(9), names: &names(&["web1"]) };
     let authorities = Authorities { host: authorities.user.clone(), ..authorities };
     for (hash, good) in [(None, false), (Some(HashAlg::Sha512), true)] {
         let prepared = Profiles::default().host(&ask, &authorities, fresh(), NOW).unwrap();

@@ -33,6 +33,7 @@ pub(super) async fn ca(State(app): State<Shared>) -> Result<Json<wire::CaKeys>, 
     Ok(Json(wire::CaKeys {
         user_ca: known.user_ca,
         host_ca: known.host_ca,
+        front_ca: known.front_ca,
         ledger_key: known.ledger_key,
         proxies: proxies.collect(),
     }))
@@ -64,7 +65,7 @@ pub(super) async fn list(
     Ok(Json(view::page(page, |known| view::certificate(known.body, known.request, None))))
 }
 
-/// Issues a host certificate.
+/// Issues a certificate for a host: a target's own, or what a proxy shows to people.
 #[utoipa::path(post, path = "/v1/host-certificates", tag = "certificates", request_body = wire::IssueHostCertificate,
     security(("token" = [])),
     responses((status = 200, body = wire::Certificate), (status = "default", body = Problem)))]
@@ -75,6 +76,7 @@ pub(super) async fn issue_host(
 ) -> Result<Json<wire::Certificate>, Fault> {
     let host = match body.host {
         wire::HostSubject::Proxy { name } => HostName::Proxy(name),
+        wire::HostSubject::StandIn { name } => HostName::StandIn(name),
         wire::HostSubject::Target { name } => HostName::Target(name),
     };
     Ok(Json(view::issued(app.issue_host(&caller, &host, &body.public_key).await?)))

@@ -1,4 +1,4 @@
-//! The keys of the house: user CA, host CA, ledger, and the root of the API's TLS. Each is a file in OpenSSH's own
+//! The keys of the house: user CA, host CA, front CA, ledger, and the root of the API's TLS. Each is a file in OpenSSH's own
 //! sealed form (bcrypt-pbkdf and aes256-ctr), so that `ssh-keygen` reads what we wrote.
 
 mod file;
@@ -43,6 +43,7 @@ pub struct SignerError(pub String);
 pub struct Keys {
     user_ca: SealedKey,
     host_ca: SealedKey,
+    front_ca: SealedKey,
     ledger: SealedKey,
     tls_root: SealedKey,
 }
@@ -106,6 +107,16 @@ pub enum KeysError {
         /// Another with the same key.
         second: PathBuf,
     },
+    /// A key that was there: a new one in its place would go unnoticed until nobody's ssh knew the proxies any more.
+    #[error(
+        "{} is gone, and its public half is there: put the key back from your copy; or move {} away too, and the next \
+         start makes a new key, for which everybody runs portcullis ssh-config --write again",
+        path.display(), path.with_extension("pub").display()
+    )]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A thread that unlocks a key died.
     #[error("a key could not be unlocked: its thread ended early")]
     Thread,
@@ -118,6 +129,7 @@ pub enum KeysError {
 pub const FOLDER: &str = "keys";
 const USER_CA: &str = "user-ca";
 const HOST_CA: &str = "host-ca";
+const FRONT_CA: &str = "front-ca";
 const LEDGER: &str = "ledger";
 const TLS_ROOT: &str = "tls-root";
 
@@ -129,18 +141,37 @@ impl Keys {
     pub fn create(data: &Path, passphrase: &Passphrase, entropy: &dyn Entropy) -> Result<Self, KeysError> {
         let folder = data.join(FOLDER);
         file::make_private_folder(&folder)?;
-        let make = |name: &str, kind: Kind| {
-            SealedKey::create(&folder.join(name), &format!("portcullis {name}"), kind, passphrase, entropy)
-        };
+        let make = |name: &str, kind: Kind| make(&folder, name, kind, passphrase, entropy);
         let keys = Self {
             user_ca: make(USER_CA, Kind::Ed25519)?,
             host_ca: make(HOST_CA, Kind::Ed25519)?,
+            front_ca: make(FRONT_CA, Kind::Ed25519)?,
             ledger: make(LEDGER, Kind::Ed25519)?,
             // Browsers know no Ed25519.
             tls_root: make(TLS_ROOT, Kind::P256)?,
         };
         keys.check(&folder)?;
         Ok(keys)
+    }
+
+    /// Makes the key that a data directory of an earlier version lacks, the front CA's, and seals it under the
+    /// passphrase of the others. Returns whether it did; when nothing is missing, it costs a look at the folder.
+    ///
+    /// # Errors
+    /// The passphrase is not that of the other keys, the key was there and is gone, or it cannot be written.
+    pub fn add_missing(data: &Path, passphrase: &Passphrase, entropy: &dyn Entropy) -> Result<bool, KeysError> {
+        let folder = data.join(FOLDER);
+        let path = folder.join(FRONT_CA);
+        if path.exists() {
+            return Ok(false);
+        }
+        if path.with_extension("pub").exists() {
+            return Err(KeysError::Gone { path });
+        }
+        // Otherwise a mistyped passphrase would seal a key that nothing opens again.
+        SealedKey::open(&folder.join(USER_CA), passphrase)?;
+        make(&folder, FRONT_CA, Kind::Ed25519, passphrase, entropy)?;
+        Ok(true)
     }
 
     /// Unlocks every key below `data`.
@@ -150,15 +181,16 @@ impl Keys {
     pub fn open(data: &Path, passphrase: &Passphrase) -> Result<Self, KeysError> {
         let folder = data.join(FOLDER);
         // The derivations are slow on purpose, so they run beside each other.
-        let [user_ca, host_ca, ledger, tls_root] = std::thread::scope(|scope| {
-            [USER_CA, HOST_CA, LEDGER, TLS_ROOT]
+        let [user_ca, host_ca, front_ca, ledger, tls_root] = std::thread::scope(|scope| {
+            [USER_CA, HOST_CA, FRONT_CA, LEDGER, TLS_ROOT]
                 .map(|name| {
                     let path = folder.join(name);
                     scope.spawn(move || SealedKey::open(&path, passphrase))
                 })
                 .map(|thread| thread.join().map_err(|_| KeysError::Thread).flatten())
         });
-        let keys = Self { user_ca: user_ca?, host_ca: host_ca?, ledger: ledger?, tls_root: tls_root? };
+        let keys =
+            Self { user_ca: user_ca?, host_ca: host_ca?, front_ca: front_ca?, ledger: ledger?, tls_root: tls_root? };
         keys.check(&folder)?;
         Ok(keys)
     }
@@ -169,10 +201,17 @@ impl Keys {
         &self.user_ca
     }
 
-    /// Signs host certificates. Never the user CA's key.
+    /// Signs the certificates of targets, which proxies believe. Never the user CA's key.
     #[must_use]
     pub const fn host_ca(&self) -> &SealedKey {
         &self.host_ca
+    }
+
+    /// Signs what proxies show to people. Never the host CA's key: what a proxy gets from it must mean nothing to another
+    /// proxy.
+    #[must_use]
+    pub const fn front_ca(&self) -> &SealedKey {
+        &self.front_ca
     }
 
     /// The key that signs the ledger's checkpoints, under the origin line as its name.
@@ -211,8 +250,14 @@ impl Keys {
         self.named().map(|(_, key)| key.public_key().clone()).to_vec()
     }
 
-    fn named(&self) -> [(&'static str, &SealedKey); 4] {
-        [(USER_CA, &self.user_ca), (HOST_CA, &self.host_ca), (LEDGER, &self.ledger), (TLS_ROOT, &self.tls_root)]
+    fn named(&self) -> [(&'static str, &SealedKey); 5] {
+        [
+            (USER_CA, &self.user_ca),
+            (HOST_CA, &self.host_ca),
+            (FRONT_CA, &self.front_ca),
+            (LEDGER, &self.ledger),
+            (TLS_ROOT, &self.tls_root),
+        ]
     }
 
     /// No key in two roles, compared whole, and the right type where only one will do.
@@ -236,6 +281,16 @@ impl Keys {
         let p256 = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
         of_type(TLS_ROOT, &self.tls_root, self.tls_root.public_key().algorithm() == p256, "ecdsa-sha2-nistp256")
     }
+}
+
+fn make(
+    folder: &Path,
+    name: &str,
+    kind: Kind,
+    passphrase: &Passphrase,
+    entropy: &dyn Entropy,
+) -> Result<SealedKey, KeysError> {
+    SealedKey::create(&folder.join(name), &format!("portcullis {name}"), kind, passphrase, entropy)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ fn keys_come_back_as_they_were_made_and_ssh_keygen_reads_them() {
         made.ledger_signer("ca.example.org/log").unwrap().sign("x\n").unwrap().to_string(),
         opened.ledger_signer("ca.example.org/log").unwrap().sign("x\n").unwrap().to_string()
     );
-    for name in [USER_CA, HOST_CA, LEDGER, TLS_ROOT] {
+    for name in [USER_CA, HOST_CA, FRONT_CA, LEDGER, TLS_ROOT] {
         let path = dir.path().join(FOLDER).join(name);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{name}");
@@ -67,13 +67,13 @@ fn every_key_is_another_and_no_two_houses_share_one() {
     let mut all = keys.all_public();
     all.extend(others.all_public());
     let different: std::collections::BTreeSet<_> = all.iter().collect();
-    assert_eq!(different.len(), 8);
+    assert_eq!(different.len(), 10);
 }
 
 #[test]
 fn a_ca_key_signs_what_its_public_half_verifies() {
     let (_dir, keys) = house();
-    for key in [keys.user_ca(), keys.host_ca(), keys.tls_root()] {
+    for key in [keys.user_ca(), keys.host_ca(), keys.front_ca(), keys.tls_root()] {
         let signature = key.sign(b"bytes").unwrap();
         assert!(verify(key.public_key(), b"bytes", &signature));
         assert!(!verify(key.public_key(), b"other", &signature));
@@ -101,6 +101,31 @@ fn nothing_is_overwritten() {
     let again = Keys::create(dir.path(), &passphrase(), &SeededEntropy::new(9));
     assert!(matches!(again, Err(KeysError::File(FileError::Exists { .. }))), "{again:?}");
     assert_eq!(open(&dir).unwrap().all_public(), keys.all_public());
+}
+
+#[test]
+fn a_folder_from_before_the_front_ca_gets_one_and_a_lost_one_is_not_replaced() {
+    let (dir, keys) = house();
+    let path = dir.path().join(FOLDER).join(FRONT_CA);
+    let add = |passphrase: &str, seed| {
+        Keys::add_missing(dir.path(), &Passphrase::new(passphrase).unwrap(), &SeededEntropy::new(seed))
+    };
+    let right = "correct horse battery staple";
+    assert!(!add(right, 7).unwrap());
+
+    std::fs::remove_file(&path).unwrap();
+    let error = add(right, 7).unwrap_err();
+    assert!(matches!(error, KeysError::Gone { .. }) && error.to_string().contains("front-ca.pub"), "{error}");
+    assert!(!path.exists());
+
+    std::fs::remove_file(path.with_extension("pub")).unwrap();
+    assert!(matches!(add("another passphrase", 7), Err(KeysError::WrongPassphrase(_))));
+    assert!(!path.exists(), "a key that nothing opens is not left behind");
+    assert!(matches!(open(&dir), Err(KeysError::File(_))));
+    assert!(add(right, 7).unwrap());
+    let opened = open(&dir).unwrap();
+    assert_eq!(opened.host_ca().fingerprint(), keys.host_ca().fingerprint());
+    assert_ne!(opened.front_ca().fingerprint(), keys.front_ca().fingerprint());
 }
 
 #[test]
@@ -143,10 +168,12 @@ fn keys_of_ssh_keygen_serve_as_well() {
 fn one_key_in_two_roles_is_refused() {
     let (dir, _) = house();
     let folder = dir.path().join(FOLDER);
-    std::fs::copy(folder.join(USER_CA), folder.join(HOST_CA)).unwrap();
-    let error = open(&dir).unwrap_err();
-    assert!(matches!(&error, KeysError::Same { .. }), "{error:?}");
-    assert!(error.to_string().contains("user-ca and"), "{error}");
+    for (first, second) in [(HOST_CA, FRONT_CA), (USER_CA, HOST_CA)] {
+        std::fs::copy(folder.join(first), folder.join(second)).unwrap();
+        let error = open(&dir).unwrap_err();
+        assert!(matches!(&error, KeysError::Same { .. }), "{error:?}");
+        assert!(error.to_string().contains(&format!("{first} and")), "{error}");
+    }
 }
 
 #[test]

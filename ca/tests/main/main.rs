@@ -9,6 +9,8 @@ mod faults;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod fronts;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod matrix;

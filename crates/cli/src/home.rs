@@ -53,7 +53,7 @@ impl Home {
         self.0.join("certificates")
     }
 
-    /// The `known_hosts` lines of the host CA.
+    /// The `known_hosts` lines of the front CA.
     pub(crate) fn known_hosts(&self) -> PathBuf {
         self.0.join("known_hosts")
     }

@@ -1,4 +1,4 @@
-//! What stock ssh needs: a `Host` block for the proxy, one for the targets, and the `known_hosts` lines of the host CA.
+//! What stock ssh needs: a `Host` block for the proxy, one for the targets, and the `known_hosts` lines of the front CA.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +9,8 @@ use crate::error::{CliError, Kind};
 use crate::home::Home;
 use crate::profile::Profile;
 
-/// The lines of `known_hosts`: the host CA speaks for the proxies and for every target.
+/// The lines of `known_hosts`: the front CA speaks for the proxies, under their own names and under those of the targets
+/// that they stand in for. The host CA is not named: what a target shows is for proxies.
 pub(crate) fn known_hosts(keys: &CaKeys, targets: &[TargetView]) -> String {
     let proxies = keys.proxies.iter().map(|proxy| match proxy.port {
         22 => proxy.host.clone(),
@@ -21,7 +22,7 @@ pub(crate) fn known_hosts(keys: &CaKeys, targets: &[TargetView]) -> String {
     let mut text = String::new();
     // ssh reads at most 8 KiB of a line in some versions: a line for every few dozen names.
     for names in names.chunks(32) {
-        let _ = writeln!(text, "@cert-authority {} {}", names.join(","), keys.host_ca.trim());
+        let _ = writeln!(text, "@cert-authority {} {}", names.join(","), keys.front_ca.trim());
     }
     text
 }
@@ -105,6 +106,7 @@ mod tests {
         CaKeys {
             user_ca: "ssh-ed25519 AAAAuser".to_owned(),
             host_ca: "ssh-ed25519 AAAAhost".to_owned(),
+            front_ca: "ssh-ed25519 AAAAfront".to_owned(),
             ledger_key: String::new(),
             proxies: vec![proxy("proxy1", 2222), proxy("proxy2", 22)],
         }
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn known_hosts_names_proxies_and_targets_and_nothing_else() {
         let text = known_hosts(&keys(), &[target("web1")]);
-        assert_eq!(text, "@cert-authority [proxy1.example.org]:2222,proxy2.example.org,web1 ssh-ed25519 AAAAhost\n");
+        assert_eq!(text, "@cert-authority [proxy1.example.org]:2222,proxy2.example.org,web1 ssh-ed25519 AAAAfront\n");
         let many: Vec<_> = (0..100).map(|number| target(&format!("w{number}"))).collect();
         assert_eq!(known_hosts(&keys(), &many).lines().count(), 4);
     }

@@ -50,8 +50,11 @@ pub enum CertificateProfile {
     Person,
     /// The proxy's, for one session: opens one login on one target for two minutes, from the proxy's address only.
     Session,
-    /// A host's: a target's own, or the proxy's for itself or for a target behind `-J`.
+    /// A target's own: what it shows to proxies. No proxy ever gets one.
     Host,
+    /// A proxy's: what it shows to people, for itself or for a target that it stands in for behind `-J`. Another CA
+    /// key than that of targets signs it, so no proxy takes it for a target's.
+    Front,
 }
 
 impl fmt::Display for CertificateProfile {
@@ -60,6 +63,7 @@ impl fmt::Display for CertificateProfile {
             Self::Person => "person",
             Self::Session => "session",
             Self::Host => "host",
+            Self::Front => "front",
         })
     }
 }

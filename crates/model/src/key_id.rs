@@ -14,6 +14,7 @@ use crate::{CertificateProfile, IdentityName, RequestId, Serial, SessionId, Targ
 /// portcullis person req-0123456789ab identity=alice approvers=bob,carol serial=42
 /// portcullis session req-0123456789ab session=ses-0123456789ab identity=alice approvers=bob serial=43
 /// portcullis host names=web1 serial=44
+/// portcullis front names=web1 serial=45
 /// ```
 ///
 /// It names nobody's rights: what a certificate opens stands in its principals.
@@ -44,8 +45,15 @@ pub enum KeyId {
         /// The certificate's serial.
         serial: Serial,
     },
-    /// Of a host certificate.
+    /// Of a target's own certificate.
     Host {
+        /// The names that it stands for.
+        names: Listed<TargetName>,
+        /// The certificate's serial.
+        serial: Serial,
+    },
+    /// Of what a proxy shows to people.
+    Front {
         /// The names that it stands for.
         names: Listed<TargetName>,
         /// The certificate's serial.
@@ -109,11 +117,20 @@ impl KeyId {
         fit(names, |names| Self::Host { names, serial })
     }
 
+    /// The key id of a front certificate; names beyond the limit are counted instead of named.
+    #[must_use]
+    pub fn front(names: &BTreeSet<TargetName>, serial: Serial) -> Self {
+        fit(names, |names| Self::Front { names, serial })
+    }
+
     /// The certificate's serial.
     #[must_use]
     pub const fn serial(&self) -> Serial {
         match self {
-            Self::Person { serial, .. } | Self::Session { serial, .. } | Self::Host { serial, .. } => *serial,
+            Self::Person { serial, .. }
+            | Self::Session { serial, .. }
+            | Self::Host { serial, .. }
+            | Self::Front { serial, .. } => *serial,
         }
     }
 
@@ -124,24 +141,25 @@ impl KeyId {
             Self::Person { .. } => CertificateProfile::Person,
             Self::Session { .. } => CertificateProfile::Session,
             Self::Host { .. } => CertificateProfile::Host,
+            Self::Front { .. } => CertificateProfile::Front,
         }
     }
 
-    /// The grant, unless it is a host's.
+    /// The grant, unless it is a host's or a proxy's.
     #[must_use]
     pub const fn request(&self) -> Option<&RequestId> {
         match self {
             Self::Person { request, .. } | Self::Session { request, .. } => Some(request),
-            Self::Host { .. } => None,
+            Self::Host { .. } | Self::Front { .. } => None,
         }
     }
 
-    /// The person, unless it is a host's.
+    /// The person, unless it is a host's or a proxy's.
     #[must_use]
     pub const fn identity(&self) -> Option<&IdentityName> {
         match self {
             Self::Person { identity, .. } | Self::Session { identity, .. } => Some(identity),
-            Self::Host { .. } => None,
+            Self::Host { .. } | Self::Front { .. } => None,
         }
     }
 }
@@ -232,6 +250,7 @@ impl fmt::Display for KeyId {
                 "portcullis session {request} session={session} identity={identity} approvers={approvers} serial={serial}"
             ),
             Self::Host { names, serial } => write!(f, "portcullis host names={names} serial={serial}"),
+            Self::Front { names, serial } => write!(f, "portcullis front names={names} serial={serial}"),
         }
     }
 }
@@ -255,7 +274,8 @@ impl FromStr for KeyId {
         let read = match words.next() {
             Some("person") => read_person(&mut words),
             Some("session") => read_session(&mut words),
-            Some("host") => read_host(&mut words),
+            Some("host") => read_names(&mut words).map(|(names, serial)| Self::Host { names, serial }),
+            Some("front") => read_names(&mut words).map(|(names, serial)| Self::Front { names, serial }),
             _ => Err("it names no profile".to_owned()),
         };
         let read = read.map_err(refuse)?;
@@ -300,8 +320,8 @@ fn read_session<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<KeyId, 
     })
 }
 
-fn read_host<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<KeyId, String> {
-    Ok(KeyId::Host { names: field(words, "names=")?, serial: serial(words)? })
+fn read_names<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<(Listed<TargetName>, Serial), String> {
+    Ok((field(words, "names=")?, serial(words)?))
 }
 
 fn plain<'a, T: FromStr>(words: &mut impl Iterator<Item = &'a str>, what: &str) -> Result<T, String>
@@ -353,7 +373,9 @@ mod tests {
         );
         let host = KeyId::host(&BTreeSet::from(["web1".parse().unwrap()]), serial);
         assert_eq!(host.to_string(), "portcullis host names=web1 serial=42");
-        for key_id in [person, session, host] {
+        let front = KeyId::front(&BTreeSet::from(["web1".parse().unwrap()]), serial);
+        assert_eq!(front.to_string(), "portcullis front names=web1 serial=42");
+        for key_id in [person, session, host, front] {
             assert_eq!(key_id.to_string().parse::<KeyId>().unwrap(), key_id);
         }
     }

@@ -62,7 +62,7 @@ impl World {
         let proxy = tokio::spawn(proxy.serve(listener, async move {
             let _ = stopped.await;
         }));
-        let known = format!("@cert-authority * {}\n", authority.host_ca.public_key().to_openssh().unwrap());
+        let known = format!("@cert-authority * {}\n", authority.front_ca.public_key().to_openssh().unwrap());
         write(&folder.path().join("known_hosts"), &known, 0o644);
         Self { folder, authority, sshd, port, stop: Some(stop), proxy: Some(proxy) }
     }

@@ -11,6 +11,7 @@ fn good(profile: CertificateProfile) -> Prepared {
         CertificateProfile::Person => person_of(&key, minutes(30)).unwrap(),
         CertificateProfile::Session => session_of(&key, &[CertificateExtension::Pty], Some("uptime")),
         CertificateProfile::Host => host_of(&key),
+        CertificateProfile::Front => front_of(&key),
     }
 }
 
@@ -20,9 +21,13 @@ fn findings(profile: CertificateProfile, change: Change) -> Vec<Finding> {
     let authorities = authorities();
     let extensions = match profile {
         CertificateProfile::Person | CertificateProfile::Session => BTreeSet::from([CertificateExtension::Pty]),
-        CertificateProfile::Host => BTreeSet::new(),
+        CertificateProfile::Host | CertificateProfile::Front => BTreeSet::new(),
     };
-    let ca = if profile == CertificateProfile::Host { &authorities.host } else { &authorities.user };
+    let ca = match profile {
+        CertificateProfile::Person | CertificateProfile::Session => &authorities.user,
+        CertificateProfile::Host => &authorities.host,
+        CertificateProfile::Front => &authorities.front,
+    };
     // A CA key that is changed in the draft is changed in the rules too, or two rules would be broken.
     let weak_ca = identity::check_key(&draft.ca).is_err().then(|| draft.ca.clone());
     let rules = Rules {
@@ -51,14 +56,15 @@ fn weak() -> KeyData {
 
 #[test]
 fn good_drafts_have_no_findings() {
-    for profile in [CertificateProfile::Person, CertificateProfile::Session, CertificateProfile::Host] {
+    use CertificateProfile::{Front, Host, Person, Session};
+    for profile in [Person, Session, Host, Front] {
         assert_eq!(findings(profile, |_| ()), [], "{profile}");
     }
 }
 
 #[test]
 fn each_rule_is_broken_by_itself() {
-    use CertificateProfile::{Host, Person, Session};
+    use CertificateProfile::{Front, Host, Person, Session};
     let short = identity::KeyError::Short { bits: 1024 };
     let cases: Vec<(CertificateProfile, Change, Finding)> = vec![
         (Person, |d| d.nonce.truncate(31), Finding::NonceLength(31)),
@@ -68,15 +74,21 @@ fn each_rule_is_broken_by_itself() {
         (Person, |d| d.kind = CertType::Host, Finding::Type),
         (Session, |d| d.kind = CertType::Host, Finding::Type),
         (Host, |d| d.kind = CertType::User, Finding::Type),
+        (Front, |d| d.kind = CertType::User, Finding::Type),
         (Person, |d| d.key_id = "k".repeat(257), Finding::KeyIdLong(257)),
         (Person, |d| d.key_id.push('\u{1b}'), Finding::KeyIdCharacter),
         (Person, |d| d.key_id.push('ä'), Finding::KeyIdCharacter),
         (Person, |d| d.key_id.clear(), Finding::KeyId),
         (Person, |d| d.key_id = d.key_id.replace("serial=4242", "serial=4243"), Finding::KeyId),
         (Session, |d| d.key_id = good(Person).draft.key_id, Finding::KeyId),
+        (Host, |d| d.key_id = good(Front).draft.key_id, Finding::KeyId),
+        (Front, |d| d.key_id = good(Host).draft.key_id, Finding::KeyId),
         (Person, |d| d.principals.clear(), Finding::NoPrincipal),
         (Session, |d| d.principals.clear(), Finding::NoPrincipal),
         (Host, |d| d.principals.clear(), Finding::NoPrincipal),
+        (Front, |d| d.principals.clear(), Finding::NoPrincipal),
+        (Front, |d| d.principals.push("*".into()), fault("*", PrincipalFault::Wildcard)),
+        (Front, |d| d.principals.push("root@web1".into()), fault("root@web1", PrincipalFault::Form)),
         (Host, |d| d.principals = (0..257).map(|n| format!("h{n}")).collect(), Finding::ManyPrincipals(257)),
         (Person, |d| d.principals.push("identity:bob".into()), Finding::MorePrincipals),
         (Session, |d| d.principals.push("root@web2".into()), Finding::MorePrincipals),
@@ -101,6 +113,7 @@ fn each_rule_is_broken_by_itself() {
         (Person, |d| d.valid_before = NOW.seconds() + 3601, long(3601, Person)),
         (Session, |d| d.valid_before = NOW.seconds() + 121, long(121, Session)),
         (Host, |d| d.valid_before = NOW.seconds() + 30 * 86_400 + 1, long(30 * 86_400 + 1, Host)),
+        (Front, |d| d.valid_before = NOW.seconds() + 86_401, long(86_401, Front)),
         (Host, |d| d.valid_before = u64::MAX, long(u64::MAX - NOW.seconds(), Host)),
         (Session, |d| d.critical_options.reverse(), Finding::Order("critical options")),
         (Session, |d| d.critical_options.push(d.critical_options[1].clone()), Finding::Order("critical options")),
@@ -120,6 +133,7 @@ fn each_rule_is_broken_by_itself() {
         (Session, |d| d.extensions.push(option("zzz@example.org", "")), extension("zzz@example.org")),
         (Person, |d| d.extensions.push(option("permit-user-rc", "")), extension("permit-user-rc")),
         (Host, |d| d.extensions.push(option("permit-pty", "")), extension("permit-pty")),
+        (Front, |d| d.extensions.push(option("permit-pty", "")), extension("permit-pty")),
         (Session, |d| d.extensions.push(option("permit-pty", "")), Finding::Order("extensions")),
         (Session, |d| d.extensions[0].1 = "x".into(), Finding::ExtensionValue("\"permit-pty\"".into())),
         (Person, |d| d.key = weak(), Finding::Key(short.clone())),
@@ -128,6 +142,11 @@ fn each_rule_is_broken_by_itself() {
         (Host, |d| d.key = public(3), Finding::OwnKey),
         (Person, |d| d.ca = public(HOST_CA), Finding::Authority),
         (Host, |d| d.ca = public(USER_CA), Finding::Authority),
+        // What proxies show to people and what targets show to proxies never come from one key.
+        (Host, |d| d.ca = public(FRONT_CA), Finding::Authority),
+        (Front, |d| d.ca = public(HOST_CA), Finding::Authority),
+        (Front, |d| d.ca = public(USER_CA), Finding::Authority),
+        (Front, |d| d.key = public(FRONT_CA), Finding::OwnKey),
         (Person, |d| d.ca = weak(), Finding::AuthorityKey(short)),
     ];
     let mut met = BTreeSet::new();

@@ -25,7 +25,11 @@ impl<'a> Desk<'a> {
         let (activated, correlation) = match (certificate.profile, &request) {
             (CertificateProfile::Host, None) => {
                 self.allowed(may_issue_host, "have a host certificate", "--action administer")?;
-                check_host(&certificate)?;
+                self.check_host(&certificate)?;
+                (None, Correlation::named("host-certificates"))
+            }
+            (CertificateProfile::Front, None) => {
+                self.check_front(&certificate)?;
                 (None, Correlation::named("host-certificates"))
             }
             (CertificateProfile::Person | CertificateProfile::Session, Some(id)) => {
@@ -35,7 +39,9 @@ impl<'a> Desk<'a> {
                 self.check_user(&certificate, known, grant)?;
                 (activated, Correlation::from(id))
             }
-            (CertificateProfile::Host, Some(_)) => return Err(bad(&certificate, "is under a grant")),
+            (CertificateProfile::Host | CertificateProfile::Front, Some(_)) => {
+                return Err(bad(&certificate, "is under a grant"));
+            }
             (CertificateProfile::Person | CertificateProfile::Session, None) => {
                 return Err(bad(&certificate, "is under no grant"));
             }
@@ -54,7 +60,7 @@ impl<'a> Desk<'a> {
                 }
                 Principal::Identity(spec.identity.clone())
             }
-            CertificateProfile::Session | CertificateProfile::Host => {
+            CertificateProfile::Session | CertificateProfile::Host | CertificateProfile::Front => {
                 self.check_session(certificate, known)?;
                 Principal::Login(spec.login.clone(), spec.target.clone())
             }
@@ -83,6 +89,27 @@ impl<'a> Desk<'a> {
             return Err(bad(certificate, &format!("lives longer than {SESSION_CERTIFICATE}")));
         }
         Ok(())
+    }
+
+    /// A target's own certificate is never a proxy's: with one, a proxy could stand in the way of the others and be
+    /// the target to them.
+    fn check_host(&self, certificate: &CertificateBody) -> Result<(), Refusal> {
+        match self.actor {
+            Actor::Identity(_) => names_hosts(certificate),
+            Actor::Proxy(_) | Actor::System => {
+                Err(bad(certificate, &format!("is a target's own, and {} is no person", self.actor)))
+            }
+        }
+    }
+
+    /// What people are shown is a proxy's, and nobody else's: whoever held one could pass for a proxy.
+    fn check_front(&self, certificate: &CertificateBody) -> Result<(), Refusal> {
+        match self.actor {
+            Actor::Proxy(_) => names_hosts(certificate),
+            Actor::Identity(_) | Actor::System => {
+                Err(bad(certificate, &format!("is what a proxy shows to people, and {} is none", self.actor)))
+            }
+        }
     }
 
     pub(super) fn certificate_issued(&self, issued: CertificateIssued) -> Result<Vec<Entry>, Refusal> {
@@ -121,7 +148,7 @@ fn correlation(certificate: &Certificate) -> Correlation {
     certificate.request.as_ref().map_or_else(|| Correlation::named("host-certificates"), Correlation::from)
 }
 
-fn check_host(certificate: &CertificateBody) -> Result<(), Refusal> {
+fn names_hosts(certificate: &CertificateBody) -> Result<(), Refusal> {
     let hosts = certificate.principals.iter().all(|principal| match principal {
         Principal::Host(_) => true,
         Principal::Identity(_) | Principal::Login(..) => false,

@@ -13,7 +13,10 @@ impl Desk<'_> {
             Fact::LedgerOpened { .. } if self.state.next() != Seq(0) => {
                 return Err(Refusal::new("not-a-note", "the ledger is open already"));
             }
-            Fact::LedgerOpened { .. } | Fact::SystemStarted { .. } | Fact::SystemStopped {} => "system",
+            Fact::LedgerOpened { .. }
+            | Fact::SystemStarted { .. }
+            | Fact::FrontCaLoaded { .. }
+            | Fact::SystemStopped {} => "system",
             Fact::PolicyLoaded { .. } | Fact::PolicyRefused { .. } => "policy",
             Fact::DirectoryLoaded { .. }
             | Fact::DirectoryRefused { .. }

@@ -25,7 +25,7 @@ pub struct IssueCertificate {
 pub struct Certificate {
     /// Its serial.
     pub serial: u64,
-    /// `person`, `session` or `host`.
+    /// `person`, `session`, `host` or `front`.
     pub profile: String,
     /// The grant that it was issued under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,8 +48,8 @@ pub struct Certificate {
     pub certificate: Option<String>,
 }
 
-/// `POST /v1/host-certificates`: a host certificate. A proxy may ask for its own names and for every target's;
-/// an administrator may ask for a target's.
+/// `POST /v1/host-certificates`: a certificate for a host. A proxy gets what it shows to people, signed by the front CA;
+/// an administrator gets a target's own, signed by the host CA. Neither gets the other's.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssueHostCertificate {
@@ -63,13 +63,19 @@ pub struct IssueHostCertificate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostSubject {
-    /// The proxy itself, under the names that the CA's configuration lists for it.
+    /// The proxy itself, under the names that the CA's configuration lists for it; from the front CA.
     Proxy {
         /// Its name.
         #[schema(value_type = String)]
         name: ProxyName,
     },
-    /// A target: its own host key, or the proxy's when it stands in for the target behind `-J`.
+    /// The proxy in the place of a target, behind `-J`; from the front CA.
+    StandIn {
+        /// The target's name.
+        #[schema(value_type = String)]
+        name: TargetName,
+    },
+    /// A target itself, for its own host key; from the host CA.
     Target {
         /// Its name.
         #[schema(value_type = String)]
@@ -82,8 +88,10 @@ pub enum HostSubject {
 pub struct CaKeys {
     /// Goes into `TrustedUserCAKeys`.
     pub user_ca: String,
-    /// Goes behind `@cert-authority` in `known_hosts`.
+    /// Signs what targets show to proxies. People need not know it.
     pub host_ca: String,
+    /// Signs what proxies show to people: goes behind `@cert-authority` in `known_hosts`.
+    pub front_ca: String,
     /// The ledger key, as a signed-note verifier key.
     pub ledger_key: String,
     /// Host names and ports of the proxies, for `ssh-config`.

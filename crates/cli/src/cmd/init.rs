@@ -135,6 +135,7 @@ fn tls_root(context: &Context, args: &Args, data: &Path) -> Result<(), CliError>
     let unmade = |error: &dyn std::error::Error| {
         CliError::failed(chain(error), "name the site's folder, or its data directory with --data")
     };
+    Keys::add_missing(data, &passphrase, &SystemEntropy).map_err(|error| unmade(&error))?;
     let keys = Keys::open(data, &passphrase).map_err(|error| unmade(&error))?;
     Tls::create_root(data, &keys, SystemClock.now()).map_err(|error| unmade(&error))?;
     match context.output.is_json() {
@@ -147,11 +148,12 @@ fn report(context: &Context, args: &Args, config: &Path, data: &Path, keys: &Key
     let root = data.join(ROOT_FILE);
     let api = api_url(args);
     let output = &context.output;
-    let user_ca = keys.user_ca().fingerprint();
-    let host_ca = keys.host_ca().fingerprint();
+    let [user_ca, host_ca, front_ca] =
+        [keys.user_ca(), keys.host_ca(), keys.front_ca()].map(ca::keys::SealedKey::fingerprint);
     if output.is_json() {
         return output.json(&serde_json::json!({
-            "config": config, "data": data, "root": root, "api": api, "user-ca": user_ca, "host-ca": host_ca,
+            "config": config, "data": data, "root": root, "api": api,
+            "user-ca": user_ca, "host-ca": host_ca, "front-ca": front_ca,
         }));
     }
     output.line(format_args!("{} is a new site", args.dir.display()))?;
@@ -159,6 +161,7 @@ fn report(context: &Context, args: &Args, config: &Path, data: &Path, keys: &Key
     field(context, "data", data.display())?;
     field(context, "user CA", user_ca)?;
     field(context, "host CA", host_ca)?;
+    field(context, "front CA", front_ca)?;
     output.line("\nNext:")?;
     let name = args.admin.as_ref().map_or("NAME", IdentityName::as_str);
     if args.admin.is_none() {
@@ -171,11 +174,20 @@ fn report(context: &Context, args: &Args, config: &Path, data: &Path, keys: &Key
     ))?;
     output.line(format_args!("  portcullis --config {} up", config.display()))?;
     output.line(format_args!(
-        "  portcullis login --api {api} --root {} --identity {name} --key ~/.ssh/id_ed25519",
-        root.display()
+        "  portcullis login --api {api} --root {} --identity {name} --key {}",
+        root.display(),
+        args.admin_key.as_deref().map_or_else(|| PathBuf::from("~/.ssh/id_ed25519"), login_key).display()
     ))?;
     output.line("  portcullis target add web1 --address HOST:22 --login root --apply root@HOST")?;
     output.line("\nKeep the passphrase and a copy of the data directory: the keys cannot be made again.")
+}
+
+/// What `login --key` takes for this public key: the private half where it lies beside it, else the file itself, for
+/// the agent that holds the key.
+fn login_key(public: &Path) -> PathBuf {
+    let private = public.with_extension("");
+    let is_public = public.extension().is_some_and(|end| end == "pub");
+    if is_public && crate::home::expand(&private).is_file() { private } else { public.to_owned() }
 }
 
 /// The commented example with this site's values.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ca::keys::{Keys, Passphrase};
+use ca::keys::{Keys, KeysError, Passphrase};
 use ca::tls::Tls;
 use ca::{Ca, Parts};
 use store::{Clock, Embedded, Options, Store, SystemClock, SystemEntropy};
@@ -32,7 +32,15 @@ pub(crate) async fn start(config: &Config, passphrase: &Passphrase) -> Result<Ru
     }
     let wrong = |error: &dyn std::error::Error| not_started("the keys cannot be opened", error, "check the passphrase");
     let (path, secret) = (data.clone(), passphrase.clone());
-    let keys = blocking(move || Keys::open(&path, &secret)).await?.map_err(|error| wrong(&error))?;
+    let open = move || Ok((Keys::add_missing(&path, &secret, &SystemEntropy)?, Keys::open(&path, &secret)?));
+    let (added, keys) = blocking(open).await?.map_err(|error: KeysError| wrong(&error))?;
+    if added {
+        // Its fingerprint is a fact in the ledger a moment later.
+        tracing::warn!(
+            key = keys.front_ca().fingerprint(),
+            "this site had no key for what proxies show to people; one was made, and people run portcullis ssh-config --write again"
+        );
+    }
     let keys = Arc::new(keys);
 
     let names = tls_names(config, settings.listen());

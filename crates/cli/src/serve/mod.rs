@@ -153,10 +153,13 @@ pub(crate) fn passphrase(context: &Context, file: Option<&Path>, twice: bool) ->
             .map_err(|error| CliError::failed(format!("the passphrase cannot be read: {error}"), "try again"))
     };
     let first = ask(if twice { "passphrase for the CA keys: " } else { "passphrase of the CA keys: " })?;
+    // Looked at before it is typed again.
+    let passphrase = Passphrase::new(&first)
+        .map_err(|error| CliError::usage(chain(&error), "choose a longer one, such as four words"))?;
     if twice && *ask("the same again: ")? != *first {
         return Err(CliError::usage("the two passphrases differ", "try again"));
     }
-    Passphrase::new(&first).map_err(|error| unusable(&error))
+    Ok(passphrase)
 }
 
 /// Where this machine reaches a listener of its own.
