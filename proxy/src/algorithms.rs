@@ -60,8 +60,9 @@ pub(crate) fn for_people() -> Preferred {
     preferred(Cow::Borrowed(PEOPLES_KEYS), Cow::Borrowed(&[]))
 }
 
-/// What targets may choose from. `pinned` are the algorithms of the target's pinned keys: only for those may it show a
-/// plain key. A certificate is always preferred.
+/// What targets may choose from. `pinned` are the algorithms of the target's pinned keys: where there are any, it may
+/// show a key or a certificate of those only, or it could choose a certificate of another key, which would be refused.
+/// A certificate is always preferred.
 pub(crate) fn for_target(pinned: &[Algorithm]) -> Preferred {
     let matches = |known: &&Algorithm| {
         pinned.iter().any(|pinned| match (known, pinned) {
@@ -72,7 +73,7 @@ pub(crate) fn for_target(pinned: &[Algorithm]) -> Preferred {
     let wanted: Vec<Algorithm> = PLAIN_KEYS.iter().filter(matches).cloned().collect();
     // The list must not be empty; a plain key that is not pinned is refused when it is shown.
     let keys = if wanted.is_empty() { Cow::Borrowed(PLAIN_KEYS) } else { Cow::Owned(wanted) };
-    preferred(keys, Cow::Borrowed(PLAIN_KEYS))
+    preferred(keys.clone(), keys)
 }
 
 fn preferred(key: Cow<'static, [Algorithm]>, host_key_certificates: Cow<'static, [Algorithm]>) -> Preferred {

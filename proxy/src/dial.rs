@@ -4,21 +4,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::{Principal, TargetName, Timestamp};
+use model::TargetName;
+use russh::AlgorithmKind;
 use russh::client::{self, Handle};
 use russh::keys::PublicKeyOrCertificate;
-use ssh_key::certificate::CertType;
-use ssh_key::{Certificate, HashAlg, PublicKey};
 use tokio::net::TcpStream;
 use tracing::debug;
 
 use crate::algorithms;
 use crate::ambient::Ambient;
-use crate::auth;
 use crate::config::Config;
 use crate::cut::{Cuttable, Cutter};
-use crate::permit::{HostTrust, Permit};
+use crate::permit::Permit;
+use crate::record::chain;
 use crate::signal::{RaiseOnDrop, Signal};
+use crate::trust::{HostRefused, HostTrust};
+use crate::words::Words;
 
 /// The connection to a target.
 pub(crate) struct Target {
@@ -51,13 +52,22 @@ pub(crate) enum DialError {
     Protocol { target: TargetName, source: russh::Error },
 }
 
-/// Why a host is not believed to be the target.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum HostRefused {
-    #[error("the host key of {target} ({fingerprint}) is neither certified by this site's host CA nor pinned")]
-    Unknown { target: TargetName, fingerprint: String },
-    #[error("the host certificate of {target} is refused: {why}")]
-    Certificate { target: TargetName, why: String },
+impl DialError {
+    /// What the person is told, with what to do about it.
+    pub(crate) fn words(&self) -> Words {
+        let said = Words::say(chain(self));
+        match self {
+            Self::Connect { .. } | Self::Timeout { .. } => said.hint(
+                "try again in a moment; if it lasts, an administrator looks whether it is up, lets this proxy in, and \
+                 listens where portcullis target list says",
+            ),
+            Self::Host(refused) => said.hint(refused.hint()),
+            Self::Refused { target, .. } => said.hint(format!(
+                "an administrator enrols it again: portcullis target enrol {target} --apply root@{target}"
+            )),
+            Self::Protocol { target, .. } => said.hint(format!("try again; the log of sshd on {target} says more")),
+        }
+    }
 }
 
 /// Reaches the target of a permit, and logs in to it.
@@ -106,6 +116,12 @@ async fn connect_and_log_in(
     let ssh = Arc::new(ssh_config(config, permit.trust()));
     let mut handle = client::connect_stream(ssh, stream, watch).await.map_err(|error| match error {
         WatchError::Host(refused) => DialError::Host(refused),
+        WatchError::Ssh(source @ russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }) => {
+            match permit.trust().no_common_kind(&destination.target) {
+                Some(refused) => DialError::Host(refused),
+                None => broken(source),
+            }
+        }
         WatchError::Ssh(source) => broken(source),
     })?;
     let (key, certificate) = permit.credentials();
@@ -203,7 +219,7 @@ impl client::Handler for Watch {
     type Error = WatchError;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, WatchError> {
-        check_host(&self.target, &self.trust, shown, self.ambient.now()).map_err(WatchError::Host)?;
+        self.trust.check(&self.target, shown, self.ambient.now()).map_err(WatchError::Host)?;
         Ok(true)
     }
 
@@ -305,54 +321,4 @@ impl client::Handler for Watch {
     ) -> Result<(), WatchError> {
         Ok(())
     }
-}
-
-/// Whether this is the target's host: a pinned key, or a certificate of the host CA for the target's name.
-fn check_host(
-    target: &TargetName,
-    trust: &HostTrust,
-    shown: &PublicKeyOrCertificate,
-    now: Timestamp,
-) -> Result<(), HostRefused> {
-    let unknown = |key: &PublicKey| HostRefused::Unknown {
-        target: target.clone(),
-        fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
-    };
-    match shown {
-        PublicKeyOrCertificate::PublicKey { key, .. } => {
-            if trust.pinned.contains(key.key_data()) {
-                Ok(())
-            } else {
-                Err(unknown(key))
-            }
-        }
-        PublicKeyOrCertificate::Certificate(certificate) => {
-            // A pinned key stays good when its host shows a certificate for it.
-            if trust.pinned.contains(certificate.public_key()) {
-                return Ok(());
-            }
-            check_host_certificate(target, trust, certificate, now)
-                .map_err(|why| HostRefused::Certificate { target: target.clone(), why })
-        }
-    }
-}
-
-fn check_host_certificate(
-    target: &TargetName,
-    trust: &HostTrust,
-    certificate: &Certificate,
-    now: Timestamp,
-) -> Result<(), String> {
-    if certificate.cert_type() != CertType::Host {
-        return Err("it is no host certificate".to_owned());
-    }
-    auth::check_signed(certificate, &trust.authorities, now).map_err(|why| why.to_string())?;
-    if !certificate.critical_options().is_empty() {
-        return Err("it has critical options, which host certificates never have".to_owned());
-    }
-    let wanted = Principal::Host(target.clone()).to_string();
-    if !certificate.valid_principals().contains(&wanted) {
-        return Err(format!("it does not name {target}"));
-    }
-    Ok(())
 }

@@ -36,6 +36,7 @@ mod report;
 mod server;
 mod session;
 mod signal;
+mod trust;
 mod words;
 
 pub use ambient::Ambient;

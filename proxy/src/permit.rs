@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use api::wire::OpenedSession;
 use model::{IdentityName, NameError, Obligations, RequestId, SessionId, TargetAddress, TargetName, Timestamp};
-use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PrivateKey, PublicKey};
 
 use crate::auth::{Authorities, Person};
 use crate::destination::Destination;
+use crate::trust::HostTrust;
 
 /// One session that the CA allowed.
 #[derive(Debug)]
@@ -28,15 +28,6 @@ pub(crate) struct Permit {
     obligations: Obligations,
     deadline: Timestamp,
     seq: u64,
-}
-
-/// How a target proves that it is the right one.
-#[derive(Clone, Debug)]
-pub(crate) struct HostTrust {
-    /// The host CA.
-    pub(crate) authorities: Authorities,
-    /// Pinned keys.
-    pub(crate) pinned: Vec<KeyData>,
 }
 
 /// The CA's answer makes no sense, or is the answer to another question.

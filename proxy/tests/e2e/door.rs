@@ -134,10 +134,10 @@ async fn a_host_that_is_not_the_target_is_refused() {
     }
     world.authority.add_target("bare", &[at(&bare)], &another);
     let output = alice.run(Way::Plus, "root@bare", "echo in").await;
-    assert!(text(&output.stderr).contains("nor pinned"), "{}", shown(&output));
+    assert!(text(&output.stderr).contains("and not the pinned SHA256:"), "{}", shown(&output));
 
     let output = alice.run(Way::Plus, "root@other", "echo in").await;
-    assert!(text(&output.stderr).contains("it does not name other"), "{}", shown(&output));
+    assert!(text(&output.stderr).contains("that other shows is for web1"), "{}", shown(&output));
 
     world.authority.add_target("bare", &[at(&bare)], &pinned);
     let output = alice.run(Way::Plus, "root@bare", "echo in").await;

@@ -25,3 +25,4 @@ mod terminal;
 mod time;
 mod wire;
 mod world;
+mod trust;

@@ -22,6 +22,10 @@ pub struct Sshd {
 pub enum Proof {
     /// By a certificate for this name.
     Certificate(&'static str),
+    /// By one that a proxy would show to people.
+    Front(&'static str),
+    /// By one that ended a minute ago.
+    Expired(&'static str),
     /// By its bare key.
     Key,
 }
@@ -39,13 +43,15 @@ impl Sshd {
         write(&folder.join("ca.pub"), &authority.user_ca.public_key().to_openssh().unwrap(), 0o644);
         write(&principals.join("root"), &format!("root@{target}\n"), 0o644);
         let certificate = match proof {
-            Proof::Certificate(name) => {
-                let text = authority.host(name, host_key.public_key()).to_openssh().unwrap();
-                write(&folder.join("host-cert.pub"), &text, 0o644);
-                format!("HostCertificate {}/host-cert.pub\n", folder.display())
-            }
-            Proof::Key => String::new(),
+            Proof::Certificate(name) => Some(authority.host(name, host_key.public_key())),
+            Proof::Front(name) => Some(authority.front(name, host_key.public_key())),
+            Proof::Expired(name) => Some(authority.expired_host(name, host_key.public_key())),
+            Proof::Key => None,
         };
+        let certificate = certificate.map_or_else(String::new, |certificate| {
+            write(&folder.join("host-cert.pub"), &certificate.to_openssh().unwrap(), 0o644);
+            format!("HostCertificate {}/host-cert.pub\n", folder.display())
+        });
         for _ in 0..20 {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let at = folder.display();
