@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{Span, Timestamp};
 
 /// The clock of the machine may be set while one waits, so nobody waits longer than this at a stretch.
-const STRETCH: Duration = Duration::from_secs(30);
+pub(crate) const STRETCH: Duration = Duration::from_secs(30);
 
 /// What is due in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -117,7 +117,9 @@ impl Revocations {
         }
         let registered = self.registry.enter(live.clone());
         for (_, order) in state.kept.iter().filter(|(seq, _)| *seq >= live.permit().seq()) {
-            order.hit(live);
+            if order.cut(live) {
+                live.dismiss();
+            }
         }
         Ok(registered)
     }
@@ -197,12 +199,18 @@ impl Revocations {
         state.failures = 0;
         state.next = seq + 1;
         let Some(order) = order else { return };
-        // Within the lock, so that no session enters between the look and the note. Hitting never waits.
-        for live in order.targets(&self.registry) {
-            order.hit(&live);
-        }
+        // Within the lock, so that no session enters between the look and the note. Cutting never waits. All are cut
+        // before the first is told: telling takes the processor from those that still pass something.
+        let mut hit = order.targets(&self.registry);
+        hit.retain(|live| order.cut(live));
         for outer in order.fronts(&self.registry) {
             outer.dismiss();
+        }
+        for live in &hit {
+            live.dismiss();
+        }
+        if !hit.is_empty() {
+            info!(seq, sessions = hit.len(), "sessions were cut");
         }
         state.kept.push_back((seq, order));
         while state.kept.len() > KEPT {
@@ -241,6 +249,7 @@ impl Order {
             // What else happens does not touch a live session.
             Fact::LedgerOpened { .. }
             | Fact::SystemStarted { .. }
+            | Fact::FrontCaLoaded { .. }
             | Fact::SystemStopped {}
             | Fact::PolicyLoaded { .. }
             | Fact::PolicyRefused { .. }
@@ -249,7 +258,6 @@ impl Order {
             | Fact::TargetRegistered { .. }
             | Fact::TargetRemoved { .. }
             | Fact::IdentityLoggedIn { .. }
-            | Fact::FrontCaLoaded { .. }
             | Fact::IdentityLoginRefused { .. }
             | Fact::RequestFiled { .. }
             | Fact::RequestRefused { .. }
@@ -299,29 +307,28 @@ impl Order {
         }
     }
 
-    fn hit(&self, live: &Live) {
+    /// Does to a session what is ordered; whether it was cut.
+    fn cut(&self, live: &Live) -> bool {
         let permit = live.permit();
         let end = match self {
             Self::Extend(grant, to) => {
                 if grant == permit.request() {
                     live.extend(*to);
                 }
-                return;
+                return false;
             }
             Self::EndGrant(grant, end) if grant == permit.request() => end,
             Self::Lock(subject, end) => {
                 let destination = permit.destination();
                 let (target, login) = (&destination.target, &destination.login);
                 if !subject.covers(permit.identity(), target, login, Some(permit.request())) {
-                    return;
+                    return false;
                 }
                 end
             }
             Self::Cut(session, end) if session == permit.session() => end,
-            Self::EndGrant(..) | Self::Cut(..) => return,
+            Self::EndGrant(..) | Self::Cut(..) => return false,
         };
-        if live.end(end.clone()) {
-            info!(session = %permit.session(), ?end, "the session was ended");
-        }
+        live.cut(end.clone())
     }
 }

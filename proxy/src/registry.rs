@@ -1,14 +1,16 @@
 //! Live sessions, and how they end.
 //!
-//! Ending one is out of band: [`Live::end`] shuts the target's socket down in the caller's own thread, and the
-//! person's too when they have stopped reading. It waits for nobody.
+//! Ending one is out of band: [`Live::cut`] ends the target's socket in the caller's own thread, and stops what the
+//! person's carries; it ends that too when the target's output is still on its way through it. It waits for nobody.
+//! Whoever ends many cuts them all before the first of them is told.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use api::wire::SessionReport;
+use bytes::Bytes;
 use model::{LockSubject, RequestId, SessionEnd, SessionId, Timestamp};
 use tokio::sync::watch;
 
@@ -25,12 +27,19 @@ use crate::words::Words;
 pub(crate) struct Live {
     permit: Permit,
     ended: OnceLock<SessionEnd>,
+    /// Nothing may pass any more.
+    shut: AtomicBool,
     /// When nothing passed any more.
     cut: OnceLock<Instant>,
+    /// How many messages of the target are on their way through the person's connection.
+    passing: Arc<AtomicUsize>,
+    /// Raised when the session's last words may be said, or cannot be.
+    words: Signal,
     stop: Signal,
     deadline: watch::Sender<Timestamp>,
     notices: watch::Sender<Option<Arc<Words>>>,
-    person: Cutter,
+    /// The person's side, once something passes.
+    person: OnceLock<Cutter>,
     target: OnceLock<Cutter>,
     began: Instant,
     refusals: Mutex<Refusals>,
@@ -39,15 +48,18 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(permit: Permit, person: Cutter) -> Arc<Self> {
+    pub(crate) fn new(permit: Permit) -> Arc<Self> {
         Arc::new(Self {
             deadline: watch::Sender::new(permit.deadline()),
             permit,
             ended: OnceLock::new(),
+            shut: AtomicBool::new(false),
             cut: OnceLock::new(),
+            passing: Arc::default(),
+            words: Signal::default(),
             stop: Signal::default(),
             notices: watch::Sender::new(None),
-            person,
+            person: OnceLock::new(),
             target: OnceLock::new(),
             began: Instant::now(),
             refusals: Mutex::default(),
@@ -61,18 +73,62 @@ impl Live {
 
     /// Ends the session; `false` when it had ended before. Nothing passes any more when this returns.
     pub(crate) fn end(&self, end: SessionEnd) -> bool {
+        let first = self.cut(end);
+        if first {
+            self.dismiss();
+        }
+        first
+    }
+
+    /// The first half of an end, after which nothing passes any more; `false` when it had ended before.
+    /// [`dismiss`](Self::dismiss) is the other half.
+    pub(crate) fn cut(&self, end: SessionEnd) -> bool {
+        let taken_away = taken_away(&end);
         if self.ended.set(end).is_err() {
             return false;
         }
+        if !taken_away {
+            self.cut_target();
+            if let Some(person) = self.person.get() {
+                // What has been passed on already may arrive.
+                person.speak();
+                if person.is_blocked() {
+                    person.cut();
+                }
+            }
+            return true;
+        }
+        self.shut.store(true, Ordering::SeqCst);
+        let clear = self.person.get().is_none_or(Cutter::hush);
+        self.cut_target();
+        if !clear || self.passing.load(Ordering::SeqCst) > 0 {
+            self.person.get().inspect(|person| person.cut());
+        }
+        let _ = self.cut.set(Instant::now());
+        true
+    }
+
+    /// Wakes those who carry the session, so that they say its last words and go.
+    pub(crate) fn dismiss(&self) {
+        self.stop.raise();
+    }
+
+    /// What the target says, on its way to the person; `None` once nothing may pass any more.
+    pub(crate) fn pass(&self, data: Bytes) -> Option<Bytes> {
+        // Counted before the look, so that whoever cuts the session sees the message or is seen.
+        let message = Passing::new(self.passing.clone(), data);
+        (!self.shut.load(Ordering::SeqCst)).then(|| Bytes::from_owner(message))
+    }
+
+    /// Raised when the session's last words may be said, or cannot be.
+    pub(crate) const fn words(&self) -> &Signal {
+        &self.words
+    }
+
+    fn cut_target(&self) {
         if let Some(target) = self.target.get() {
             target.cut();
         }
-        if self.person.is_blocked() {
-            self.person.cut();
-        }
-        let _ = self.cut.set(Instant::now());
-        self.stop.raise();
-        true
     }
 
     /// Why the session ended, once it has.
@@ -85,9 +141,23 @@ impl Live {
         self.cut.get().map(Instant::elapsed)
     }
 
+    /// How long the person's connection has been closed; `None` while it is open.
+    pub(crate) fn dropped_for(&self) -> Option<Duration> {
+        self.person.get()?.ended_for()
+    }
+
     /// Raised when the session ends.
     pub(crate) const fn stop(&self) -> &Signal {
         &self.stop
+    }
+
+    /// Names the person's side, from where on something may pass.
+    pub(crate) fn carry(&self, person: &Cutter) {
+        let _ = self.person.set(person.clone());
+        // Whoever cut the session in between did not find it.
+        if self.shut.load(Ordering::SeqCst) {
+            person.hush();
+        }
     }
 
     /// Names the target's side, which dies with the session; at once, when the session has ended meanwhile.
@@ -145,6 +215,47 @@ impl Live {
     pub(crate) fn idle(&self) -> Duration {
         let touched = Duration::from_millis(self.touched.load(Ordering::Relaxed));
         self.began.elapsed().saturating_sub(touched)
+    }
+}
+
+/// Whether an end takes the session away from its person: then nothing passes behind it, not even what was on its way.
+const fn taken_away(end: &SessionEnd) -> bool {
+    match end {
+        SessionEnd::Expired
+        | SessionEnd::Revoked { .. }
+        | SessionEnd::Released { .. }
+        | SessionEnd::Locked { .. }
+        | SessionEnd::Cut { .. } => true,
+        SessionEnd::Client
+        | SessionEnd::Target { .. }
+        | SessionEnd::Idle
+        | SessionEnd::Recording { .. }
+        | SessionEnd::Proxy { .. } => false,
+    }
+}
+
+/// A message that is counted until the person's connection has taken it.
+struct Passing {
+    count: Arc<AtomicUsize>,
+    data: Bytes,
+}
+
+impl Passing {
+    fn new(count: Arc<AtomicUsize>, data: Bytes) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self { count, data }
+    }
+}
+
+impl AsRef<[u8]> for Passing {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

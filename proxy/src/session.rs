@@ -4,20 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::wire::{OpenSession, OpenedSession, SessionReport};
+use api::wire::{OpenSession, OpenedSession, Presence, SessionReport};
 use model::{SessionEnd, SessionId, Timestamp, WayIn};
 use russh::{Disconnect, server};
 use ssh_key::PrivateKey;
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::auth::Person;
 use crate::bridge::{self, Closing, Opened};
-use crate::clock::{Due, Schedule};
+use crate::clock::{Due, STRETCH, Schedule};
 use crate::control::ControlError;
 use crate::cut::Cutter;
 use crate::destination::Destination;
@@ -34,8 +34,6 @@ use crate::words::{self, Words};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long they may stay at all.
 const STAY: Duration = Duration::from_secs(30);
-/// How long a client has to print the last words of its session before it is disconnected.
-const BREATH: Duration = Duration::from_millis(5);
 /// How long a person who was told why not may take to hang up.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long the recordings of a session may take to be closed.
@@ -45,6 +43,8 @@ const CLOSING: Duration = Duration::from_secs(60);
 pub(crate) struct Visit {
     pub(crate) gate: Arc<Gate>,
     pub(crate) person: Person,
+    /// Their log-in to this connection.
+    pub(crate) presence: Presence,
     pub(crate) destination: Destination,
     pub(crate) address: IpAddr,
     pub(crate) way: WayIn,
@@ -104,13 +104,16 @@ struct Gone {
 }
 
 impl Gone {
-    /// The person's socket was closed now.
-    fn now(gate: &Gate, live: &Live) -> Self {
-        let dropped = gate.now();
-        let ago = live.cut_for().map(|ago| u64::try_from(ago.as_micros()).unwrap_or(u64::MAX));
-        // Counted back from here, so that a clock which is set in between does not make it the later of the two.
-        let cut = ago.map(|ago| Timestamp::from_micros(dropped.micros().saturating_sub(ago)));
-        Self { cut, dropped }
+    /// As far as it is gone by now.
+    fn by_now(gate: &Gate, live: &Live) -> Self {
+        let now = gate.now();
+        // Counted back from here, so that a clock which is set in between does not turn their order round.
+        let ago = |ago: Duration| {
+            Timestamp::from_micros(now.micros().saturating_sub(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)))
+        };
+        let dropped = live.dropped_for().map_or(now, ago);
+        // Where nothing was taken away, what was on its way passed until the end.
+        Self { cut: Some(live.cut_for().map_or(dropped, ago)), dropped }
     }
 }
 
@@ -130,7 +133,7 @@ impl Visit {
                 return Err(Words::say(why));
             }
         };
-        let live = Live::new(permit, self.cutter.clone());
+        let live = Live::new(permit);
         gate.revocations.fresh(gate.config.feed_freshness.to_std(), gate.config.ca_timeout.to_std()).await;
         let registered = match gate.revocations.enter(&live, gate.config.feed_freshness.to_std()) {
             Ok(registered) => registered,
@@ -143,24 +146,47 @@ impl Visit {
         let dialled = tokio::select! {
             biased;
             () = live.stop().raised() => None,
+            () = self.time_is_up(&live) => None,
             dialled = dialling => Some(dialled),
         };
-        let words = match dialled {
+        let blamed = match dialled {
             Some(Ok(target)) => {
+                live.carry(&self.cutter);
                 return Ok(Session { live, target: Arc::new(target), _registered: registered });
             }
             Some(Err(error)) => {
-                let error = chain(&error);
-                live.end(SessionEnd::Target { error: Some(error.clone()) });
-                Words::say(error)
+                let words = error.words();
+                warn!(%session, "{}", words.line());
+                // Certificates end with the second in which their grant does, and the target looks at them.
+                let late = gate.now().seconds() >= live.deadline().borrow().seconds();
+                let target = SessionEnd::Target { error: Some(chain(&error)) };
+                let blamed = live.end(if late { SessionEnd::Expired } else { target }) && !late;
+                blamed.then_some(words)
             }
-            None => live
-                .ended()
-                .and_then(|end| words::ended(end, live.permit()))
-                .unwrap_or_else(|| Words::say("the session has ended")),
+            None => {
+                live.end(SessionEnd::Expired);
+                None
+            }
         };
-        self.receipt(&live, Gone::now(gate, &live));
+        // A target that is not reached because the session has ended is not to blame.
+        let words = blamed
+            .or_else(|| live.ended().and_then(|end| words::ended(end, live.permit())))
+            .unwrap_or_else(|| Words::say("the session has ended"));
+        self.receipt(&live, Gone::by_now(gate, &live));
         Err(words)
+    }
+
+    /// Waits until the grant's time is up.
+    async fn time_is_up(&self, live: &Live) {
+        let mut deadline = live.deadline();
+        loop {
+            let left = deadline.borrow_and_update().since(self.gate.now());
+            if left.is_zero() {
+                return;
+            }
+            // The clock of the machine may be set while one waits.
+            let _ = tokio::time::timeout(left.min(STRETCH), deadline.changed()).await;
+        }
     }
 
     /// Asks the CA. A call that takes too long is not forgotten: the session that it may open is closed again.
@@ -176,6 +202,7 @@ impl Visit {
             address: self.address.to_string(),
             way: self.way,
             public_key,
+            presence: self.presence.clone(),
         };
         let control = self.gate.control.clone();
         let mut call = tokio::spawn(async move { control.open(&ask).await });
@@ -323,41 +350,57 @@ impl Visit {
     async fn farewell(&self, live: &Live, channels: &mut JoinSet<Closing>, closings: &mut JoinSet<()>) -> Gone {
         let until = Instant::now() + self.gate.config.notice.to_std();
         let words = live.ended().and_then(|end| words::ended(end, live.permit()));
-        let notice = async {
-            // Each channel says it on its own.
-            let mut told = Vec::new();
-            while let Some(closed) = channels.join_next().await {
-                told.extend(closed.as_ref().ok().map(Closing::closed));
-                finish(closings, closed);
+        let mut ended = Vec::new();
+        let said = match &words {
+            Some(words) => {
+                let notice = self.say(live, words, channels, &mut ended);
+                tokio::time::timeout_at(until, notice).await.unwrap_or(false)
             }
-            // A client drops what it has not yet printed when it is disconnected. One that prints for several programs
-            // is given the time; one that prints for itself prints the disconnect's words too.
-            let breath = if told.len() > 1 { self.gate.config.notice.to_std() } else { BREATH };
-            let printed = async {
-                for closed in told {
-                    closed.raised().await;
-                }
-            };
-            let _ = tokio::time::timeout(breath, printed).await;
-            if let Some(words) = &words {
-                let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());
-                let _ = said.await;
-            }
-            self.cutter.finished().await;
+            None => false,
         };
-        let said = words.is_some() && tokio::time::timeout_at(until, notice).await.is_ok();
         if said {
-            self.cutter.close()
+            self.cutter.close();
         } else {
-            self.cutter.cut()
+            self.cutter.cut();
         }
-        let gone = Gone::now(&self.gate, live);
+        live.words().raise();
+        let gone = Gone::by_now(&self.gate, live);
         if words.is_some()
             && let Some(outer) = &self.outer
         {
             outer.leave(until.into_std().saturating_duration_since(std::time::Instant::now()));
         }
+        // Recordings are closed behind it: the disk must not take the processor from those who are still to be dropped.
+        ended.into_iter().for_each(|closed| finish(closings, closed));
         gone
+    }
+
+    /// Has every channel say its last words, and waits until they are with the kernel; `false` when nothing may be said.
+    async fn say(
+        &self,
+        live: &Live,
+        words: &Words,
+        channels: &mut JoinSet<Closing>,
+        ended: &mut Vec<Result<Closing, JoinError>>,
+    ) -> bool {
+        // Behind a cut no byte of the target may pass, so nothing is said to somebody who is still being sent some.
+        if live.cut_for().is_some() && !self.cutter.settled().await {
+            return false;
+        }
+        self.cutter.speak();
+        live.words().raise();
+        while let Some(closed) = channels.join_next().await {
+            ended.push(closed);
+        }
+        // Whoever was told on a channel gets no disconnect message behind it: a client that reads both at once throws
+        // away what it has not printed.
+        if ended.is_empty() {
+            let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());
+            let _ = said.await;
+        }
+        self.cutter.leave();
+        self.cutter.finished().await;
+        true
     }
 
     /// Tells a person why not, on every channel that they open, and hangs up.
@@ -406,7 +449,7 @@ fn close_unused(gate: &Gate, session: &SessionId, why: &str) {
 }
 
 /// A channel that has ended is closed in the background, so that the disk holds up nothing.
-fn finish(closings: &mut JoinSet<()>, closed: Result<Closing, tokio::task::JoinError>) {
+fn finish(closings: &mut JoinSet<()>, closed: Result<Closing, JoinError>) {
     match closed {
         Ok(closing) => {
             closings.spawn(closing.finish());

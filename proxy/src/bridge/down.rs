@@ -118,6 +118,7 @@ async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<serve
                 return Some(Ended::Recording(broken.to_string()));
             }
             shared.on_screen(|screen| screen.feed(&data));
+            let Some(data) = shared.live.pass(data) else { return Some(Ended::Session) };
             person.data_bytes(data).await
         }
         ChannelMsg::ExtendedData { data, ext } => {
@@ -127,6 +128,7 @@ async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<serve
                 return Some(Ended::Recording(broken.to_string()));
             }
             shared.on_screen(|screen| screen.feed(&data));
+            let Some(data) = shared.live.pass(data) else { return Some(Ended::Session) };
             person.extended_data_bytes(ext, data).await
         }
         ChannelMsg::Success => {

@@ -35,6 +35,12 @@ pub(crate) const NOT_RUN: u32 = 255;
 /// How long a person who has closed a channel may keep it for what the target has not yet taken.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long a target that is lost waits for the reason why it is.
+const REASON: Duration = Duration::from_millis(250);
+
+/// How long a person may take for the last words of a channel, in a session that goes on.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How many things that were refused are named in a greeting.
 const REFUSED: usize = 8;
 
@@ -54,7 +60,6 @@ pub(crate) struct Opened {
 /// A channel that has ended, with what is still to be done for it.
 pub(crate) struct Closing {
     shared: Arc<Shared>,
-    closed: Signal,
 }
 
 /// What both directions of a channel share.
@@ -144,7 +149,7 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
             };
             // A session that has ended has lost its target already.
             if !matches!(ended, Ended::Session) {
-                let _ = tokio::time::timeout(shared.gate.config.notice.to_std(), target.close()).await;
+                let _ = tokio::time::timeout(PATIENCE, target.close()).await;
             }
             ended
         }
@@ -153,7 +158,7 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
     // Whoever reads on would hold up the window of somebody who is still sending.
     drop(person_read);
     shared.say_goodbye(&person, ended).await;
-    Closing { shared, closed }
+    Closing { shared }
 }
 
 /// Tells the person of a channel why nothing comes of it. Every request is granted, so that the words are read and
@@ -264,9 +269,17 @@ impl Shared {
     async fn say_goodbye(&self, person: &ChannelWriteHalf<server::Msg>, ended: Ended) {
         let permit = self.live.permit();
         let target = &permit.destination().target;
+        if matches!(ended, Ended::Lost) && self.exit.get().is_none() {
+            // What ended the session may have reached the target first: whoever is lost is told why, if there is a why.
+            let _ = tokio::time::timeout(REASON, self.live.stop().raised()).await;
+        }
+        let over = self.live.ended().is_some();
+        if over {
+            let _ = tokio::time::timeout(self.gate.config.notice.to_std(), self.live.words().raised()).await;
+        }
         let words = match ended {
-            // The target is lost because the session has ended, not the other way round.
-            Ended::Lost | Ended::Session if self.live.ended().is_some() => {
+            // The target is lost, or opens nothing, because the session has ended, not the other way round.
+            Ended::Lost | Ended::Session | Ended::Refused(_) if over => {
                 self.live.ended().and_then(|end| words::ended(end, permit))
             }
             Ended::Person | Ended::Session => None,
@@ -298,16 +311,12 @@ impl Shared {
             }
             let _ = person.close().await;
         };
-        let _ = tokio::time::timeout(self.gate.config.notice.to_std(), goodbye).await;
+        let patience = if over { self.gate.config.notice.to_std() } else { PATIENCE };
+        let _ = tokio::time::timeout(patience, goodbye).await;
     }
 }
 
 impl Closing {
-    /// Raised when the person's client has printed what it was sent, and says so.
-    pub(crate) fn closed(&self) -> Signal {
-        self.closed.clone()
-    }
-
     /// Closes the recording, and tells the ledger how the channel ended.
     pub(crate) async fn finish(self) {
         // Both directions have ended, so nobody else holds it.

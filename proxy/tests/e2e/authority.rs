@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Heard;
-use api::wire::{CaKeys, HostSubject, OpenSession, OpenedSession, Recovered, SessionReport};
+use api::wire::{CaKeys, HostSubject, OpenSession, OpenedSession, Presence, Recovered, SessionReport};
 use async_trait::async_trait;
 use model::{
     Actor, Correlation, Entry, Fact, GrantEnd, IdentityName, Lock, LockId, Login, Obligations, Principal, Record,
-    RequestId, Seq, SessionId, TargetName, Timestamp,
+    RequestId, Seq, SessionId, TargetName, Timestamp, WayIn,
 };
 use portcullis_proxy::{Ambient, Control, ControlError, Feed, HostCertificate};
 use ssh_key::certificate::{Builder, CertType};
@@ -93,6 +93,10 @@ pub struct Authority {
     /// Extra time before an answer to `open`.
     slow: Mutex<Duration>,
     asked: AtomicU64,
+    /// The log-ins that have opened a session.
+    spent: Mutex<BTreeSet<String>>,
+    /// Those that were shown, as they were.
+    shown: Mutex<Vec<Presence>>,
 }
 
 impl Authority {
@@ -112,6 +116,8 @@ impl Authority {
             mute: AtomicBool::new(false),
             slow: Mutex::default(),
             asked: AtomicU64::new(0),
+            spent: Mutex::default(),
+            shown: Mutex::default(),
         })
     }
 
@@ -205,8 +211,14 @@ impl Authority {
     }
 
     pub async fn ended(&self) -> (model::SessionEnd, Timestamp) {
+        let (end, _, dropped) = self.receipt().await;
+        (end, dropped)
+    }
+
+    /// Why a session ended, when nothing passed any more, and when its person's socket was closed.
+    pub async fn receipt(&self) -> (model::SessionEnd, Option<Timestamp>, Timestamp) {
         self.wait_for("the end", |report| match report {
-            SessionReport::Ended { end, dropped, .. } => Some((end.clone(), dropped.0)),
+            SessionReport::Ended { end, cut, dropped } => Some((end.clone(), cut.map(|cut| cut.0), dropped.0)),
             _ => None,
         })
         .await
@@ -271,6 +283,14 @@ impl Authority {
         self.sign(&self.host_ca, key.key_data(), CertType::Host, &[name], Duration::from_secs(3600), name)
     }
 
+    /// One that was valid for a second, a minute ago.
+    pub fn expired_host(&self, name: &str, key: &PublicKey) -> Certificate {
+        let now = now().seconds();
+        let mut builder = Builder::new(vec![9; 32], key.key_data().clone(), now - 61, now - 60).unwrap();
+        builder.cert_type(CertType::Host).unwrap().key_id(name).unwrap().valid_principal(name).unwrap();
+        builder.sign(&self.host_ca).unwrap()
+    }
+
     pub fn sign(
         &self,
         ca: &PrivateKey,
@@ -283,14 +303,6 @@ impl Authority {
         let mut nonce = vec![0; 32];
         random(&mut nonce);
         let now = now().seconds();
-    /// One that was valid for a second, a minute ago.
-    pub fn expired_host(&self, name: &str, key: &PublicKey) -> Certificate {
-        let now = now().seconds();
-        let mut builder = Builder::new(vec![9; 32], key.key_data().clone(), now - 61, now - 60).unwrap();
-        builder.cert_type(CertType::Host).unwrap().key_id(name).unwrap().valid_principal(name).unwrap();
-        builder.sign(&self.host_ca).unwrap()
-    }
-
         let mut builder = Builder::new(nonce, key.clone(), now - 60, now + time.as_secs()).unwrap();
         builder.serial(self.serial.fetch_add(1, Ordering::Relaxed)).unwrap();
         builder.cert_type(kind).unwrap().key_id(key_id).unwrap();
@@ -301,6 +313,29 @@ impl Authority {
             builder.extension("permit-pty", "").unwrap();
         }
         builder.sign(ca).unwrap()
+    }
+
+    /// The log-ins that proxies showed, in order.
+    pub fn shown(&self) -> Vec<Presence> {
+        lock(&self.shown).clone()
+    }
+
+    /// Judges a log-in as the real CA does, and takes each but once.
+    fn see(&self, ask: &OpenSession, certificate: &Certificate) -> Result<(), ControlError> {
+        let Presence { user, session_id, signature } = &ask.presence;
+        lock(&self.shown).push(ask.presence.clone());
+        let wanted = match ask.way {
+            WayIn::Jump => ask.login.clone(),
+            WayIn::Plus => format!("{}+{}", ask.login, ask.target),
+        };
+        let (session_id, signature) = (hex::decode(session_id).unwrap(), hex::decode(signature).unwrap());
+        let claim = identity::Claim { user, session_id: &session_id, signature: &signature };
+        let refused = |sentence: String| ControlError::Refused { code: "presence".into(), sentence, hint: None };
+        let seen = identity::Presence::verify(&claim, certificate).map_err(|error| refused(error.to_string()))?;
+        if !user.eq_ignore_ascii_case(&wanted) || !lock(&self.spent).insert(seen.sha256().to_owned()) {
+            return Err(refused(format!("{user} is not {wanted}, or was here before")));
+        }
+        Ok(())
     }
 
     fn alive(&self) -> Result<(), ControlError> {
@@ -342,6 +377,7 @@ impl Control for Line {
         tokio::time::sleep(slow).await;
         self.0.alive()?;
         let certificate = Certificate::from_openssh(&ask.certificate).unwrap();
+        self.0.see(ask, &certificate)?;
         let Principal::Identity(identity) = certificate.valid_principals()[0].parse().unwrap() else { panic!() };
         let grants = lock(&self.0.grants);
         let found = grants.iter().find(|grant| {
@@ -361,7 +397,8 @@ impl Control for Line {
         let entry = lock(&self.0.targets)[grant.target.as_str()].clone();
         let key = PublicKey::from_openssh(&ask.public_key).unwrap();
         let principal = Principal::Login(grant.login.clone(), grant.target.clone()).to_string();
-        let time = Duration::from_secs(120);
+        // It does not outlive the grant, and ends with a whole second.
+        let time = Duration::from_secs(grant.ends.seconds().saturating_sub(now().seconds()).min(120));
         let certificate = self.0.sign(&self.0.user_ca, key.key_data(), CertType::User, &[&principal], time, "session");
         Ok(OpenedSession {
             session: SessionId::from_random(random_bits()),

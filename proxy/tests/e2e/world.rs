@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_proxy::{Config, Parts, Proxy};
+use portcullis_proxy::{Config, Millis, Parts, Proxy};
 use recordings::Vault;
 use ssh_key::LineEnding;
 use tempfile::TempDir;
@@ -45,7 +45,8 @@ impl World {
         let authority = Authority::new();
         let sshd = Sshd::start(folder.path(), &authority, Proof::Certificate("web1"), "web1", "").await;
         authority.add_target("web1", &[format!("127.0.0.1:{}", sshd.port)], &[]);
-        let mut config = Config::default();
+        // What people are told is tested here on machines that have much else to do; how long it may take is benched.
+        let mut config = Config { notice: Millis(2000), ..Config::default() };
         change(&mut config);
         let parts = Parts {
             name: "proxy1".parse().unwrap(),
