@@ -49,6 +49,9 @@ impl Desk<'_> {
         if self.actor.identity() == Some(owner) {
             return Ok(());
         }
-        Err(Refusal::new("not-the-asker", format!("{} cannot {verb} {id}: only its {role} {owner} can", self.actor)))
+        // Who may review it has another word for the same end.
+        let instead = if verb == "cancel" { "deny" } else { "revoke" };
+        Err(Refusal::new("not-the-asker", format!("{} cannot {verb} {id}: only its {role} {owner} can", self.actor))
+            .with_hint(format!("a reviewer can end it: portcullis {instead} {id}")))
     }
 }

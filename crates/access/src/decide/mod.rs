@@ -5,6 +5,7 @@ mod file;
 mod grant;
 mod lock;
 mod note;
+mod outcome;
 mod recording;
 mod review;
 mod session;
@@ -160,36 +161,30 @@ impl<'a> Desk<'a> {
     /// A request that is pending, also by the clock.
     fn pending(&self, id: &RequestId, cannot: &str) -> Result<(&'a Request, &'a Pending), Refusal> {
         let request = self.request(id)?;
-        let refuse =
-            |word: &str| Refusal::new("request-not-pending", format!("request {id} is {word}: it cannot be {cannot}"));
         match &request.state {
-            RequestState::Pending(_) if request.asked.expires <= self.now => Err(refuse("expired")),
-            RequestState::Pending(pending) if pending.denial().is_some() => Err(refuse("denied")),
-            RequestState::Pending(pending) => Ok((request, pending)),
-            RequestState::Denied(_)
+            RequestState::Pending(pending) if self.now < request.asked.expires && pending.denial().is_none() => {
+                Ok((request, pending))
+            }
+            RequestState::Pending(_)
+            | RequestState::Denied(_)
             | RequestState::Cancelled(_)
             | RequestState::Expired(_)
             | RequestState::Granted(_)
-            | RequestState::Extended(_) => Err(refuse(described(request.status()))),
+            | RequestState::Extended(_) => Err(outcome::not_pending(request, cannot, self.now)),
         }
     }
 
     /// A grant that is scheduled or active, also by the clock.
     fn live_grant(&self, id: &RequestId, cannot: &str) -> Result<(&'a Request, &'a Grant), Refusal> {
         let request = self.request(id)?;
-        let refuse = |word: &str| {
-            let sentence = format!("request {id} is {word}: there is no grant to be {cannot}");
-            Refusal::new("grant-not-live", sentence)
-        };
         match &request.state {
             RequestState::Granted(grant) if grant.is_live() && self.now < grant.ends => Ok((request, grant)),
-            RequestState::Granted(grant) if grant.is_live() => Err(refuse("over")),
             RequestState::Granted(_)
             | RequestState::Pending(_)
             | RequestState::Denied(_)
             | RequestState::Cancelled(_)
             | RequestState::Expired(_)
-            | RequestState::Extended(_) => Err(refuse(described(request.status()))),
+            | RequestState::Extended(_) => Err(outcome::not_live(request, cannot, self.now)),
         }
     }
 

@@ -95,7 +95,8 @@ impl Desk<'_> {
         let (_, pending) = self.pending(id, "reviewed differently")?;
         if pending.standing().all(|review| review.by != *reviewer) {
             let sentence = format!("{reviewer} has no review of {id} to withdraw");
-            return Err(Refusal::new("no-review", sentence));
+            return Err(Refusal::new("no-review", sentence)
+                .with_hint(format!("portcullis requests {id} shows the reviews that there are")));
         }
         Ok(vec![self.entry(id, Fact::ReviewWithdrawn { request: id.clone() })])
     }

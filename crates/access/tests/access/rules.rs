@@ -74,7 +74,46 @@ fn one_denial_ends_the_request() {
     let decision = world.must("carol", deny(req(1)), at(2));
     assert_eq!(kinds(&decision), ["request.reviewed", "request.denied"]);
     let refusal = world.refused("dave", approve(req(1), &[]), at(3));
-    assert_eq!(refusal.sentence, format!("request {} is denied: it cannot be approved", req(1)));
+    let sentence = format!("request {} was denied by carol at {}: it cannot be approved", req(1), at(2));
+    assert_eq!(refusal.sentence, sentence);
+}
+
+#[test]
+fn who_comes_too_late_hears_who_was_first_and_what_to_do() {
+    let pending = |world: &mut World, n: u64| {
+        world.must("alice", file(req(n), spec(), vec![path("one", 60, 1, &[])]), at(0));
+    };
+    let mut world = World::default();
+    for n in 1..=4 {
+        pending(&mut world, n);
+    }
+    world.must("bob", approve(req(1), &[]), at(1));
+    world.must("bob", deny(req(2)), at(1));
+    world.must("alice", access::Cancel { request: req(3) }, at(1));
+    let ask = "to ask again, run: portcullis request root@web1 --for 30m";
+    let late = |world: &mut World, command: Command| {
+        let refusal = world.refused("carol", command, at(3600));
+        (refusal.sentence, refusal.hint.unwrap())
+    };
+    for (n, became, next) in [
+        (2, format!("was denied by bob at {}", at(1)), ask.to_owned()),
+        (3, format!("was cancelled by alice at {}", at(1)), ask.to_owned()),
+        (4, format!("expired at {}, because nobody decided in time", at(3600)), ask.to_owned()),
+        (1, format!("is over since {}", at(1801)), ask.to_owned()),
+    ] {
+        for command in [approve(req(n), &[]).into(), deny(req(n)).into()] {
+            let (sentence, hint) = late(&mut world, command);
+            assert!(sentence.contains(&became) && hint.contains(&next), "{sentence}: {hint}");
+        }
+        let (sentence, hint) = late(&mut world, revoke(req(n)).into());
+        assert!(sentence.contains(&became) && hint.contains(&next), "{sentence}: {hint}");
+    }
+    let early = world.refused("carol", deny(req(1)), at(2));
+    assert!(early.sentence.contains(&format!("was approved by bob at {}", at(1))), "{early}");
+    assert!(early.hint.unwrap().contains(&format!("portcullis revoke {}", req(1))));
+    world.must("carol", revoke(req(1)), at(3));
+    let late = world.refused("bob", revoke(req(1)), at(4));
+    assert!(late.sentence.contains(&format!("was revoked by carol at {}", at(3))), "{late}");
 }
 
 #[test]
@@ -94,7 +133,7 @@ fn a_reviewer_needs_the_right_and_answers_once() {
     world.must("bob", approve(req(1), &[]), at(7));
     assert_eq!(world.status(&req(1)), "active");
     let refusal = world.refused("bob", access::WithdrawReview { request: req(1) }, at(8));
-    assert!(refusal.sentence.contains("is approved"), "{refusal}");
+    assert!(refusal.sentence.contains("was approved by bob and carol at"), "{refusal}");
 }
 
 #[test]
@@ -256,7 +295,7 @@ fn a_pending_request_dies_after_its_time() {
     world.must("alice", file(req(1), spec(), vec![path("one", 60, 1, &[])]), at(0));
     assert_eq!(world.state.next_deadline(), Some(at(3600)));
     let refusal = world.refused("bob", approve(req(1), &[]), at(3600));
-    assert!(refusal.sentence.contains("is expired"), "before any tick: {refusal}");
+    assert!(refusal.sentence.contains("expired at"), "before any tick: {refusal}");
     assert_eq!(world.tick(at(3599)), []);
     assert_eq!(world.tick(at(3600)), [Fact::RequestExpired { request: req(1) }]);
     assert_eq!(world.state.next_deadline(), None);
