@@ -10,7 +10,7 @@ use identity::files;
 use model::{Login, Target, TargetAddress, TargetName};
 
 use crate::context::Context;
-use crate::enrolment::{Enrolment, HostCertificate, HostKey, Remote};
+use crate::enrolment::{self, Enrolment, Expected, HostCertificate, HostKey, Port, Remote};
 use crate::error::{CliError, Kind, chain};
 use crate::words::{Pair, listed};
 
@@ -78,10 +78,10 @@ struct EnrolmentArgs {
     /// Its public host key, for its host certificate: a .pub file, or - for standard input
     #[arg(long, value_name = "FILE")]
     host_key: Option<PathBuf>,
-    /// Carry it out over ssh, as somebody who is root there or may sudo without a password
-    #[arg(long, value_name = "USER@HOST")]
+    /// Carry it out over ssh, as somebody who is root there or may sudo without a password; then look at what it shows
+    #[arg(long, value_name = "USER@HOST[:PORT]")]
     apply: Option<String>,
-    /// An option for that ssh, as Port=2222
+    /// An option for that ssh, as IdentityFile=~/.ssh/ops
     #[arg(long, value_name = "OPTION", requires = "apply")]
     ssh_option: Vec<String>,
     /// Where its sshd configuration is
@@ -175,19 +175,26 @@ async fn enrol(
     let host = match host_key {
         None => None,
         Some(key) => {
+            fits_the_pin(target, key)?;
             let body = IssueHostCertificate {
                 host: HostSubject::Target { name: target.name.clone() },
                 public_key: key.line.clone(),
             };
             let certificate = client.issue_host_certificate(&body).await?;
-            certificate.certificate.map(|line| HostCertificate { line, path: format!("{}-cert.pub", key.path) })
+            let path = format!("{}-cert.pub", key.path);
+            certificate.certificate.map(|line| HostCertificate { line, serial: certificate.serial, path })
         }
     };
-    let certified = host.is_some();
+    let serial = host.as_ref().map(|host| host.serial);
     let keys = client.ca().await?;
     let enrolment = Enrolment::new(target.name.clone(), target.logins.iter().cloned(), &keys.user_ca, host);
+    let mut seen = Vec::new();
     if let Some(remote) = remote {
         remote.apply(&enrolment)?;
+        if let Some(serial) = serial {
+            let expected = Expected { target: target.name.clone(), host_ca: keys.host_ca.clone(), serial };
+            seen = verify(remote, target, &expected).await?;
+        }
     }
     if output.is_json() {
         let files: Vec<_> = enrolment
@@ -198,11 +205,15 @@ async fn enrol(
         return output.json(&serde_json::json!({
             "target": target,
             "applied": remote.is_some(),
+            "warnings": seen,
             "files": files,
             "sshd-config": enrolment.lines("/etc/ssh"),
         }));
     }
     if remote.is_some() {
+        for warning in seen {
+            output.note(format_args!("careful: {warning}"));
+        }
         return output.line(format_args!(
             "{} is enrolled: its sshd trusts the user CA for {}, and shows a host certificate",
             target.name,
@@ -210,7 +221,7 @@ async fn enrol(
         ));
     }
     output.bytes(enrolment.by_hand().as_bytes())?;
-    if !certified && target.host_keys.is_empty() {
+    if serial.is_none() && target.host_keys.is_empty() {
         output.note(format_args!(
             "no host key was given: sessions to {name} are refused until it shows a host certificate.\n\
              Get one with: portcullis target enrol {name} --host-key ssh_host_ed25519_key.pub   (or --apply root@{name})",
@@ -218,6 +229,55 @@ async fn enrol(
         ));
     }
     Ok(())
+}
+
+/// Where a key is pinned, no other is let through: certifying another would enrol a server that nobody reaches.
+fn fits_the_pin(target: &wire::TargetView, key: &HostKey) -> Result<(), CliError> {
+    let shown = identity::parse_public_key(&key.line).map(|key| identity::fingerprint(key.key_data()));
+    let shown = shown.map_err(|error| CliError::failed(chain(&error), "give one line, as in a .pub file"))?;
+    if target.host_keys.is_empty() || target.host_keys.contains(&shown) {
+        return Ok(());
+    }
+    Err(CliError::failed(
+        format!(
+            "the host key is {shown}, and for {} another one is pinned: {}",
+            target.name,
+            listed(&target.host_keys)
+        ),
+        format!(
+            "is it the right server? If its key was replaced: portcullis target add {} --replace, with --pin for the new \
+             key or without for a host certificate",
+            target.name
+        ),
+    ))
+}
+
+/// Looks at what the server really shows now, on the way that the operator came and where the proxy will look for it.
+/// The first must be right. The second may look different from here than from the proxy, so it only makes warnings.
+async fn verify(remote: &Remote, target: &wire::TargetView, expected: &Expected) -> Result<Vec<String>, CliError> {
+    if let Err(why) = enrolment::settle(&remote.way(), expected).await? {
+        return Err(CliError::failed(
+            format!("{} took its new files, and does not show its host certificate: {why}", target.name),
+            "look for another HostCertificate or HostKey line in its sshd configuration (sshd -T), and whether its sshd \
+             was reloaded; then run portcullis target enrol again",
+        ));
+    }
+    let mut warnings = Vec::new();
+    for text in &target.addresses {
+        let Ok(address) = text.parse::<TargetAddress>() else { continue };
+        let found = Port::look(address.host(), address.port());
+        if found != Port::Ssh {
+            warnings.push(format!("the proxy will look for {} at {address}; from here, {found}", target.name));
+            continue;
+        }
+        let way = ["-F", "none", "-p", &address.port().to_string(), "--", address.host()].map(str::to_owned);
+        if let Err(why) = enrolment::look(&way, expected).await? {
+            let name = &target.name;
+            warnings
+                .push(format!("the proxy will look for {name} at {address}, and what answers there is not it: {why}"));
+        }
+    }
+    Ok(warnings)
 }
 
 async fn list(context: &Context) -> Result<(), CliError> {

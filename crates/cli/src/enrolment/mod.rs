@@ -2,13 +2,18 @@
 //!
 //! The same files are printed for people and carried out over ssh; the shell script that does so is in `apply.sh`.
 
+mod destination;
+mod port;
 mod remote;
+mod served;
 
 use std::fmt::Write as _;
 
 use model::{Login, TargetName};
 
+pub(crate) use port::Port;
 pub(crate) use remote::{HostKey, Remote};
+pub(crate) use served::{Expected, look, settle};
 
 /// Everything that one server's enrolment needs.
 #[derive(Clone, Debug)]
@@ -24,6 +29,8 @@ pub(crate) struct Enrolment {
 pub(crate) struct HostCertificate {
     /// The certificate, in the OpenSSH one-line form.
     pub(crate) line: String,
+    /// Its serial.
+    pub(crate) serial: u64,
     /// Where sshd finds it: beside the key.
     pub(crate) path: String,
 }

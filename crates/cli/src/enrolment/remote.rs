@@ -8,6 +8,8 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::Enrolment;
+use super::destination::Destination;
+use super::port::Port;
 use crate::error::{CliError, Kind};
 
 const PROBE: &str = include_str!("probe.sh");
@@ -16,7 +18,7 @@ const APPLY: &str = include_str!("apply.sh");
 /// How to reach a server as somebody who may change its sshd.
 #[derive(Clone, Debug)]
 pub(crate) struct Remote {
-    destination: String,
+    destination: Destination,
     options: Vec<String>,
     config: String,
     reload: String,
@@ -32,19 +34,13 @@ pub(crate) struct HostKey {
 }
 
 impl Remote {
-    /// `destination` is what ssh takes (`user@host`); `options` go to ssh as `-o`.
+    /// `destination` is `user@host` or `user@host:port`; `options` go to ssh as `-o`.
     pub(crate) fn new(
         destination: &str,
         options: &[String],
         config: Option<&str>,
         reload: Option<&str>,
     ) -> Result<Self, CliError> {
-        if destination.is_empty() || destination.starts_with('-') || destination.contains(char::is_whitespace) {
-            return Err(CliError::usage(
-                format!("{destination:?} is nothing that ssh can reach"),
-                "write it as for ssh: --apply root@web1.example.org",
-            ));
-        }
         let config = config.unwrap_or("/etc/ssh/sshd_config");
         if !config.starts_with('/') || config.contains(['\n', '\'']) {
             return Err(CliError::usage(
@@ -53,11 +49,20 @@ impl Remote {
             ));
         }
         Ok(Self {
-            destination: destination.to_owned(),
+            destination: Destination::parse(destination)?,
             options: options.to_vec(),
             config: config.to_owned(),
             reload: reload.unwrap_or_default().to_owned(),
         })
+    }
+
+    /// ssh's arguments that lead there.
+    pub(crate) fn way(&self) -> Vec<String> {
+        let options = self.options.iter().flat_map(|option| ["-o".to_owned(), option.clone()]);
+        // The first value counts, so whoever wants to wait longer says so. A port that takes connections and never says a
+        // word would otherwise hold ssh for ever.
+        let patience = ["-o", "ConnectTimeout=20"].map(str::to_owned);
+        options.chain(patience).chain(self.destination.arguments()).collect()
     }
 
     /// Reads the server's best host key.
@@ -113,12 +118,10 @@ impl Remote {
     /// Hands a script to the server's sh, as root. ssh may ask the operator on the terminal.
     fn run(&self, script: &str) -> Result<String, CliError> {
         const AS_ROOT: &str = "if [ \"$(id -u)\" = 0 ]; then exec sh -s; else exec sudo -n sh -s; fi";
-        let mut command = Command::new("ssh");
-        for option in &self.options {
-            command.args(["-o", option]);
-        }
-        let child = command
-            .args(["-T", "--", &self.destination, AS_ROOT])
+        let child = Command::new("ssh")
+            .arg("-T")
+            .args(self.way())
+            .arg(AS_ROOT)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -133,17 +136,43 @@ impl Remote {
         let output = child.wait_with_output().map_err(broken)?;
         match output.status.code() {
             Some(0) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            Some(255) => Err(CliError::new(
-                Kind::Unreachable,
-                format!("{} cannot be reached by ssh", self.destination),
-                format!("try it by hand: ssh {}", self.destination),
-            )),
+            Some(255) => Err(self.unreachable()),
             Some(_) | None => Err(CliError::failed(
                 format!("the enrolment failed on {}; it has said why above", self.destination),
                 "the account must be root, or one that may run sudo without a password",
             )),
         }
     }
+
+    /// ssh has said why it did not get in; here is what it did not look at.
+    fn unreachable(&self) -> CliError {
+        let by_hand = format!("try it by hand: ssh {}", self.destination.typed());
+        let way = Command::new("ssh").arg("-G").args(self.way()).stdin(Stdio::null()).output();
+        let way = way.ok().and_then(|output| direct(&String::from_utf8_lossy(&output.stdout)));
+        let found = way.map(|(host, port)| (Port::look(&host, port), host, port));
+        match found {
+            Some((found @ (Port::Dead(_) | Port::Silent | Port::Other), host, port)) => CliError::new(
+                Kind::Unreachable,
+                format!("{} cannot be reached by ssh: port {port} of {host}: {found}", self.destination),
+                "name the port of its sshd: --apply root@HOST:PORT",
+            ),
+            Some((Port::Ssh, ..)) => CliError::new(
+                Kind::Unreachable,
+                format!("{} does not let ssh in; it has said why above", self.destination),
+                by_hand,
+            ),
+            None => CliError::new(Kind::Unreachable, format!("{} cannot be reached by ssh", self.destination), by_hand),
+        }
+    }
+}
+
+/// What `ssh -G` says of its way: host name and port, unless a proxy or a jump host stands between.
+fn direct(said: &str) -> Option<(String, u16)> {
+    let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    if value("proxyjump").or_else(|| value("proxycommand")).is_some_and(|way| way != "none") {
+        return None;
+    }
+    Some((value("hostname")?.to_owned(), value("port")?.parse().ok()?))
 }
 
 /// A text as one word of a shell.
@@ -305,6 +334,9 @@ mod tests {
         for destination in ["-oProxyCommand=x", "", "a b"] {
             assert!(Remote::new(destination, &[], None, None).is_err(), "{destination}");
         }
+        let options = ["Port=23".to_owned()];
+        let way = Remote::new("root@web1:22", &options, None, None).unwrap().way();
+        assert_eq!(way, ["-o", "Port=23", "-o", "ConnectTimeout=20", "-p", "22", "--", "root@web1"]);
         assert_eq!(word("a'b; rm -rf /"), "'a'\\''b; rm -rf /'");
     }
 }
