@@ -8,11 +8,12 @@ use serde_json::Value;
 use super::none;
 
 /// Every crate and its floor. A dependency must be on a lower one; neighbours do not know each other.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
     ("portcullis-model", 0),
     ("portcullis-policy", 1),
     ("portcullis-access", 1),
     ("portcullis-ledger", 1),
+    ("portcullis-sftp", 1),
     ("portcullis-store", 2),
     ("portcullis-identity", 2),
     ("portcullis-api", 2),

@@ -11,7 +11,7 @@ use crate::run::{capture, cargo};
 use crate::workspace::Workspace;
 
 /// The pure crates and all that each may depend on.
-const PURE: [(&str, &str, &[&str]); 4] = [
+const PURE: [(&str, &str, &[&str]); 5] = [
     ("portcullis-model", "crates/model", &["jiff", "serde", "strsim", "thiserror"]),
     (
         "portcullis-policy",
@@ -24,6 +24,7 @@ const PURE: [(&str, &str, &[&str]); 4] = [
         "crates/ledger",
         &["base64", "ed25519-dalek", "hex", "portcullis-model", "serde", "serde_json", "sha2", "thiserror"],
     ),
+    ("portcullis-sftp", "crates/sftp", &["bytes", "hex", "serde", "sha2", "thiserror"]),
 ];
 
 /// Crates that do I/O or hand out randomness: not even at second hand.
