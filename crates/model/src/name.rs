@@ -38,6 +38,12 @@ pub enum NameError {
         /// What is allowed, in words.
         allowed: &'static str,
     },
+    /// A number that is no TCP port.
+    #[error("{shown} is no port: ports go from 1 to 65535")]
+    Port {
+        /// What stands behind the colon, escaped.
+        shown: String,
+    },
 }
 
 macro_rules! name {

@@ -22,7 +22,8 @@ pub struct Target {
     /// The accounts that may be asked for.
     pub logins: BTreeSet<Login>,
     /// Pinned host keys in the OpenSSH one-line form ("ssh-ed25519 AAAA…"). Empty: only a host certificate of our
-    /// host CA for this target's name is accepted. Nothing is trusted on first use.
+    /// host CA for this target's name is accepted. Otherwise one of these and no other, whoever certifies another;
+    /// what certificate their host shows for them does not matter. Nothing is trusted on first use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_keys: Vec<String>,
 }
@@ -95,7 +96,7 @@ impl FromStr for TargetAddress {
             None => 22,
             Some(port) => match port.parse::<u16>() {
                 Ok(port) if port > 0 => port,
-                _ => return Err(refuse(':', text.len().saturating_sub(port.len() + 1))),
+                _ => return Err(NameError::Port { shown: format!("{port:?}") }),
             },
         };
         Ok(Self { host: host.to_owned(), port })
@@ -149,6 +150,10 @@ mod tests {
         for text in ["", ":22", "web1:", "web1:0", "web1:70000", "a b", "[::1", "[web1]:22", "::1", "-oProxyCommand=x"]
         {
             assert!(text.parse::<TargetAddress>().is_err(), "{text:?}");
+        }
+        for text in ["web1:70000", "web1:", "[::1]:0", "web1:x"] {
+            let error = text.parse::<TargetAddress>().unwrap_err();
+            assert!(error.to_string().contains("ports go from 1 to 65535"), "{text}: {error}");
         }
     }
 }

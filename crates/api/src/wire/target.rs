@@ -18,7 +18,7 @@ pub struct TargetView {
     /// Its logins.
     #[schema(value_type = Vec<String>)]
     pub logins: Vec<Login>,
-    /// Fingerprints of its pinned host keys; empty: it must show a certificate of the host CA.
+    /// Fingerprints of its pinned host keys, which exclude every other; empty: it must show a certificate of the host CA.
     pub host_keys: Vec<String>,
 }
 
