@@ -8,9 +8,12 @@ use std::net::IpAddr;
 use model::{IdentityName, KeyId, Principal, RequestId, Timestamp};
 use ssh_key::certificate::CertType;
 use ssh_key::public::KeyData;
-use ssh_key::{Certificate, HashAlg, PublicKey};
+use ssh_key::{Algorithm, Certificate, HashAlg, PublicKey, Signature};
 
 use crate::algorithms;
+
+/// WebAuthn's bit for "user present" (PROTOCOL.u2f).
+const USER_PRESENT: u8 = 0x01;
 
 /// Who stands at the door, as their certificate says.
 #[derive(Clone, Debug)]
@@ -44,6 +47,8 @@ pub(crate) enum CertificateRefused {
     Address,
     #[error("it cannot be written down again")]
     Encoding,
+    #[error("its security key was not touched")]
+    Touch,
 }
 
 /// The keys that may sign person certificates.
@@ -127,6 +132,19 @@ pub(crate) fn check_signed(
     certificate
         .validate_at(now.seconds(), [&authority.fingerprint(HashAlg::Sha256)])
         .map_err(|_| CertificateRefused::Signature)
+}
+
+/// Refuses a signature that a security key made without being touched. No certificate of ours excuses it from that; and
+/// russh leaves what a verified signature says of it to us.
+pub(crate) fn check_touch(signature: &[u8]) -> Result<(), CertificateRefused> {
+    let signature = Signature::try_from(signature).map_err(|_| CertificateRefused::Encoding)?;
+    match signature.algorithm() {
+        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => match signature.as_bytes().split_last_chunk::<5>() {
+            Some((_, [flags, ..])) if flags & USER_PRESENT != 0 => Ok(()),
+            Some(_) | None => Err(CertificateRefused::Touch),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Whether a `source-address` list (addresses and CIDR blocks, comma-separated) holds this address. What cannot be
@@ -258,6 +276,20 @@ mod tests {
             let refused = check(&certificate, &authorities, now, "192.0.2.7".parse().unwrap()).unwrap_err();
             assert_eq!(refused, CertificateRefused::Time);
         }
+    }
+
+    #[test]
+    fn a_security_key_must_have_been_touched() {
+        let signature = |algorithm: Algorithm, end: &[u8]| {
+            let data = [&[7; 64][..], end].concat();
+            Vec::<u8>::try_from(Signature::new(algorithm, data).unwrap()).unwrap()
+        };
+        for (flags, touched) in [(0, false), (1, true), (4, false), (5, true)] {
+            let judged = check_touch(&signature(Algorithm::SkEd25519, &[flags, 0, 0, 0, 1]));
+            assert_eq!(judged.is_ok(), touched, "{flags}");
+        }
+        assert!(check_touch(&signature(Algorithm::Ed25519, &[])).is_ok());
+        assert_eq!(check_touch(b"nonsense"), Err(CertificateRefused::Encoding));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::wire::Presence;
 use model::{TargetName, WayIn};
 use russh::server::{
     self, Auth, CertificateProof, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
@@ -77,6 +78,7 @@ pub(crate) async fn serve<S>(
         refused: None,
         user: String::new(),
         person: None,
+        presence: None,
         wishes: None,
         outer: None,
         channels: HashMap::new(),
@@ -140,6 +142,8 @@ struct Door {
     /// The user name of the connection.
     user: String,
     person: Option<Person>,
+    /// Their log-in, until a session is asked for with it.
+    presence: Option<Presence>,
     wishes: Option<mpsc::Sender<Wish>>,
     /// Set on a connection that may carry others.
     outer: Option<Arc<Outer>>,
@@ -198,7 +202,7 @@ impl Door {
         }
     }
 
-    fn start(&mut self, person: Person, destination: Destination, session: &Session) {
+    fn start(&mut self, person: Person, presence: Presence, destination: Destination, session: &Session) {
         let (wishes, receiver) = mpsc::channel(WISHES);
         self.wishes = Some(wishes);
         let (way, outer) = match &self.position {
@@ -208,6 +212,7 @@ impl Door {
         let visit = Visit {
             gate: self.gate.clone(),
             person,
+            presence,
             destination,
             address: self.address,
             way,
@@ -261,12 +266,22 @@ impl server::Handler for Door {
         &mut self,
         user: &str,
         certificate: &Certificate,
-        _: CertificateProof<'_>,
+        proof: CertificateProof<'_>,
     ) -> Result<Auth, Self::Error> {
+        if let Err(refused) = auth::check_touch(proof.signature) {
+            debug!(address = %self.address, key_id = certificate.key_id(), "a certificate is refused: {refused}");
+            self.refused = Some(refused);
+            return Ok(Auth::reject());
+        }
         match self.judge(certificate) {
             Some(person) => {
                 user.clone_into(&mut self.user);
                 self.person = Some(person);
+                self.presence = Some(Presence {
+                    user: user.to_owned(),
+                    session_id: hex::encode(proof.session_id),
+                    signature: hex::encode(proof.signature),
+                });
                 Ok(Auth::Accept)
             }
             None => Ok(Auth::reject()),
@@ -290,9 +305,11 @@ impl server::Handler for Door {
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
         self.inside.raise();
         let Some(person) = self.person.clone() else { return Err(russh::Error::NotAuthenticated) };
+        // Taken whatever comes: one that opens no session is kept nowhere.
+        let Some(presence) = self.presence.take() else { return Err(russh::Error::NotAuthenticated) };
         debug!(person = %person.identity, address = %self.address, "logged in");
         match self.asked(&self.user) {
-            Asked::Session(destination) => self.start(person, destination, session),
+            Asked::Session(destination) => self.start(person, presence, destination, session),
             Asked::Jump => match self.gate.jumps.take(person.identity.clone()) {
                 Some(place) => {
                     let outer = Outer::new(person, self.cutter.clone(), self.gone.clone(), place);

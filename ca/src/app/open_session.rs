@@ -14,6 +14,7 @@ use ssh_key::Certificate;
 use ssh_key::certificate::CertType;
 
 use super::issue::{Authority, intend};
+use super::presence::LogIn;
 use super::rights::{Matter, Rules};
 use super::{App, AppError, Caller};
 use crate::certificate::{Prepared, SessionAsk};
@@ -33,6 +34,8 @@ pub struct Knock {
     pub way: WayIn,
     /// The proxy's ephemeral key, in the OpenSSH one-line form.
     pub public_key: String,
+    /// The log-in of the person's own key.
+    pub log_in: LogIn,
 }
 
 /// A session that was let in.
@@ -54,6 +57,7 @@ struct Shown {
     identity: IdentityName,
     serial: Serial,
     sha256: String,
+    certificate: Certificate,
 }
 
 /// When and with which login key a person's certificate was bought.
@@ -85,7 +89,8 @@ impl App {
     /// Lets a person in to the target that their grant is for, and certifies the proxy's key for it.
     ///
     /// # Errors
-    /// The certificate is not one of ours, or not good now; no active grant matches; policy no longer lets them
+    /// The certificate is not one of ours, or not good now; nothing shows that its person is there, or what does has
+    /// opened a session already; no active grant matches; policy no longer lets them
     /// connect; a lock covers them; they have too many sessions. The refusal of a known person is kept in the ledger.
     pub async fn open_session(&self, caller: &Caller, knock: &Knock) -> Result<Opened, AppError> {
         caller.proxy()?;
@@ -121,6 +126,7 @@ impl App {
         shown: &Shown,
         key: &ssh_key::PublicKey,
     ) -> Result<Opened, AppError> {
+        let presence = self.present(knock, &shown.identity, shown.serial, &shown.certificate).await?;
         let bought = self.known(shown).await?;
         let (Ok(target), Ok(login)) = (knock.target.parse::<TargetName>(), knock.login.parse::<Login>()) else {
             return Err(no_grant(&short(&knock.login), &short(&knock.target)));
@@ -153,6 +159,7 @@ impl App {
                 address: knock.address.to_string(),
                 proxy: proxy.clone(),
                 way: knock.way,
+                presence: presence.clone(),
                 certified: bought.at,
                 bought_with: bought.with.clone(),
                 paths,
@@ -247,6 +254,7 @@ impl App {
             identity,
             serial,
             sha256: digest(&certificate).ok_or_else(|| refuse("it cannot be read"))?,
+            certificate,
         })
     }
 

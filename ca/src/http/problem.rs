@@ -98,6 +98,7 @@ fn refused_status(code: &str) -> u16 {
         | "not-the-system"
         | "no-path"
         | "policy-forbids"
+        | "presence-refused"
         | "self-review"
         | "ticket-needed"
         | "too-long"

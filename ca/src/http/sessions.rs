@@ -12,7 +12,7 @@ use super::extract::{Json, Path, Query, Who};
 use super::gate::Presence;
 use super::problem::Fault;
 use super::{Shared, view};
-use crate::app::{AppError, Cursor, Knock, Report};
+use crate::app::{AppError, Cursor, Knock, LogIn, Report};
 
 /// What to list.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -39,6 +39,12 @@ pub(super) async fn open(
         .address
         .parse()
         .map_err(|_| AppError::Invalid(format!("{:?} is no address", super::short(&body.address))))?;
+    let wire::Presence { user, session_id, signature } = body.presence;
+    let log_in = LogIn {
+        user,
+        session_id: bytes("session_id", &session_id)?,
+        signature: bytes("signature", &signature)?,
+    };
     let knock = Knock {
         certificate: body.certificate,
         target: body.target,
@@ -46,6 +52,7 @@ pub(super) async fn open(
         address: address.to_canonical(),
         way: body.way,
         public_key: body.public_key,
+        log_in,
     };
     let opened = app.open_session(&caller, &knock).await?;
     if presence.is_gone() {
@@ -119,6 +126,10 @@ pub(super) async fn kill(
 ) -> Result<Json<wire::Session>, Fault> {
     let reason = view::reason(body.reason.as_deref().unwrap_or("killed"))?;
     Ok(Json(view::session(app.kill(&caller, &id, &reason).await?)))
+}
+
+fn bytes(field: &str, hexadecimal: &str) -> Result<Vec<u8>, AppError> {
+    hex::decode(hexadecimal).map_err(|_| AppError::Invalid(format!("presence.{field} is not hexadecimal")))
 }
 
 fn read_report(report: wire::SessionReport) -> Report {

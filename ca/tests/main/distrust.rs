@@ -110,9 +110,10 @@ async fn a_certificate_lives_no_longer_than_the_key_that_bought_it() {
     let other = key_of("a throwaway key");
     let certificate = issue(&alice, "alice", &grant, &other).await.unwrap().certificate.unwrap();
     let proxy = site.client("proxy:proxy1");
-    let opened = proxy.open_session(&Site::knock(&certificate, "root", "web1")).await.unwrap();
+    let knock = || Site::knock_with(&other, &certificate, "root", "web1");
+    let opened = proxy.open_session(&knock()).await.unwrap();
     replace_key(&site).await;
-    let again = proxy.open_session(&Site::knock(&certificate, "root", "web1")).await;
+    let again = proxy.open_session(&knock()).await;
     assert_eq!(refused(again, &["portcullis cert root@web1"]), "certificate-key-gone");
     let sam = site.client("sam");
     eventually("the end of the session that it opened", || async {

@@ -15,6 +15,8 @@ mod lists;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod presence;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod sessions;

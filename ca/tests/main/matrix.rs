@@ -240,6 +240,7 @@ impl Things {
             ("POST", "/v1/sessions") => Some(json!({
                 "certificate": "none", "target": "web1", "login": "root", "address": "192.0.2.1",
                 "way": "jump", "public_key": key,
+                "presence": { "user": "root", "session_id": nonce, "signature": "00" },
             })),
             ("POST", "/v1/sessions/{id}/reports") => {
                 Some(json!({ "reports": [{ "report": "channel-refused", "asked": "x11", "reason": "no" }] }))

@@ -8,13 +8,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::{Client, ClientError, ClientOptions, Credentials, EventStream, Heard, LedgerFilter, wire};
+use base64::Engine as _;
 use identity::{CertificateAsk, FileKey, Nonce, Statement, Subject};
 use model::{CertificateProfile, Fact, Record, RequestId, Span, Timestamp};
 use portcullis_ca::keys::{Keys, Passphrase};
 use portcullis_ca::tls::{ROOT_FILE, Tls};
 use portcullis_ca::{Ca, Config, Parts, RawConfig, RawProxy, Running};
-use ssh_key::PrivateKey;
+use sha2::{Digest as _, Sha256};
 use ssh_key::private::{Ed25519Keypair, KeypairData};
+use ssh_key::{PrivateKey, Signature, SigningKey};
 use store::{Clock, Disk, DiskFile, Embedded, Options, SimulatedDisk, Store, SystemClock, SystemEntropy};
 use tempfile::TempDir;
 
@@ -273,6 +275,11 @@ impl Site {
 
     /// What proxy1 asks to let alice in.
     pub(crate) fn knock(certificate: &str, login: &str, target: &str) -> wire::OpenSession {
+        Self::knock_with(&key_of("alice"), certificate, login, target)
+    }
+
+    /// The same for a certificate of this key.
+    pub(crate) fn knock_with(key: &PrivateKey, certificate: &str, login: &str, target: &str) -> wire::OpenSession {
         wire::OpenSession {
             certificate: certificate.to_owned(),
             target: target.to_owned(),
@@ -280,6 +287,7 @@ impl Site {
             address: "192.0.2.7".to_owned(),
             way: model::WayIn::Jump,
             public_key: key_of(&unique()).public_key().to_openssh().unwrap(),
+            presence: log_in(key, certificate, login, unique().as_bytes()),
         }
     }
 
@@ -335,6 +343,46 @@ pub(crate) fn ask(login: &str, target: &str, seconds: u32) -> wire::FileRequest 
 pub(crate) fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("unique-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What a person's key signs to log in to a connection (RFC 4252, section 7), whose session identifier is made of this.
+pub(crate) fn log_in(key: &PrivateKey, certificate: &str, user: &str, connection: &[u8]) -> wire::Presence {
+    log_in_by(&|message| sign_with(key, message), certificate, user, connection)
+}
+
+/// The same of whatever can sign.
+pub(crate) fn log_in_by(
+    sign: &dyn Fn(&[u8]) -> Signature,
+    certificate: &str,
+    user: &str,
+    connection: &[u8],
+) -> wire::Presence {
+    let session_id = Sha256::digest(connection);
+    let (name, blob) = certificate.split_once(' ').unwrap_or_default();
+    let blob = base64::engine::general_purpose::STANDARD.decode(blob.split(' ').next().unwrap()).unwrap_or_default();
+    let mut signed = Vec::new();
+    let mut string = |bytes: &[u8], kind: &[u8]| {
+        signed.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
+        signed.extend(bytes);
+        signed.extend(kind);
+    };
+    string(&session_id, &[50]);
+    string(user.as_bytes(), &[]);
+    string(b"ssh-connection", &[]);
+    string(b"publickey", &[1]);
+    string(name.as_bytes(), &[]);
+    string(&blob, &[]);
+    let signature = sign(&signed);
+    wire::Presence {
+        user: user.to_owned(),
+        session_id: hex::encode(session_id),
+        signature: hex::encode(Vec::try_from(signature).unwrap()),
+    }
+}
+
+/// The signature of a key over bytes.
+pub(crate) fn sign_with<K: SigningKey>(key: &K, bytes: &[u8]) -> Signature {
+    key.try_sign(bytes).unwrap()
 }
 
 /// The code of a call's problem.

@@ -7,13 +7,13 @@ use identity::{CertificateAsk, Nonce, Statement};
 use model::{CertificateProfile, RequestId};
 use sha2::{Digest as _, Sha256};
 use ssh_key::public::{KeyData, SkEd25519};
-use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, Signature, SigningKey, SshSig};
+use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, Signature, SshSig};
 
-use crate::site::{Site, ask, code, eventually, issue, key_of, subject_of, unique};
+use crate::site::{Site, ask, code, eventually, issue, key_of, sign_with, subject_of, unique};
 
 /// alice's security key, which is touched when it should be.
-struct SecurityKey {
-    touched: bool,
+pub(crate) struct SecurityKey {
+    pub(crate) touched: bool,
 }
 
 impl SecurityKey {
@@ -22,25 +22,25 @@ impl SecurityKey {
         PublicKey::from(KeyData::SkEd25519(SkEd25519::new(ed25519, "ssh:")))
     }
 
-    /// As PROTOCOL.u2f says: over the application, the flags, the counter and the message.
     fn sign_statement(&self, statement: &Statement) -> String {
-        let flags = u8::from(self.touched);
         let text = statement.text().as_bytes();
         let message = SshSig::signed_data(statement.namespace(), HashAlg::Sha512, text).unwrap();
-        let mut signed = Sha256::digest(b"ssh:").to_vec();
-        signed.extend([flags, 0, 0, 0, 1]);
-        signed.extend(Sha256::digest(&message));
-        let signature = sign_with(&key_of("alice's security key"), &signed);
-        let mut bytes = signature.as_bytes().to_vec();
-        bytes.extend([flags, 0, 0, 0, 1]);
-        let signature = Signature::new(Algorithm::SkEd25519, bytes).unwrap();
+        let signature = self.sign(&message);
         let key = Self::public().key_data().clone();
         SshSig::new(key, statement.namespace(), HashAlg::Sha512, signature).unwrap().to_pem(LineEnding::LF).unwrap()
     }
-}
 
-fn sign_with<K: SigningKey>(key: &K, bytes: &[u8]) -> Signature {
-    key.try_sign(bytes).unwrap()
+    /// As PROTOCOL.u2f says: over the application, the flags, the counter and the message.
+    pub(crate) fn sign(&self, message: &[u8]) -> Signature {
+        let flags = u8::from(self.touched);
+        let mut signed = Sha256::digest(b"ssh:").to_vec();
+        signed.extend([flags, 0, 0, 0, 1]);
+        signed.extend(Sha256::digest(message));
+        let signature = sign_with(&key_of("alice's security key"), &signed);
+        let mut bytes = signature.as_bytes().to_vec();
+        bytes.extend([flags, 0, 0, 0, 1]);
+        Signature::new(Algorithm::SkEd25519, bytes).unwrap()
+    }
 }
 
 #[async_trait::async_trait]
@@ -60,7 +60,7 @@ fn alice(site: &Site, touched: bool) -> Client {
 }
 
 /// Has the security key itself certified.
-async fn certify(client: &Client, grant: &RequestId, touched: bool) -> Result<wire::Certificate, ClientError> {
+pub(crate) async fn certify(client: &Client, grant: &RequestId, touched: bool) -> Result<wire::Certificate, ClientError> {
     let challenge = client.challenge(wire::Purpose::Certificate).await?;
     let key = SecurityKey::public();
     let ask = CertificateAsk {

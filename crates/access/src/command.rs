@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     CertificateBody, ChannelEnd, ChannelKind, Fact, GroupName, IdentityName, Lock, LockId, Login, PolicyPath,
-    ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, Span, TargetName,
+    Presence, ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, Span, TargetName,
     Timestamp, Verdict, WayIn,
 };
 
@@ -175,6 +175,8 @@ pub struct OpenSession {
     pub proxy: ProxyName,
     /// Which way.
     pub way: WayIn,
+    /// The person's log-in. One opens one session.
+    pub presence: Presence,
     /// When the person's certificate was intended: one from before the latest lock on them is refused.
     pub certified: Timestamp,
     /// Fingerprint of the login key that bought it.

@@ -44,6 +44,7 @@ impl Refusal {
         "not-the-asker",
         "not-the-system",
         "policy-forbids",
+        "presence-spent",
         "recording-not-open",
         "request-not-pending",
         "self-review",
@@ -71,6 +72,13 @@ impl Refusal {
     #[must_use]
     pub fn new(code: &'static str, sentence: impl Into<String>) -> Self {
         Self { code, sentence: sentence.into(), hint: None }
+    }
+
+    /// A log-in that has opened a session already.
+    #[must_use]
+    pub fn presence_spent() -> Self {
+        Refusal::new("presence-spent", "this log-in has opened a session already, and opens one only")
+            .with_hint("connect again")
     }
 
     /// The same refusal with what to do next.

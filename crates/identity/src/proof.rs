@@ -1,17 +1,18 @@
-//! SSHSIG signatures as proofs (PROTOCOL.sshsig), with the flags that a FIDO key puts into them (PROTOCOL.u2f).
+//! SSHSIG signatures as proofs (PROTOCOL.sshsig).
 
 use base64::Engine as _;
 use ssh_key::encoding::Decode;
 use ssh_key::public::KeyData;
-use ssh_key::{Algorithm, PublicKey, SshSig};
+use ssh_key::{PublicKey, SshSig};
 
+use crate::security_key::{Flags, fits};
 use crate::{KeyError, Statement, fingerprint, public_key_from_blob};
 
 /// That the holder of a key signed a [`Statement`]. Only [`Proof::verify`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     key: KeyData,
-    security_key: Option<Presence>,
+    security_key: Option<Flags>,
 }
 
 /// What a proof must show beyond the signature itself.
@@ -63,12 +64,6 @@ pub enum ProofError {
     Verification,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Presence {
-    flags: u8,
-    counter: u32,
-}
-
 impl Proof {
     /// Verifies that `armored` ("-----BEGIN SSH SIGNATURE-----") is a signature of `statement` in its namespace.
     ///
@@ -91,7 +86,7 @@ impl Proof {
             .verify(statement.namespace(), statement.text().as_bytes(), &signature)
             .map_err(|_| ProofError::Wrong)?;
         // The flags are believed only now: they are part of what a security key signs.
-        let security_key = presence(&key, signature.signature_bytes())?;
+        let security_key = Flags::of(&key, signature.signature_bytes()).map_err(|_| ProofError::Malformed)?;
         Ok(Self { key, security_key })
     }
 
@@ -110,19 +105,19 @@ impl Proof {
     /// Whether a security key signed and was touched for it.
     #[must_use]
     pub fn touched(&self) -> bool {
-        self.security_key.is_some_and(|presence| presence.flags & USER_PRESENT != 0)
+        self.security_key.is_some_and(Flags::touched)
     }
 
     /// Whether a security key signed and had verified its person.
     #[must_use]
     pub fn verified_person(&self) -> bool {
-        self.security_key.is_some_and(|presence| presence.flags & USER_VERIFIED != 0)
+        self.security_key.is_some_and(Flags::verified_person)
     }
 
     /// The security key's signature counter; many keys always say 0.
     #[must_use]
     pub fn counter(&self) -> Option<u32> {
-        self.security_key.map(|presence| presence.counter)
+        self.security_key.map(Flags::counter)
     }
 
     /// Whether the proof shows what is asked for.
@@ -139,10 +134,6 @@ impl Proof {
         Ok(())
     }
 }
-
-/// WebAuthn's "user present" and "user verified" bits.
-const USER_PRESENT: u8 = 0x01;
-const USER_VERIFIED: u8 = 0x04;
 
 /// The most bytes of armored text; a signature of RSA with 8,192 bits needs 3.3 KiB.
 const LIMIT: usize = 16 * 1024;
@@ -175,22 +166,4 @@ fn key_blob(blob: &[u8]) -> Option<&[u8]> {
     let rest = blob.strip_prefix(b"SSHSIG")?.get(4..)?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
-}
-
-/// Whether a signature's algorithm is the key's own, with SHA-2 for RSA (RFC 8332).
-fn fits(key: &KeyData, algorithm: &Algorithm) -> bool {
-    match (key.algorithm(), algorithm) {
-        (Algorithm::Rsa { .. }, Algorithm::Rsa { hash }) => hash.is_some(),
-        (own, algorithm) => own == *algorithm,
-    }
-}
-
-/// The trailer of a security key's signature: one byte of flags and four of counter.
-fn presence(key: &KeyData, signature: &[u8]) -> Result<Option<Presence>, ProofError> {
-    if !key.is_sk_ed25519() && !key.is_sk_ecdsa_p256() {
-        return Ok(None);
-    }
-    let (_, trailer) = signature.split_last_chunk::<5>().ok_or(ProofError::Malformed)?;
-    let [flags, counter @ ..] = *trailer;
-    Ok(Some(Presence { flags, counter: u32::from_be_bytes(counter) }))
 }

@@ -11,12 +11,15 @@ use crate::{Permit, Refusal};
 impl<'a> Desk<'a> {
     pub(super) fn open_session(&self, open: OpenSession) -> Result<Decision, Refusal> {
         let OpenSession { session, request: id, identity, target, login, address, proxy, way, .. } = open;
-        let OpenSession { certified, bought_with, paths, sessions_limit, .. } = open;
+        let OpenSession { presence, certified, bought_with, paths, sessions_limit, .. } = open;
         self.is_proxy(&proxy, "open a session")?;
         if self.state.session(&session).is_some() {
             return Err(
                 Refusal::new("id-taken", format!("there is already a session {session}")).with_hint("try again")
             );
+        }
+        if self.state.session_by(&presence.sha256).is_some() {
+            return Err(Refusal::presence_spent());
         }
         let place = format!("{login}@{target}");
         let none = || {
@@ -61,8 +64,9 @@ impl<'a> Desk<'a> {
             command: request.spec.command.clone(),
         };
         let request = id.clone();
+        let presence = Some(presence);
         let opened =
-            Fact::SessionOpened { session, request, identity, target, login, address, proxy, way, bought_with };
+            Fact::SessionOpened { session, request, identity, target, login, address, proxy, way, bought_with, presence };
         let facts = activated.into_iter().chain([self.entry(&id, opened)]).collect();
         Ok(Decision { facts, permit: Some(permit), request: Some(id), gaps: Vec::new() })
     }

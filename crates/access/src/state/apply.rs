@@ -109,24 +109,35 @@ impl State {
             Fact::CertificateFailed { serial, error } => {
                 self.settle(*serial, CertificateState::Failed { error: error.clone(), at: at.time })
             }
-            Fact::SessionOpened { session, request, identity, target, login, address, proxy, way, bought_with } => self
-                .open_session(Session {
-                    id: session.clone(),
-                    request: request.clone(),
-                    identity: identity.clone(),
-                    target: target.clone(),
-                    login: login.clone(),
-                    address: address.clone(),
-                    proxy: proxy.clone(),
-                    way: *way,
-                    bought_with: bought_with.clone(),
-                    opened: at.time,
-                    channels: std::collections::BTreeMap::new(),
-                    channels_opened: 0,
-                    bytes_in: 0,
-                    bytes_out: 0,
-                    state: SessionState::Live,
-                }),
+            Fact::SessionOpened {
+                session,
+                request,
+                identity,
+                target,
+                login,
+                address,
+                proxy,
+                way,
+                bought_with,
+                presence,
+            } => self.open_session(Session {
+                id: session.clone(),
+                request: request.clone(),
+                identity: identity.clone(),
+                target: target.clone(),
+                login: login.clone(),
+                address: address.clone(),
+                proxy: proxy.clone(),
+                way: *way,
+                bought_with: bought_with.clone(),
+                presence: presence.clone(),
+                opened: at.time,
+                channels: std::collections::BTreeMap::new(),
+                channels_opened: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                state: SessionState::Live,
+            }),
             Fact::SessionCut { session, reason } => {
                 let cause = CutCause::Order(reason.clone());
                 let cut = Cut { cause, by: at.actor.clone(), at: at.time };

@@ -21,6 +21,7 @@ pub(super) struct Index {
     pub(super) deadlines: BTreeSet<(Timestamp, Due)>,
     pub(super) live: BTreeMap<IdentityName, BTreeSet<SessionId>>,
     pub(super) under: BTreeMap<RequestId, BTreeSet<SessionId>>,
+    pub(super) presences: BTreeMap<String, SessionId>,
     pub(super) locks: BTreeMap<LockSubject, BTreeSet<LockId>>,
     pub(super) done_requests: BTreeMap<Seq, RequestId>,
     pub(super) done_sessions: BTreeMap<Seq, SessionId>,
@@ -79,6 +80,9 @@ impl Index {
     }
 
     pub(super) fn add_session(&mut self, session: &Session) {
+        if let Some(presence) = &session.presence {
+            self.presences.insert(presence.sha256.clone(), session.id.clone());
+        }
         match &session.state {
             SessionState::Live | SessionState::Cut(_) => {
                 add(&mut self.live, &session.identity, &session.id);
@@ -91,6 +95,9 @@ impl Index {
     }
 
     pub(super) fn remove_session(&mut self, session: &Session) {
+        if let Some(presence) = &session.presence {
+            self.presences.remove(&presence.sha256);
+        }
         match &session.state {
             SessionState::Live | SessionState::Cut(_) => {
                 remove(&mut self.live, &session.identity, &session.id);

@@ -230,6 +230,11 @@ impl State {
         }
     }
 
+    /// The session that a log-in opened, known by its SHA-256.
+    pub(crate) fn session_by(&self, presence: &str) -> Option<&Session> {
+        self.index.presences.get(presence).and_then(|id| self.session(id))
+    }
+
     /// The request that an identity filed with this idempotency key.
     pub(crate) fn keyed(&self, identity: &IdentityName, key: &str) -> Option<&Request> {
         self.index.keys.get(identity)?.get(key).and_then(|id| self.request(id))

@@ -29,6 +29,11 @@ impl State {
         if self.facts.sessions.contains_key(&session.id) {
             return Err(duplicate("session", &session.id));
         }
+        if let Some(presence) = &session.presence
+            && self.session_by(&presence.sha256).is_some()
+        {
+            return Err(duplicate("presence", &presence.sha256));
+        }
         self.index.add_session(&session);
         self.facts.sessions.insert(session.id.clone(), session);
         Ok(())
@@ -212,7 +217,9 @@ impl State {
         }
         while self.index.done_sessions.len() > RETENTION {
             let Some((_, id)) = self.index.done_sessions.pop_first() else { break };
-            self.facts.sessions.remove(&id);
+            if let Some(session) = self.facts.sessions.remove(&id) {
+                self.index.remove_session(&session);
+            }
         }
         while self.index.done_recordings.len() > RETENTION {
             let Some((_, id)) = self.index.done_recordings.pop_first() else { break };

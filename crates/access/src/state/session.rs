@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Actor, ChannelEnd, ChannelKind, GrantEnd, IdentityName, LockId, Login, ProxyName, Pty, RequestId, Seq, SessionEnd,
+    Actor, ChannelEnd, ChannelKind, GrantEnd, IdentityName, LockId, Login, Presence, ProxyName, Pty, RequestId, Seq, SessionEnd,
     SessionId, TargetName, Timestamp, WayIn,
 };
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct Session {
     /// Fingerprint of the login key that bought the person's certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bought_with: Option<String>,
+    /// The log-in of the person's own key that opened it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Presence>,
     /// When it was allowed.
     pub opened: Timestamp,
     /// The open channels, and the last few closed ones; commands are cut to 256 bytes here.

@@ -463,6 +463,7 @@ fn facts() -> impl Strategy<Value = Fact> {
                 proxy: "proxy1".parse().unwrap(),
                 way: model::WayIn::Jump,
                 bought_with: None,
+                presence: Some(presence(&ses(s))),
             },
             2 => Fact::SessionCut { session, reason: "x".to_owned() },
             3 => Fact::SessionEnded { session, end: SessionEnd::Client, cut: None, dropped: at(0) },

@@ -496,6 +496,44 @@ fn a_lock_lifts_itself() {
 }
 
 #[test]
+fn one_log_in_opens_one_session_whatever_else_is_new() {
+    let mut world = World::granted(1);
+    world.must("alice", file(req(2), spec(), vec![path("free", 60, 0, &[])]), at(0));
+    world.must("proxy1", open(ses(1), req(1)), at(1));
+    let replayed = |session| access::OpenSession { presence: presence(&ses(1)), ..open(ses(session), req(1)) };
+    let under_another = access::OpenSession { request: req(2), ..replayed(3) };
+    let elsewhere = access::OpenSession { proxy: "proxy2".parse().unwrap(), ..replayed(4) };
+    let with_another = access::OpenSession {
+        presence: model::Presence { certificate: serial(9), touch: true, ..presence(&ses(1)) },
+        ..open(ses(5), req(1))
+    };
+    for ended in [false, true] {
+        assert_eq!(world.refused("proxy1", replayed(2), at(2)).code, "presence-spent");
+        assert_eq!(world.refused("proxy1", under_another.clone(), at(2)).code, "presence-spent");
+        assert_eq!(world.refused("proxy2", elsewhere.clone(), at(2)).code, "presence-spent");
+        assert_eq!(world.refused("proxy1", with_another.clone(), at(2)).code, "presence-spent");
+        if !ended {
+            world.must("proxy1", end(ses(1)), at(2));
+        }
+    }
+    // As a snapshot and as facts it is the same.
+    let stored: State = serde_json::from_str(&serde_json::to_string(&world.state).unwrap()).unwrap();
+    assert_eq!(stored, world.state);
+    world.must("proxy1", open(ses(6), req(1)), at(3));
+}
+
+#[test]
+fn a_ledger_in_which_one_log_in_opens_two_sessions_is_corrupt() {
+    let mut world = World::granted(1);
+    let first = world.must("proxy1", open(ses(1), req(1)), at(1));
+    let mut entry = first.facts.into_iter().next_back().unwrap();
+    let Fact::SessionOpened { session, .. } = &mut entry.fact else { panic!() };
+    *session = ses(2);
+    let record = model::Record { seq: world.state.next(), entry };
+    assert!(world.state.apply(&record).unwrap_err().to_string().contains("session.opened"));
+}
+
+#[test]
 fn a_session_opens_only_for_what_its_grant_says() {
     let mut world = World::granted(1);
     let opened = open(ses(1), req(1));

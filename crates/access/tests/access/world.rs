@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Actor, CertificateBody, CertificateProfile, ChannelEnd, ChannelKind, Entry, Fact, Lock, LockId, LockSubject,
-    Obligations, PolicyPath, Principal, Reason, Record, RecordingClosed, RecordingId, RecordingStatus, RequestId,
+    Obligations, PolicyPath, Presence, Principal, Reason, Record, RecordingClosed, RecordingId, RecordingStatus, RequestId,
     RequestSpec, Serial, SessionEnd, SessionId, Span, Timestamp, Verdict, WayIn,
 };
 use portcullis_access as access;
@@ -98,8 +98,14 @@ pub(crate) fn deny(request: RequestId) -> access::Review {
     access::Review { verdict: Verdict::Deny, ..approve(request, &[]) }
 }
 
+/// The log-in that opened this session, and no other.
+pub(crate) fn presence(session: &SessionId) -> Presence {
+    Presence { sha256: format!("of {session}"), certificate: serial(1), touch: false }
+}
+
 pub(crate) fn open(session: SessionId, request: RequestId) -> access::OpenSession {
     access::OpenSession {
+        presence: presence(&session),
         session,
         request,
         identity: "alice".parse().unwrap(),

@@ -25,6 +25,22 @@ pub struct OpenSession {
     pub way: WayIn,
     /// The ephemeral key of the proxy, in the OpenSSH one-line form.
     pub public_key: String,
+    /// The log-in of the person's own key. It opens this one session.
+    pub presence: Presence,
+}
+
+/// How a person logged in to the connection that a session is to run on (RFC 4252, section 7). The CA verifies it: over
+/// the session identifier, the user name, the service `ssh-connection`, the method `publickey`, the algorithm and the
+/// certificate.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Presence {
+    /// The user name, as it was signed: `root+web1`, or `root` behind `-J`.
+    pub user: String,
+    /// The session identifier of the connection (RFC 4253, section 7.2), in hexadecimal.
+    pub session_id: String,
+    /// The signature in its wire form, in hexadecimal: algorithm, bytes, and a security key's flags and counter.
+    pub signature: String,
 }
 
 /// The answer: all that the proxy needs to carry the session.

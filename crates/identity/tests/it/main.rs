@@ -9,6 +9,8 @@ mod edit;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod presence;
+#[cfg(test)]
 mod proof;
 #[cfg(test)]
 mod support;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Asked, CertificateBody, ChannelEnd, ChannelKind, GrantEnd, GroupName, IdentityName, Lock, LockId, Login,
-    PolicyPath, ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, TargetName,
+    PolicyPath, Presence, ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, TargetName,
     Timestamp, Verdict, WayIn,
 };
 
@@ -277,6 +277,9 @@ pub enum Fact {
         /// Fingerprint of the login key that bought the person's certificate; absent in facts of before it was kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bought_with: Option<String>,
+        /// The log-in of the person's own key that opened it; absent in facts of before it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        presence: Option<Presence>,
     },
     /// A session was asked for and refused.
     #[serde(rename = "session.refused")]

@@ -80,7 +80,10 @@ impl Fact {
             Self::CertificateIssued { serial, .. } | Self::CertificateFailed { serial, .. } => {
                 add(Subject::of("certificate", serial));
             }
-            Self::SessionOpened { session, request, identity, target, login, .. } => {
+            Self::SessionOpened { session, request, identity, target, login, presence, .. } => {
+                if let Some(presence) = presence {
+                    add(Subject::of("presence", &presence.sha256));
+                }
                 add(Subject::of("session", session));
                 add(Subject::of("request", request));
                 add(Subject::of("identity", identity));

@@ -145,6 +145,7 @@ impl Names {
                 proxy: self.proxy.clone(),
                 way: WayIn::Jump,
                 bought_with: None,
+                presence: None,
             },
             Fact::RecordingStarted { recording: recording.clone(), session: session.clone(), channel: 0 },
             Fact::ChannelOpened {

@@ -1,0 +1,18 @@
+//! Presence: that a session's person was there themself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Serial;
+
+/// The log-in to the connection that a session runs on, signed by the person's own key (RFC 4252, section 7). One
+/// opens one session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Presence {
+    /// SHA-256 of the connection's session identifier (RFC 4253, section 7.2), in hexadecimal.
+    pub sha256: String,
+    /// The person's certificate.
+    pub certificate: Serial,
+    /// Whether a security key signed, which was touched for it.
+    pub touch: bool,
+}
