@@ -88,6 +88,7 @@ pub(crate) fn examine(file: &File, path: &Path) -> Result<Findings, VaultError> 
                     | What::Resize { .. }
                     | What::Marker(_)
                     | What::Bytes { .. }
+                    | What::File(_)
                     | What::End(_)
                     | What::Other => RecordingStatus::Complete,
                 };

@@ -2,7 +2,8 @@
 //!
 //! A channel with a terminal is recorded as an asciicast v2 file (`.cast`), which stock players accept. A channel
 //! without one may carry anything, and a text format would destroy it, so it is recorded as a byte log (`.jsonl`).
-//! Both are JSON lines: a header, then one event a line.
+//! Both are JSON lines: a header, then one event a line. What was done to files over SFTP or scp is told in the byte log
+//! as [`Operation`]s, in place of the bytes.
 //!
 //! - [`Vault::create`] arms a [`Recorder`]: the file with its header is there before it returns.
 //! - [`Archive`] finds recordings, [`Reader`] and [`Parser`] read them, [`Tail`] follows a live one.
@@ -15,6 +16,7 @@ mod echo;
 mod encode;
 mod error;
 mod examine;
+mod files;
 mod header;
 mod parse;
 mod place;
@@ -41,6 +43,7 @@ pub use reader::Reader;
 pub use recorder::Recorder;
 pub use recover::Recovered;
 pub use safe::{Filter, plain};
+pub use sftp::Operation;
 pub use tail::Tail;
 pub use text::Text;
 pub use utf8::Decoder;

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::ExitReport;
 use serde::{Deserialize, Serialize};
+use sftp::Operation;
 
 use crate::{FileHeader, Format, ParseError};
 
@@ -59,6 +60,8 @@ pub enum What {
         /// Its bytes.
         data: Vec<u8>,
     },
+    /// Something was done to a file, or refused.
+    File(Box<Operation>),
     /// The end of a byte log.
     End(Counts),
     /// An event of a kind that this version does not know; to be passed over.
@@ -222,6 +225,7 @@ struct BytesLine {
     b64: Option<String>,
     note: Option<String>,
     end: Option<Counts>,
+    file: Option<serde_json::Value>,
 }
 
 fn bytes_event(line: &[u8], number: u64) -> Result<Event, ParseError> {
@@ -234,6 +238,10 @@ fn bytes_event(line: &[u8], number: u64) -> Result<Event, ParseError> {
     let what = match read {
         BytesLine { end: Some(counts), .. } => What::End(counts),
         BytesLine { note: Some(note), .. } => What::Marker(note),
+        // Another version may know operations that this one does not.
+        BytesLine { file: Some(file), .. } => {
+            serde_json::from_value(file).map_or(What::Other, |operation| What::File(Box::new(operation)))
+        }
         BytesLine { s: Some(stream), b64: Some(data), .. } => {
             let stream = match stream.as_str() {
                 "in" => Stream::In,
@@ -298,6 +306,16 @@ mod tests {
             whats(&text).unwrap(),
             [What::Bytes { stream: Stream::Err, data: vec![0xff] }, What::Marker("n".into()), What::Other]
         );
+    }
+
+    #[test]
+    fn operations_on_files_read_and_unknown_ones_are_passed_over() {
+        let operation = r#"{"op":"rename","path":"/a","to":"/b","result":"done"}"#;
+        let text = format!(
+            "{BYTES}{{\"t\":1,\"file\":{operation}}}\n{{\"t\":2,\"file\":{{\"op\":\"teleport\"}}}}\n{{\"t\":3,\"file\":7}}\n"
+        );
+        let expected = What::File(Box::new(serde_json::from_str(operation).unwrap()));
+        assert_eq!(whats(&text).unwrap(), [expected, What::Other, What::Other]);
     }
 
     #[test]

@@ -246,6 +246,10 @@ impl Stage {
                 decoder.push(data, &mut text);
                 self.draw(&text);
             }
+            What::File(operation) => {
+                let line = crate::files::line(operation);
+                self.draw(&format!("{line}\r\n"));
+            }
             What::Input(_) | What::Resize { .. } | What::Marker(_) | What::End(_) | What::Other => {}
         }
     }
@@ -275,6 +279,7 @@ impl Stage {
                 | What::Resize { .. }
                 | What::Marker(_)
                 | What::Bytes { .. }
+                | What::File(_)
                 | What::End(_)
                 | What::Other,
                 _,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::{ExitReport, RecordingClosed, RecordingId, RecordingStatus};
+use sftp::Operation;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
 
@@ -103,6 +104,22 @@ impl Recorder {
     /// As [`output`](Self::output).
     pub async fn input(&self, bytes: &[u8]) -> Result<(), RecordError> {
         self.append(|encoder, at, out| encoder.data(Stream::In, bytes, at, out)).await
+    }
+
+    /// Counts bytes that pass and are not to be kept: the content of files, whose operations go to [`file`](Self::file).
+    ///
+    /// # Errors
+    /// As [`output`](Self::output).
+    pub async fn count(&self, stream: Stream, bytes: u64) -> Result<(), RecordError> {
+        self.append(|encoder, _, _| encoder.count(stream, bytes)).await
+    }
+
+    /// Records what was done to a file. Call it before the person or the target gets what it is about.
+    ///
+    /// # Errors
+    /// As [`output`](Self::output).
+    pub async fn file(&self, operation: &Operation) -> Result<(), RecordError> {
+        self.append(|encoder, at, out| encoder.file(operation, at, out)).await
     }
 
     /// Records the terminal's new size in columns and rows, as it comes from the wire; it is clamped to 1..=65535.

@@ -92,6 +92,7 @@ impl Text {
                 };
                 return part.push(data);
             }
+            (_, What::File(operation)) => return vec![format!("-- {time:.3} s: {}", crate::files::line(operation))],
             (_, What::End(counts)) => {
                 let (bytes_in, out, err) = (counts.bytes_in, counts.out, counts.err);
                 self.remarks.push(format!("-- {time:.3} s: {bytes_in} bytes in, {out} out, {err} to stderr"));
@@ -309,6 +310,13 @@ mod tests {
             lines,
             ["one", "[stderr] bad", "twé\u{fffd}[31m", "\u{fffd}", "-- 3.000 s: 1 bytes in, 2 out, 3 to stderr"]
         );
+    }
+
+    #[test]
+    fn operations_on_files_read_as_lines() {
+        let operation = r#"{"op":"remove","path":"/a\\x1b[31m","result":{"refused":{"reason":"no\u001b"}}}"#;
+        let lines = text(Format::Bytes, vec![What::File(Box::new(serde_json::from_str(operation).unwrap()))]);
+        assert_eq!(lines, ["-- 0.000 s: remove /a\\x1b[31m: REFUSED: no\u{fffd}"]);
     }
 
     proptest::proptest! {

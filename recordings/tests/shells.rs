@@ -107,7 +107,9 @@ async fn recorded(command: &str, script: impl AsyncFnOnce(&mut Session)) -> (Vec
         archive.reader(&header.session, &header.recording).unwrap().filter_map(|event| match event.unwrap().what {
             What::Input(line) => Some(line),
             What::Marker(label) => Some(label),
-            What::Output(_) | What::Resize { .. } | What::Bytes { .. } | What::End(_) | What::Other => None,
+            What::Output(_) | What::Resize { .. } | What::Bytes { .. } | What::File(_) | What::End(_) | What::Other => {
+                None
+            }
         });
     let typed = typed.collect();
     let path = archive.find(&header.session, &header.recording).unwrap().path;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use common::{exec, header, output_of, sftp, shell};
 use model::{ExitReport, RecordingStatus};
 use portcullis_recordings::{
-    Archive, ParseError, PlayOptions, Player, RecordError, Stage, Stream, Vault, VaultError, What,
+    Archive, Operation, ParseError, PlayOptions, Player, RecordError, Stage, Stream, Vault, VaultError, What,
 };
 
 fn mode(path: &Path) -> u32 {
@@ -74,6 +74,43 @@ async fn a_recording_is_armed_closed_and_filed() {
 
     // No id is used twice.
     assert!(matches!(vault.create(header).await, Err(VaultError::Exists { .. })));
+}
+
+#[tokio::test]
+async fn operations_on_files_read_back_and_can_be_played() {
+    let dir = tempfile::tempdir().unwrap();
+    let vault = Vault::open(dir.path()).unwrap();
+    let header = sftp(1);
+    let recorder = vault.create(header.clone()).await.unwrap();
+    let lines = [
+        r#"{"op":"open","path":"/a","write":true,"create":true,"truncate":true,"result":"done"}"#,
+        r#"{"op":"close","path":"/a","written":{"bytes":5,"from":0,"to":5,"sha256":"ab"},"result":"done"}"#,
+        r#"{"op":"remove","path":"/b","result":{"refused":{"reason":"no"}}}"#,
+    ];
+    let operations = lines.map(|line| serde_json::from_str::<Operation>(line).unwrap());
+    for operation in &operations {
+        recorder.file(operation).await.unwrap();
+    }
+    recorder.count(Stream::In, 500).await.unwrap();
+    recorder.count(Stream::Out, 70).await.unwrap();
+    let closed = recorder.finish(None).await.unwrap();
+    assert_eq!((closed.events, closed.status), (4, RecordingStatus::Complete));
+
+    let archive = vault.archive();
+    let events = archive.reader(&header.session, &header.recording).unwrap();
+    let whats: Vec<What> = events.map(|event| event.unwrap().what).collect();
+    let (last, files) = whats.split_last().unwrap();
+    assert_eq!(files, operations.map(|operation| What::File(Box::new(operation))));
+    assert!(matches!(last, What::End(counts) if counts.bytes_in == 500 && counts.out == 70), "{last:?}");
+    assert_eq!(archive.examine(&header.session, &header.recording).unwrap(), closed);
+
+    let mut played = Vec::new();
+    let mut tail = archive.tail(&header.session, &header.recording).unwrap();
+    Player::default().play(&mut tail, &mut played).await.unwrap();
+    assert_eq!(
+        String::from_utf8(played).unwrap(),
+        "open /a to write, create, truncate\r\nclose /a: wrote 5 bytes, sha256 ab\r\nremove /b: REFUSED: no\r\n"
+    );
 }
 
 #[tokio::test]

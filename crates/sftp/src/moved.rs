@@ -59,6 +59,25 @@ pub enum Absent {
     Unclosed,
 }
 
+impl Absent {
+    /// In words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NotFromStart => "its start was not moved",
+            Self::Gap => "something in between was not moved",
+            Self::OutOfOrder => "too much came out of order",
+            Self::Overlap => "something was moved twice",
+            Self::EndUnseen => "its end was not seen",
+            Self::Append => "it was appended to what was there",
+            Self::Resized => "it was cut or lengthened while it was open",
+            Self::Failed => "some of it was not written or read",
+            Self::Copied => "a part was copied on the target",
+            Self::Unclosed => "it was never closed",
+        }
+    }
+}
+
 /// What all files of a watch may keep together.
 #[derive(Debug)]
 pub(crate) struct Budget {

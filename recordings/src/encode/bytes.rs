@@ -1,8 +1,8 @@
 //! The byte log of a channel without a terminal.
 //!
 //! Its lines are JSON objects. The first is the header, with `"portcullis-bytes": 1`. Then
-//! `{"t": seconds, "s": "out" | "err" | "in", "b64": data}` for what is kept, `{"t": seconds, "note": text}` for
-//! remarks, and at last `{"t": seconds, "end": {"in", "out", "err", "kept", "kept-in"?, "truncated", "exit"?}}` with the
+//! `{"t": seconds, "s": "out" | "err" | "in", "b64": data}` for what is kept, `{"t": seconds, "file": operation}` for
+//! what was done to files, `{"t": seconds, "note": text}` for remarks, and at last `{"t": seconds, "end": {"in", "out", "err", "kept", "kept-in"?, "truncated", "exit"?}}` with the
 //! whole counts of bytes. What the person sends to a shell is its commands and is kept; what they send to a command is
 //! kept only where the policy asks for input.
 
@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::{ChannelKind, ExitReport};
+use sftp::Operation;
 
 use super::{PIECE, Timeline, json_string};
 use crate::{Counts, Header, Stream};
@@ -92,6 +93,23 @@ impl BytesEncoder {
             self.counts.truncated = true;
             self.note(&format!("{what} beyond {limit} bytes is left out"), at, out);
         }
+    }
+
+    pub(crate) const fn count(&mut self, stream: Stream, bytes: u64) {
+        let Counts { bytes_in, out, err, .. } = &mut self.counts;
+        let count = match stream {
+            Stream::In => bytes_in,
+            Stream::Out => out,
+            Stream::Err => err,
+        };
+        *count = count.saturating_add(bytes);
+    }
+
+    pub(crate) fn file(&mut self, operation: &Operation, at: Duration, out: &mut Vec<u8>) {
+        self.timeline.begin("{\"t\":", at, ",\"file\":", out);
+        // Text, numbers and booleans always encode, and a Vec always takes them.
+        let _ = serde_json::to_writer(&mut *out, operation);
+        out.extend_from_slice(b"}\n");
     }
 
     pub(crate) fn note(&mut self, text: &str, at: Duration, out: &mut Vec<u8>) {
@@ -186,8 +204,20 @@ mod tests {
         log.data(Stream::Out, b"secret file", Duration::ZERO, &mut out);
         log.data(Stream::In, b"put", Duration::ZERO, &mut out);
         assert!(out.is_empty() && !log.truncated());
+        log.count(Stream::Out, 100);
+        log.count(Stream::In, 10);
+        assert!(out.is_empty() && !log.truncated());
         log.finish(None, Duration::ZERO, &mut out);
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "{\"t\":0.000000,\"end\":{\"in\":3,\"out\":11,\"err\":0,\"kept\":0,\"truncated\":false}}\n");
+        assert_eq!(text, "{\"t\":0.000000,\"end\":{\"in\":13,\"out\":111,\"err\":0,\"kept\":0,\"truncated\":false}}\n");
+    }
+
+    #[test]
+    fn an_operation_is_one_line() {
+        let (mut log, mut out) = (encoder(ChannelKind::Subsystem { name: "sftp".into() }, 0), Vec::new());
+        let operation = r#"{"op":"remove","path":"/a\\xff\"b","result":"done"}"#;
+        log.file(&serde_json::from_str(operation).unwrap(), Duration::from_millis(1500), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{{\"t\":1.500000,\"file\":{operation}}}\n"));
+        assert_eq!(log.timeline().events, 1);
     }
 }

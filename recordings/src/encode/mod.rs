@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use model::ExitReport;
+use sftp::Operation;
 
 use crate::{Format, Header, Stream};
 use bytes::BytesEncoder;
@@ -62,6 +63,22 @@ impl Encoder {
         match self {
             Self::Cast(cast) => cast.marker(label, at, out),
             Self::Bytes(log) => log.note(label, at, out),
+        }
+    }
+
+    /// Something was done to a file. Nothing of the kind passes over a terminal, where it is a remark.
+    pub(crate) fn file(&mut self, operation: &Operation, at: Duration, out: &mut Vec<u8>) {
+        match self {
+            Self::Cast(cast) => cast.marker(&crate::files::line(operation), at, out),
+            Self::Bytes(log) => log.file(operation, at, out),
+        }
+    }
+
+    /// So many bytes passed that are not to be kept.
+    pub(crate) const fn count(&mut self, stream: Stream, bytes: u64) {
+        match self {
+            Self::Cast(_) => {}
+            Self::Bytes(log) => log.count(stream, bytes),
         }
     }
 

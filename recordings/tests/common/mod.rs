@@ -42,7 +42,7 @@ pub fn output_of(archive: &Archive, header: &Header) -> Vec<u8> {
         match event.unwrap().what {
             What::Output(text) => output.extend(text.into_bytes()),
             What::Bytes { data, .. } => output.extend(data),
-            What::Input(_) | What::Resize { .. } | What::Marker(_) | What::End(_) | What::Other => {}
+            What::Input(_) | What::Resize { .. } | What::Marker(_) | What::File(_) | What::End(_) | What::Other => {}
         }
     }
     output
