@@ -27,15 +27,19 @@ A day with it:
   portcullis revoke req-x7 --reason \"that is enough\"
 
 Exit codes:
-  0 done            3 not logged in   6 timed out
-  1 refused         4 not found       7 does not verify
-  2 usage           5 unreachable     8 wrong configuration   130 interrupted")]
+  0 done            4 not found       8 wrong configuration
+  1 refused         5 unreachable     9 cannot be read
+  2 usage           6 timed out     130 interrupted
+  3 not logged in   7 does not verify")]
 pub(crate) struct Cli {
-    /// The server's configuration (default: portcullis.toml here, then /etc/portcullis/portcullis.toml)
-    #[arg(long, global = true, value_name = "FILE", env = "PORTCULLIS_CONFIG", help_heading = "Global options")]
+    // The environment is read in Context and not by clap, which would count a set variable as something that was typed
+    // and show it in the usage line of every mistake.
+    /// The server's configuration, or PORTCULLIS_CONFIG (default: portcullis.toml here, then
+    /// /etc/portcullis/portcullis.toml)
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub(crate) config: Option<PathBuf>,
-    /// Your own directory (default: ~/.config/portcullis)
-    #[arg(long, global = true, value_name = "DIR", env = "PORTCULLIS_HOME", help_heading = "Global options")]
+    /// Your own directory, or PORTCULLIS_HOME (default: ~/.config/portcullis)
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub(crate) home: Option<PathBuf>,
     /// Answer in JSON, errors too
     #[arg(long, global = true, help_heading = "Global options")]

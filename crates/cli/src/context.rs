@@ -32,8 +32,10 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// From the global options.
+    /// From the global options, and from `PORTCULLIS_HOME` and `PORTCULLIS_CONFIG` where they are left out.
     pub(crate) fn new(output: Output, home: Option<PathBuf>, config: Option<PathBuf>, verbose: u8) -> Self {
+        let home = home.or_else(|| variable("PORTCULLIS_HOME"));
+        let config = config.or_else(|| variable("PORTCULLIS_CONFIG"));
         Self { output, home, config, verbose }
     }
 
@@ -115,4 +117,9 @@ impl Context {
         StoredToken::write(&home, &profile, &answer)?;
         Ok(client)
     }
+}
+
+/// A path in the environment; an empty one is as good as none.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use api::Client;
-use api::wire::{Request, RequestState};
+use api::wire::{Grant, GrantState, Request, RequestState};
 
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::clean;
-use crate::show;
 use crate::wait::{self, Waited};
-use crate::words::span;
+use crate::words::{clock, left, span};
+use crate::{ask, show};
 
-/// Waits for the decision on a filed request, and says on standard error who can bring it about.
+/// Waits for the decision on a filed request, and says on standard error who can bring it about, and how long they
+/// have for it.
 ///
 /// # Errors
 /// It was denied, cancelled or expired; the limit passed; Ctrl-C.
@@ -26,7 +27,9 @@ pub(crate) async fn wait(
         return settle(filed);
     }
     let output = &context.output;
-    output.note(format_args!("{}: {}@{} for {}, pending", filed.id, filed.login, filed.target, span(filed.duration)));
+    let left = left(context.now(), filed.expires.0);
+    let place = format!("{}@{} for {}", filed.login, filed.target, span(filed.duration));
+    output.note(format_args!("{}: {place}, pending; it expires in {left}", filed.id));
     announce(context, &filed);
     output.note(format_args!("waiting; a reviewer runs: portcullis approve {}   (Ctrl-C leaves it pending)", filed.id));
     let mut reviews = filed.reviews.len();
@@ -48,9 +51,58 @@ pub(crate) async fn wait(
             Kind::Interrupted,
             format!("{} stays pending", filed.id),
             format!(
-                "portcullis cert {id} waits for it and goes on; portcullis cancel {id} takes it back",
+                "portcullis cert {id} --wait waits for it and goes on; portcullis cancel {id} takes it back",
                 id = filed.id
             ),
+        )),
+    }
+}
+
+/// Goes on with a request that was filed before and is still pending: waits when that was asked for, else asks the
+/// person at the terminal. `again` is the command that would wait.
+///
+/// # Errors
+/// Nobody wants to wait, or as [`wait`].
+pub(crate) async fn offer(
+    context: &Context,
+    client: &Client,
+    pending: Request,
+    wanted: bool,
+    again: &str,
+) -> Result<Request, CliError> {
+    if !wanted {
+        let left = left(context.now(), pending.expires.0);
+        let lacks = pending.paths.iter().map(show::lacks).collect::<Vec<_>>().join(", or ");
+        let still = format!(
+            "{} for {}@{} is still pending: it lacks {lacks}, and expires in {left}",
+            pending.id, pending.login, pending.target
+        );
+        let hint = format!("wait for the decision: {again} --wait; take it back: portcullis cancel {}", pending.id);
+        if context.output.is_json() || !context.output.can_ask() {
+            return Err(CliError::failed(still, hint));
+        }
+        context.output.note(still);
+        if !ask::yes(context, "wait for the decision?")? {
+            return Err(CliError::failed(format!("{} stays pending", pending.id), hint));
+        }
+    }
+    wait(context, client, pending, None).await
+}
+
+/// That a grant is active: only then is a certificate issued.
+///
+/// # Errors
+/// It begins later, or is over.
+pub(crate) fn active(context: &Context, grant: &Grant) -> Result<(), CliError> {
+    match grant.state {
+        GrantState::Active => Ok(()),
+        GrantState::Scheduled => Err(CliError::failed(
+            format!("{} starts {}", grant.id, show::moment(context.now(), grant.starts.0)),
+            "come back then: a certificate is issued under an active grant only",
+        )),
+        GrantState::Expired | GrantState::Revoked | GrantState::Released => Err(CliError::failed(
+            format!("{} is {} since {}", grant.id, grant.state, clock(grant.ends.0)),
+            format!("ask again: portcullis request {}@{} --for 30m --reason \"why\"", grant.login, grant.target),
         )),
     }
 }

@@ -11,6 +11,7 @@
 //! | 6 | `timed-out` | nobody decided, or answered, in time |
 //! | 7 | `integrity` | a ledger, a recording, a proof or a signature does not verify |
 //! | 8 | `configuration` | a file of configuration, policy or directory is wrong |
+//! | 9 | `unreadable` | what is to be verified is there and cannot be read: nothing is known about it |
 //! | 130 | `interrupted` | Ctrl-C |
 //!
 //! `portcullis ssh` becomes `ssh`, whose exit status it is then.
@@ -38,6 +39,8 @@ pub(crate) enum Kind {
     Integrity,
     /// A file of configuration is wrong.
     Configuration,
+    /// It is there and cannot be read.
+    Unreadable,
     /// Ctrl-C.
     Interrupted,
     /// Whoever read our output went away: we end, and quietly.
@@ -57,6 +60,7 @@ impl Kind {
             Self::TimedOut => 6,
             Self::Integrity => 7,
             Self::Configuration => 8,
+            Self::Unreadable => 9,
             Self::Interrupted => 130,
         }
     }
@@ -72,6 +76,7 @@ impl Kind {
             Self::TimedOut => "timed-out",
             Self::Integrity => "integrity",
             Self::Configuration => "configuration",
+            Self::Unreadable => "unreadable",
             Self::Interrupted => "interrupted",
             Self::ClosedPipe => "closed-pipe",
         }
@@ -164,11 +169,7 @@ impl From<ClientError> for CliError {
                 let (kind, usual) = for_code(&problem.code, problem.status);
                 Self::new(kind, &problem.detail, problem.hint.as_deref().unwrap_or(usual))
             }
-            ClientError::Unreachable { source, .. } => Self::new(
-                Kind::Unreachable,
-                format!("{error}: {}", innermost(source)),
-                "check that portcullis up (or portcullis ca) runs there; portcullis login --api URL sets the address",
-            ),
+            ClientError::Unreachable { url, source } => unreachable(url, &error, &innermost(source)),
             ClientError::Timeout { .. } => {
                 Self::new(Kind::TimedOut, &error, "try again; portcullis status shows whether the CA is well")
             }
@@ -189,6 +190,34 @@ impl From<ClientError> for CliError {
     }
 }
 
+/// What hinders the connection, in the words of the libraries below, said so that one knows what to do about it.
+fn unreachable(url: &str, error: &ClientError, cause: &str) -> CliError {
+    let runs = "check that portcullis up (or portcullis ca) runs there; portcullis login --api URL sets the address";
+    if cause.contains("corrupt message") || cause.contains("InvalidContentType") {
+        return CliError::new(
+            Kind::Unreachable,
+            format!("what listens at {url} does not speak TLS: an SSH server or the proxy's port answers like this"),
+            "name the API's port, which portcullis.toml has under [ca] as listen: portcullis login --api https://HOST:7443",
+        );
+    }
+    if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
+        return CliError::new(
+            Kind::Unreachable,
+            format!("{url} shows a TLS certificate that the pinned root did not sign"),
+            "the root certificate belongs to another CA, or somebody stands in between: get data/tls-root.pem from who \
+             runs the CA, and give it with portcullis login --root FILE",
+        );
+    }
+    if cause.contains("not valid for name") || cause.contains("NotValidForName") {
+        return CliError::new(
+            Kind::Unreachable,
+            format!("the TLS certificate of {url} is for another name: {cause}"),
+            "name the CA as its certificate does: portcullis login --api https://NAME:PORT",
+        );
+    }
+    CliError::new(Kind::Unreachable, format!("{error}: {cause}"), runs)
+}
+
 /// The kind of a problem, and what to do when the API does not say.
 fn for_code(code: &str, status: u16) -> (Kind, &'static str) {
     match (code, status) {
@@ -203,6 +232,7 @@ fn for_code(code: &str, status: u16) -> (Kind, &'static str) {
         ("too-many", _) => (Kind::Failed, "wait a little and try again"),
         ("unavailable", _) => (Kind::Failed, "the CA's disk may be full or failing: portcullis status says more"),
         ("internal", _) => (Kind::Failed, "the log of the CA says more"),
+        ("bad-request", _) => (Kind::Failed, "correct it; the verb's --help shows what it takes"),
         ("forbidden", _) | (_, 403) => (Kind::Failed, "portcullis policy explain says which policies decided, and why"),
         _ => (Kind::Failed, "portcullis requests and portcullis grants show the state of things"),
     }

@@ -2,6 +2,7 @@
 
 use api::Client;
 use api::wire::{self, GrantState};
+use identity::strict::nearest;
 use model::{LockId, RecordingId, RequestId, SessionId};
 
 use crate::error::{CliError, Kind};
@@ -19,7 +20,7 @@ pub(crate) async fn request(client: &Client, text: &str) -> Result<RequestId, Cl
 
 /// The grant that `text` means; `LOGIN@TARGET` means the active or scheduled one of the caller.
 pub(crate) async fn grant(client: &Client, text: &str) -> Result<RequestId, CliError> {
-    match place(text) {
+    match Place::typed(text) {
         Some(place) => match own_grant(client, &place).await? {
             Some(grant) => Ok(grant.id),
             None => Err(no_grant(&place)),
@@ -30,7 +31,7 @@ pub(crate) async fn grant(client: &Client, text: &str) -> Result<RequestId, CliE
 
 /// The grant that `text` means; `LOGIN@TARGET` means the only open one there, whoever holds it.
 pub(crate) async fn anyones_grant(client: &Client, text: &str) -> Result<RequestId, CliError> {
-    let Some(place) = place(text) else { return grant_by_id(client, text).await };
+    let Some(place) = Place::typed(text) else { return grant_by_id(client, text).await };
     let open = open_grants(client, &place, false).await?;
     match open.as_slice() {
         [only] => Ok(only.id.clone()),
@@ -52,10 +53,6 @@ async fn grant_by_id(client: &Client, text: &str) -> Result<RequestId, CliError>
     }
     let all = pages::grants(client, None, false).await?;
     unique(text, RequestId::PREFIX, "grant", "portcullis grants --all", all.into_iter().map(|item| item.id))
-}
-
-fn place(text: &str) -> Option<Place> {
-    text.contains('@').then(|| text.parse().ok()).flatten()
 }
 
 /// The session that `text` means.
@@ -117,6 +114,14 @@ pub(crate) async fn own_grants(client: &Client, place: &Place) -> Result<Vec<wir
     Ok(found)
 }
 
+/// The caller's own request for a place that still waits for its decision: the newest one.
+pub(crate) async fn own_pending(client: &Client, place: &Place) -> Result<Option<wire::Request>, CliError> {
+    let pending = pages::requests(client, Some("pending"), true).await?;
+    let here = |request: &wire::Request| request.login == place.login && request.target == place.target;
+    // One for more time belongs to a grant, which was looked for first.
+    Ok(pending.into_iter().find(|request| here(request) && request.extends.is_none()))
+}
+
 async fn open_grants(client: &Client, place: &Place, mine: bool) -> Result<Vec<wire::Grant>, CliError> {
     let mut grants = pages::grants(client, None, mine).await?;
     grants.retain(|grant| {
@@ -154,7 +159,9 @@ fn unique<I: std::fmt::Display>(
         ));
     }
     let fits = |id: &I| id.to_string().strip_prefix(&lead).is_some_and(|rest| rest.starts_with(&begin));
-    let mut matching: Vec<I> = ids.filter(fits).collect();
+    let ids: Vec<I> = ids.collect();
+    let all: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let mut matching: Vec<I> = ids.into_iter().filter(fits).collect();
     match (matching.pop(), matching.as_slice()) {
         (Some(only), []) => Ok(only),
         (Some(last), _) => {
@@ -164,11 +171,21 @@ fn unique<I: std::fmt::Display>(
                 "type one more character",
             ))
         }
-        (None, _) => Err(CliError::new(
-            Kind::NotFound,
-            format!("no {kind} that you may see has an id that begins with {shown:?}"),
-            format!("{list} shows them"),
-        )),
+        (None, _) => {
+            // The beginning of each, as long as what was typed: a slip of the finger is near one of them. What is shorter
+            // than this is near everything.
+            let short = |id: &String| id.strip_prefix(&lead).map(|rest| rest.chars().take(begin.len()).collect());
+            let known: Vec<String> = all.iter().filter_map(short).filter(|_| begin.len() >= 4).collect();
+            let near = nearest(&begin, known.iter().map(String::as_str)).map(|near| format!("{lead}{near}"));
+            let fits = |id: &&String| near.as_ref().is_some_and(|near| id.starts_with(near));
+            let meant: Vec<&String> = all.iter().filter(fits).collect();
+            let hint = match meant.as_slice() {
+                [only] => format!("did you mean {only}? {list} shows them"),
+                [] | [..] => format!("{list} shows them"),
+            };
+            let message = format!("no {kind} that you may see has an id that begins with {shown:?}");
+            Err(CliError::new(Kind::NotFound, message, hint))
+        }
     }
 }
 
@@ -194,6 +211,15 @@ mod tests {
         let error = find("x7").unwrap_err();
         assert_eq!(error.kind(), Kind::Usage);
         assert!(error.message().contains("req-x70000000000, req-x71111111111"), "{error}");
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_names_the_nearest() {
+        let error = find("req-y01000000000").unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.hint().starts_with("did you mean req-y00000000000?"), "{}", error.hint());
+        // So little is near everything.
+        assert!(!find("z").unwrap_err().hint().contains("did you mean"));
     }
 
     #[test]

@@ -106,6 +106,25 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// A question to the person, on standard error, with the cursor left behind it.
+    pub(crate) fn prompt(&self, text: impl Display) {
+        let mut err = io::stderr().lock();
+        // Nobody is left to ask when standard error is closed; the answer will be the end of the input.
+        let _ = write!(err, "{text}").and_then(|()| err.flush());
+    }
+
+    /// What was asked for: as JSON where that is wanted, else in words.
+    pub(crate) fn answer<T: Serialize + ?Sized>(
+        &self,
+        value: &T,
+        words: impl FnOnce(&T) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        match self.json {
+            true => self.json(value),
+            false => words(value),
+        }
+    }
+
     /// A value as JSON on one line for a pipe, and indented for a terminal.
     pub(crate) fn json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), CliError> {
         let text = match self.terminal {
@@ -116,6 +135,17 @@ impl Output {
             CliError::failed(format!("the answer cannot be written as JSON: {error}"), "leave out --json")
         })?;
         self.line(text)
+    }
+
+    /// A list: as JSON where that is wanted, else as a table with a row for each item.
+    pub(crate) fn list<T: Serialize, const N: usize>(
+        &self,
+        items: &[T],
+        headers: [&str; N],
+        row: impl FnMut(&T) -> [String; N],
+        nothing: &str,
+    ) -> Result<(), CliError> {
+        self.answer(items, |items| self.table(headers, items.iter().map(row).collect(), nothing))
     }
 
     /// A table: borders on no terminal, columns always aligned. An empty one is `nothing` in words, on standard error.

@@ -70,7 +70,9 @@ pub(crate) async fn decided(
             return Err(CliError::new(
                 Kind::TimedOut,
                 format!("{id} is still pending"),
-                format!("it stays so: portcullis requests {id} shows it, portcullis cert {id} goes on once approved"),
+                format!(
+                    "it stays so: portcullis requests {id} shows it, portcullis cert {id} --wait goes on once approved"
+                ),
             ));
         }
         tokio::select! {

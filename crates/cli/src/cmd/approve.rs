@@ -26,8 +26,5 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let id = ids::request(&client, &args.id).await?;
     let body = wire::Approve { duration: args.duration.map(Span::seconds), comment: args.comment.clone() };
     let request = client.approve(&id, &body).await?;
-    match context.output.is_json() {
-        true => context.output.json(&request),
-        false => show::request(context, &request),
-    }
+    context.output.answer(&request, |request| show::request(context, request))
 }

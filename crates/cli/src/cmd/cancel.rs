@@ -16,8 +16,5 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let client = context.client().await?;
     let id = ids::request(&client, &args.id).await?;
     let request = client.cancel(&id).await?;
-    match context.output.is_json() {
-        true => context.output.json(&request),
-        false => show::request(context, &request),
-    }
+    context.output.answer(&request, |request| show::request(context, request))
 }

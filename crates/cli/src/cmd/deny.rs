@@ -4,7 +4,7 @@ use api::wire;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::{ids, show};
+use crate::{ask, ids, show};
 
 /// Deny a request
 #[derive(Debug, clap::Args)]
@@ -18,11 +18,9 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let comment = ask::optional(args.comment.as_deref())?;
     let client = context.client().await?;
     let id = ids::request(&client, &args.id).await?;
-    let request = client.deny(&id, &wire::Deny { comment: args.comment.clone() }).await?;
-    match context.output.is_json() {
-        true => context.output.json(&request),
-        false => show::request(context, &request),
-    }
+    let request = client.deny(&id, &wire::Deny { comment }).await?;
+    context.output.answer(&request, |request| show::request(context, request))
 }

@@ -34,10 +34,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let body = wire::Extend { duration: args.duration.seconds(), reason };
     let filed = client.extend(&id, &body, &context.idempotency_key()).await?;
     if args.no_wait && filed.state == RequestState::Pending {
-        return match context.output.is_json() {
-            true => context.output.json(&filed),
-            false => show::request(context, &filed),
-        };
+        return context.output.answer(&filed, |filed| show::request(context, filed));
     }
     decision::wait(context, &client, filed, args.timeout.map(Span::to_std)).await?;
     // The extended grant is what the person wants to see; the request was only the way to it.
@@ -46,8 +43,5 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         Ok(()) => {}
         Err(error) => context.output.note(format_args!("the certificate was not renewed: {error}")),
     }
-    match context.output.is_json() {
-        true => context.output.json(&grant),
-        false => show::grant(context, &grant),
-    }
+    context.output.answer(&grant, |grant| show::grant(context, grant))
 }

@@ -1,6 +1,7 @@
 //! `portcullis grants`: who may do what now.
 
-use api::wire::GrantState;
+use api::wire::{Grant, GrantState};
+use model::Timestamp;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -29,39 +30,34 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let client = context.client().await?;
     if let Some(text) = &args.id {
         let id = ids::grant(&client, text).await?;
-        let grant = client.get_grant(&id).await?;
-        return match context.output.is_json() {
-            true => context.output.json(&grant),
-            false => show::grant(context, &grant),
-        };
+        return context.output.answer(&client.get_grant(&id).await?, |grant| show::grant(context, grant));
     }
     let mut grants = pages::grants(&client, args.state.as_deref(), args.mine).await?;
     if args.state.is_none() && !args.all {
         grants.retain(|grant| matches!(grant.state, GrantState::Active | GrantState::Scheduled));
     }
-    if context.output.is_json() {
-        return context.output.json(&grants);
-    }
-    let now = context.now();
-    let rows = grants.iter().map(|grant| {
-        let when = match grant.state {
-            GrantState::Scheduled => format!("starts {}", distance(now, grant.starts.0)),
-            GrantState::Active => format!("ends {}", distance(now, grant.ends.0)),
-            GrantState::Expired | GrantState::Revoked | GrantState::Released => {
-                format!("ended {}", distance(now, grant.ends.0))
-            }
-        };
-        [
-            grant.id.to_string(),
-            grant.identity.to_string(),
-            format!("{}@{}", grant.login, grant.target),
-            grant.state.to_string(),
-            when,
-            grant.sessions.to_string(),
-            listed(&grant.approvers),
-            grant.policy.clone(),
-        ]
-    });
     let headers = ["ID", "WHO", "WHAT", "STATE", "WHEN", "SESSIONS", "APPROVED BY", "POLICY"];
-    context.output.table(headers, rows.collect(), "no grant is active (portcullis grants --all shows the ended ones)")
+    let nothing = "no grant is active (portcullis grants --all shows the ended ones)";
+    let now = context.now();
+    context.output.list(&grants, headers, |grant| row(now, grant), nothing)
+}
+
+fn row(now: Timestamp, grant: &Grant) -> [String; 8] {
+    let when = match grant.state {
+        GrantState::Scheduled => format!("starts {}", distance(now, grant.starts.0)),
+        GrantState::Active => format!("ends {}", distance(now, grant.ends.0)),
+        GrantState::Expired | GrantState::Revoked | GrantState::Released => {
+            format!("ended {}", distance(now, grant.ends.0))
+        }
+    };
+    [
+        grant.id.to_string(),
+        grant.identity.to_string(),
+        format!("{}@{}", grant.login, grant.target),
+        grant.state.to_string(),
+        when,
+        grant.sessions.to_string(),
+        listed(&grant.approvers),
+        grant.policy.clone(),
+    ]
 }

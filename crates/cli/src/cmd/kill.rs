@@ -7,7 +7,7 @@ use api::wire;
 use crate::cmd::sessions;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::ids;
+use crate::{ask, ids};
 
 /// The longest wait for the receipt. The drop itself waits for nobody.
 const RECEIPT: Duration = Duration::from_secs(3);
@@ -25,17 +25,15 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let reason = ask::optional(args.reason.as_deref())?;
     let client = context.client().await?;
     let id = ids::session(&client, &args.id).await?;
-    let mut session = client.kill(&id, &wire::Kill { reason: args.reason.clone() }).await?;
+    let mut session = client.kill(&id, &wire::Kill { reason }).await?;
     // The receipt comes from the proxy, a moment after the sockets are closed.
     let start = Instant::now();
     while session.ended.is_none() && start.elapsed() < RECEIPT {
         tokio::time::sleep(POLL).await;
         session = client.get_session(&id).await?;
     }
-    match context.output.is_json() {
-        true => context.output.json(&session),
-        false => sessions::show(context, &session),
-    }
+    context.output.answer(&session, |session| sessions::show(context, session))
 }

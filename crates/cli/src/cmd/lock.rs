@@ -3,6 +3,7 @@
 use api::wire;
 use model::{LockSubject, Span};
 
+use crate::ask;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::show::{field, moment};
@@ -29,12 +30,10 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let reason = ask::given_reason(&args.reason)?;
     let client = context.client().await?;
-    let body = wire::PlaceLock {
-        subject: args.subject.to_string(),
-        reason: args.reason.clone(),
-        duration: args.duration.map(Span::seconds),
-    };
+    let body =
+        wire::PlaceLock { subject: args.subject.to_string(), reason, duration: args.duration.map(Span::seconds) };
     let lock = client.lock(&body).await?;
     if context.output.is_json() {
         return context.output.json(&lock);

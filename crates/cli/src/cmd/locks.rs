@@ -1,5 +1,8 @@
 //! `portcullis locks`: what is locked.
 
+use api::wire::LockView;
+use model::Timestamp;
+
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::clean;
@@ -13,19 +16,18 @@ pub(crate) struct Args {}
 pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     let client = context.client().await?;
     let locks = client.locks().await?.items;
-    if context.output.is_json() {
-        return context.output.json(&locks);
-    }
+    let headers = ["ID", "LOCKED", "BY", "PLACED", "UNTIL", "REASON"];
     let now = context.now();
-    let rows = locks.iter().map(|lock| {
-        [
-            lock.id.to_string(),
-            lock.subject.clone(),
-            lock.by.clone(),
-            distance(now, lock.placed.0),
-            lock.until.map_or_else(|| "someone unlocks".to_owned(), |until| distance(now, until.0)),
-            clean(&lock.reason),
-        ]
-    });
-    context.output.table(["ID", "LOCKED", "BY", "PLACED", "UNTIL", "REASON"], rows.collect(), "nothing is locked")
+    context.output.list(&locks, headers, |lock| row(now, lock), "nothing is locked")
+}
+
+fn row(now: Timestamp, lock: &LockView) -> [String; 6] {
+    [
+        lock.id.to_string(),
+        lock.subject.clone(),
+        lock.by.clone(),
+        distance(now, lock.placed.0),
+        lock.until.map_or_else(|| "someone unlocks".to_owned(), |until| distance(now, until.0)),
+        clean(&lock.reason),
+    ]
 }

@@ -17,8 +17,5 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let id = ids::grant(&client, &args.id).await?;
     let grant = client.release(&id).await?;
     crate::keyring::forget(context, &grant).await;
-    match context.output.is_json() {
-        true => context.output.json(&grant),
-        false => show::grant(context, &grant),
-    }
+    context.output.answer(&grant, |grant| show::grant(context, grant))
 }

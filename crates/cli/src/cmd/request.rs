@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
             true => context.output.json(&filed),
             false => {
                 show::request(context, &filed)?;
-                context.output.note(format_args!("go on once it is approved: portcullis cert {}", filed.id));
+                context.output.note(format_args!("go on once it is approved: portcullis cert {} --wait", filed.id));
                 Ok(())
             }
         };

@@ -1,14 +1,22 @@
 //! `portcullis requests`: who asks for what.
 
+use api::wire::{Request, RequestState};
+use model::Timestamp;
+
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::clean;
-use crate::words::{distance, span};
+use crate::words::{distance, left, span};
 use crate::{ids, pages, show};
 
 /// List requests that wait for reviews, or show one in full
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A unique beginning of an id is enough: portcullis requests x7")]
+#[command(after_help = "\
+Examples:
+  portcullis requests                 # what waits, who can decide it, and how long it still waits
+  portcullis requests x7              # one in full; a unique beginning of its id is enough
+  portcullis requests --all --mine
+  portcullis requests --state denied --json")]
 pub(crate) struct Args {
     /// Show this request in full
     id: Option<String>,
@@ -29,11 +37,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let client = context.client().await?;
     if let Some(text) = &args.id {
         let id = ids::request(&client, text).await?;
-        let request = client.get_request(&id).await?;
-        return match context.output.is_json() {
-            true => context.output.json(&request),
-            false => show::request(context, &request),
-        };
+        return context.output.answer(&client.get_request(&id).await?, |request| show::request(context, request));
     }
     let state = match (&args.state, args.all) {
         (Some(state), _) => Some(state.as_str()),
@@ -41,30 +45,37 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         (None, false) => Some("pending"),
     };
     let requests = pages::requests(&client, state, args.mine).await?;
-    if context.output.is_json() {
-        return context.output.json(&requests);
-    }
-    let now = context.now();
-    let rows = requests.iter().map(|request| {
-        let lacks = request.paths.iter().map(|gap| gap.lacks.join(", ")).collect::<Vec<_>>().join("; or ");
-        let what = match &request.extends {
-            Some(_) => format!("+{}", span(request.duration)),
-            None => span(request.duration),
-        };
-        [
-            request.id.to_string(),
-            request.identity.to_string(),
-            format!("{}@{}", request.login, request.target),
-            what,
-            request.state.to_string(),
-            distance(now, request.filed.0),
-            clean(&request.reason),
-            lacks,
-        ]
-    });
-    let nothing = match state {
-        Some("pending") => "no request waits for a review (portcullis requests --all shows the decided ones)",
-        Some(_) | None => "no requests",
+    let (now, nothing) = (
+        context.now(),
+        match state {
+            Some("pending") => "no request waits for a review (portcullis requests --all shows the decided ones)",
+            Some(_) | None => "no requests",
+        },
+    );
+    let headers = ["ID", "WHO", "WHAT", "FOR", "STATE", "LEFT", "REASON", "LACKS"];
+    context.output.list(&requests, headers, |request| row(now, request), nothing)
+}
+
+fn row(now: Timestamp, request: &Request) -> [String; 8] {
+    let lacks = request.paths.iter().map(|gap| gap.lacks.join(", ")).collect::<Vec<_>>().join("; or ");
+    let what = match &request.extends {
+        Some(_) => format!("+{}", span(request.duration)),
+        None => span(request.duration),
     };
-    context.output.table(["ID", "WHO", "WHAT", "FOR", "STATE", "FILED", "REASON", "LACKS"], rows.collect(), nothing)
+    let waits = match request.state {
+        RequestState::Pending => left(now, request.expires.0),
+        RequestState::Approved | RequestState::Denied | RequestState::Cancelled | RequestState::Expired => {
+            format!("filed {}", distance(now, request.filed.0))
+        }
+    };
+    [
+        request.id.to_string(),
+        request.identity.to_string(),
+        format!("{}@{}", request.login, request.target),
+        what,
+        request.state.to_string(),
+        waits,
+        clean(&request.reason),
+        lacks,
+    ]
 }

@@ -15,7 +15,7 @@ use crate::error::CliError;
 use crate::home::Home;
 use crate::keyring::{self, Place};
 use crate::profile::unwritten;
-use crate::{decision, ids, ssh_files, words};
+use crate::{ask, decision, ids, ssh_files, words};
 
 /// Connect with stock ssh, with the right certificate; asks for a grant when --reason is given
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,7 @@ use crate::{decision, ids, ssh_files, words};
 Examples:
   portcullis ssh root@web1
   portcullis ssh root@web1 --for 30m --reason \"look at the disk\"
+  portcullis ssh root@web1 --wait     # the request is pending: connect once it is approved
   portcullis ssh root@web1 -- -L 8080:localhost:80
   portcullis ssh root@web1 uptime
 
@@ -40,6 +41,9 @@ pub(crate) struct Args {
     /// A ticket in another system
     #[arg(long, value_name = "ID", requires = "reason")]
     ticket: Option<String>,
+    /// Wait for the decision when a request for it is pending already
+    #[arg(long)]
+    wait: bool,
     /// Go through ssh -J: two connections, one in the other; also keeps the proxy from being named in the login
     #[arg(long, short = 'J')]
     jump: bool,
@@ -85,7 +89,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     Err(CliError::failed(format!("ssh cannot be run: {error}"), "install the OpenSSH client"))
 }
 
-/// The grant to use: an active one, or one that is asked for now.
+/// The grant to use: an active one, one whose request is pending already, or one that is asked for now.
 async fn grant(context: &Context, client: &Client, args: &Args) -> Result<Grant, CliError> {
     let own = ids::own_grants(client, &args.place).await?;
     let command = typed_command(&args.ssh);
@@ -94,27 +98,45 @@ async fn grant(context: &Context, client: &Client, args: &Args) -> Result<Grant,
         Some(only) => u8::from(command.as_ref() == Some(only)) * 2,
         None => 1,
     };
+    let scheduled = own.iter().find(|grant| grant.state == GrantState::Scheduled).cloned();
     if let Some(grant) = own.into_iter().filter(|grant| grant.state == GrantState::Active).max_by_key(fit) {
         return Ok(grant);
     }
-    let Some(reason) = &args.reason else { return Err(ids::no_grant(&args.place)) };
-    let body = wire::FileRequest {
-        target: args.place.target.clone(),
-        login: args.place.login.clone(),
-        duration: args.duration.seconds(),
-        reason: reason.clone(),
-        ticket: args.ticket.clone(),
-        command: None,
-        start: None,
+    // Whoever asked already waits for that answer: a second request would only be in the reviewers' way.
+    let pending = ids::own_pending(client, &args.place).await?;
+    let pending = pending.filter(|request| request.command.is_none() || request.command == command);
+    let approved = match (pending, &args.reason) {
+        (Some(pending), reason) => {
+            let again = format!("portcullis ssh {}", args.place);
+            decision::offer(context, client, pending, args.wait || reason.is_some(), &again).await?
+        }
+        (None, Some(reason)) => {
+            let body = wire::FileRequest {
+                target: args.place.target.clone(),
+                login: args.place.login.clone(),
+                duration: args.duration.seconds(),
+                reason: ask::given_reason(reason)?,
+                ticket: args.ticket.clone(),
+                command: None,
+                start: None,
+            };
+            let filed = client.file_request(&body, &context.idempotency_key()).await?;
+            decision::wait(context, client, filed, None).await?
+        }
+        (None, None) => {
+            return match scheduled {
+                Some(grant) => decision::active(context, &grant).map(|()| grant),
+                None => Err(ids::no_grant(&args.place)),
+            };
+        }
     };
-    let filed = client.file_request(&body, &context.idempotency_key()).await?;
-    let approved = decision::wait(context, client, filed, None).await?;
-    approved.grant.ok_or_else(|| {
+    let grant = approved.grant.ok_or_else(|| {
         CliError::failed(
             format!("{} is approved, but the answer holds no grant", approved.id),
             format!("portcullis grants {} shows it", approved.id),
         )
-    })
+    })?;
+    decision::active(context, &grant).map(|()| grant)
 }
 
 /// `ssh -p PORT root+web1@proxy`: one layer of encryption.
