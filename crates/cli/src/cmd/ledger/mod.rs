@@ -4,16 +4,18 @@ mod export;
 mod proof;
 mod show;
 mod verify;
+mod words;
 
 use std::path::{Path, PathBuf};
 
 use model::Record;
 
 use crate::context::Context;
-use crate::error::{CliError, chain};
+use crate::error::{CliError, Kind, chain};
 use crate::output::{Tone, clean};
+use crate::show::{field, moment};
 use crate::trust;
-use crate::words::clock;
+use crate::words::{clock, listed};
 
 /// How many records one call fetches.
 const PAGE: u32 = 500;
@@ -22,7 +24,8 @@ const PAGE: u32 = 500;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  portcullis ledger show --request req-x7
+  portcullis ledger show --request req-x7             # one line a fact, in words; --json for the facts themselves
+  portcullis ledger show 4711                         # one fact in full
   portcullis ledger show --kind session.opened --follow
   portcullis ledger export --out ledger.jsonl --checkpoint ledger.note
   portcullis ledger verify ledger.jsonl --checkpoint ledger.note
@@ -72,28 +75,62 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     }
 }
 
-/// One record as a line.
+/// One record as a line: its number, when, who, what happened in words, under which request. In full with `--json`.
 fn print(context: &Context, record: &Record) -> Result<(), CliError> {
     if context.output.is_json() {
         return context.output.json(record);
     }
     let entry = &record.entry;
-    let details = serde_json::to_value(&entry.fact).unwrap_or_default();
-    let details = details.as_object().into_iter().flatten().filter(|(name, _)| *name != "kind");
-    let details: Vec<_> = details
-        .map(|(name, value)| match value.as_str() {
-            Some(text) if !text.contains(' ') => format!("{name}={text}"),
-            Some(_) | None => format!("{name}={value}"),
-        })
-        .collect();
-    context.output.line(format_args!(
+    let output = &context.output;
+    output.line(format_args!(
         "{:>6}  {}  {:<12} {}  {}",
         record.seq,
-        context.output.tone(Tone::Dim, clock(entry.time)),
+        output.tone(Tone::Dim, clock(entry.time)),
         entry.actor.to_string(),
-        context.output.tone(Tone::Strong, entry.fact.kind()),
-        clean(&details.join(" ")),
+        clean(&words::sentence(&entry.fact)),
+        output.tone(Tone::Dim, &entry.correlation),
     ))
+}
+
+/// One record as a block: the line's words, and every field of the fact by its name.
+fn print_in_full(context: &Context, record: &Record) -> Result<(), CliError> {
+    if context.output.is_json() {
+        return context.output.json(record);
+    }
+    let entry = &record.entry;
+    let output = &context.output;
+    output.line(format_args!(
+        "{}  {}",
+        output.tone(Tone::Strong, record.seq),
+        output.tone(Tone::Strong, entry.fact.kind())
+    ))?;
+    field(context, "when", moment(context.now(), entry.time))?;
+    field(context, "who", &entry.actor)?;
+    field(context, "under", &entry.correlation)?;
+    field(context, "what", clean(&words::sentence(&entry.fact)))?;
+    let fields = serde_json::to_value(&entry.fact).unwrap_or_default();
+    for (name, value) in fields.as_object().into_iter().flatten().filter(|(name, _)| *name != "kind") {
+        match value.as_object() {
+            Some(parts) => {
+                for (part, value) in parts {
+                    detail(context, &format!("{name}.{part}"), value)?;
+                }
+            }
+            None => detail(context, name, value)?,
+        }
+    }
+    Ok(())
+}
+
+fn detail(context: &Context, name: &str, value: &serde_json::Value) -> Result<(), CliError> {
+    let text = match value {
+        serde_json::Value::String(text) => clean(text),
+        serde_json::Value::Array(items) if items.iter().all(serde_json::Value::is_string) => {
+            clean(&listed(items.iter().filter_map(serde_json::Value::as_str)))
+        }
+        other => clean(&other.to_string()),
+    };
+    field(context, name, text)
 }
 
 /// The folder of `init` holds the data directory; either may be named.
@@ -114,5 +151,10 @@ fn unsound(error: &store::StoreError) -> CliError {
             "everything in front of it is whole; restore the rest from a backup or an export",
         );
     }
-    CliError::failed(text, "name the data directory, which holds the folder segments")
+    CliError::new(
+        Kind::Unreadable,
+        text,
+        "nothing is known about the ledger: name the data directory, which holds the folder segments, as a user who may \
+         read it",
+    )
 }

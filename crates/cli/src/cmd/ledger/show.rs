@@ -1,15 +1,22 @@
 //! `portcullis ledger show`: records, filtered, and as they happen.
 
-use api::{Heard, LedgerFilter};
+use api::{Client, Heard, LedgerFilter};
 use model::{Record, Timestamp};
 
-use super::{PAGE, print};
+use super::{PAGE, print, print_in_full};
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::ids;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A line holds: the record's number, when (UTC), who, what happened, and the request or lock that it belongs to.
+--json writes the facts themselves: an array, or with --follow one a line.")]
 pub(super) struct Args {
+    /// Show this one record in full
+    #[arg(value_name = "SEQ", conflicts_with_all = ["from", "limit", "request", "actor", "subject", "kind", "since",
+        "until", "follow"])]
+    seq: Option<u64>,
     /// From this record on; without it and without a filter, the newest
     #[arg(long, value_name = "SEQ")]
     from: Option<u64>,
@@ -42,6 +49,9 @@ pub(super) struct Args {
 /// Runs the verb.
 pub(super) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     let client = context.client().await?;
+    if let Some(seq) = args.seq {
+        return one(context, &client, seq).await;
+    }
     let correlation = match &args.request {
         Some(text) if text.starts_with("req") => Some(ids::request(&client, text).await?.to_string()),
         other => other.clone(),
@@ -103,6 +113,18 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
             },
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
+    }
+}
+
+async fn one(context: &Context, client: &Client, seq: u64) -> Result<(), CliError> {
+    let page = client.ledger_records(&LedgerFilter { from: seq, limit: 1, ..LedgerFilter::default() }).await?;
+    match page.records.first() {
+        Some(record) if record.seq.0 == seq => print_in_full(context, record),
+        Some(_) | None => Err(CliError::new(
+            Kind::NotFound,
+            format!("there is no record {seq} that you may see"),
+            "portcullis ledger show lists the newest; portcullis status says how many there are",
+        )),
     }
 }
 

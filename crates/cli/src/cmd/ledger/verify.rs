@@ -16,6 +16,12 @@ use crate::show::field;
 use crate::trust;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes:
+  0  every record is in its place, and the checkpoints that were given are of this ledger
+  4  there is nothing at that path
+  7  corrupt: a record, the chain, the tree or a checkpoint does not verify; the first bad record is named
+  9  it cannot be read (no data directory, permissions, a failing disk): nothing is known about it")]
 pub(super) struct Args {
     /// A data directory, or an export
     path: PathBuf,
@@ -36,7 +42,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         let mut expected = Vec::new();
         for path in &args.checkpoint {
             let note = files::read_text(path, 64 * 1024).map_err(|error| {
-                CliError::new(Kind::NotFound, chain(&error), "portcullis ledger checkpoint fetches one")
+                CliError::new(Kind::Unreadable, chain(&error), "portcullis ledger checkpoint fetches one")
             })?;
             expected.push(trust::open(&note, &key)?);
         }
@@ -58,22 +64,29 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
             }
             checked.verified
         }
-        false => verify_export(&args.path, verifier)?,
+        false if args.path.exists() => verify_export(&args.path, verifier)?,
+        false => {
+            return Err(CliError::new(
+                Kind::NotFound,
+                format!("there is nothing at {}", args.path.display()),
+                "name a data directory, or a file that portcullis ledger export wrote",
+            ));
+        }
     };
     report(context, &verified)
 }
 
 fn verify_export(path: &Path, verifier: Verifier) -> Result<Verified, CliError> {
-    let file = File::open(path).map_err(|error| CliError::file("open", path, &error))?;
+    let unread =
+        |text: String| CliError::new(Kind::Unreadable, text, "nothing is known about it: check its permissions");
+    let file = File::open(path).map_err(|error| unread(format!("cannot open {}: {error}", path.display())))?;
     let length = file.metadata().ok().map(|data| data.len());
     let progress = Progress::bytes("verifying", length);
     let mut input = BufReader::with_capacity(1 << 20, file);
     let verified = ledger::verify_lines(&mut input, verifier, &mut |_, bytes| progress.add(bytes.len() as u64));
     drop(progress);
     verified.map_err(|error| match error {
-        ledger::LineError::Io { .. } => {
-            CliError::failed(format!("{}: {}", path.display(), chain(&error)), "check the disk")
-        }
+        ledger::LineError::Io { .. } => unread(format!("{} cannot be read: {}", path.display(), chain(&error))),
         ledger::LineError::Form { .. } | ledger::LineError::Flaw { .. } => CliError::integrity(
             format!("{}: {}", path.display(), chain(&error)),
             "everything in front of it is whole; compare with the CA's own: portcullis ledger verify DATA-DIRECTORY",
