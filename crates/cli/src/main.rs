@@ -13,6 +13,7 @@ mod error;
 mod fetch;
 mod home;
 mod ids;
+mod keyboard;
 mod keyring;
 mod output;
 mod pages;

@@ -3,12 +3,21 @@
 use std::path::Path;
 use std::time::Duration;
 
-use recordings::{Item, Parser, PlayError, PlayOptions, Player, Source as _, Text};
+use api::Client;
+use model::RecordingId;
+use recordings::{Item, Parser, PlayError, PlayOptions, Player, Source as _, Text, Wish};
+use tokio::sync::mpsc;
 
 use crate::context::Context;
 use crate::error::{CliError, Kind, chain};
 use crate::fetch::Content;
 use crate::ids;
+use crate::keyboard::{Ends, Keyboard};
+use crate::output::clean;
+
+/// How often, and with which pause, the CA is asked whether a session has ended with its recording.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Play a recording in its own time, follow a live one, or read it as text
 #[derive(Debug, clap::Args)]
@@ -18,6 +27,8 @@ Examples:
   portcullis play ses-9f --follow            # what happens there now
   portcullis play rec-k2 --text | grep passwd
   portcullis play ./rec-k2.cast              # an exported file; stock asciinema plays it too
+
+On a terminal: space pauses and goes on, . shows the next event and pauses, + and - change the speed, q or Ctrl-C ends.
 
 What could act upon your terminal (clipboard, title, questions) is left out, unless --raw is given.")]
 pub(crate) struct Args {
@@ -46,12 +57,24 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     let path = Path::new(&args.id);
+    let mut from = None;
     let mut content = if path.is_file() {
         Content::from_file(path).await?
+    } else if looks_like_a_file(&args.id) {
+        return Err(CliError::new(
+            Kind::NotFound,
+            match path.is_dir() {
+                true => format!("{} is a directory", path.display()),
+                false => format!("there is no file {}", path.display()),
+            },
+            "portcullis recordings lists those that the CA has; portcullis recordings export writes one to a file",
+        ));
     } else {
         let client = context.client().await?;
         let id = ids::recording(&client, &args.id).await?;
-        Content::from_api(&client, &id, args.follow).await?
+        let content = Content::from_api(&client, &id, args.follow).await?;
+        from = Some((client, id));
+        content
     };
     if args.text {
         return text(context, &mut content).await;
@@ -64,16 +87,116 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         raw: args.raw,
     };
     let player = Player::new(options).map_err(|error| CliError::usage(chain(&error), "--speed 2 is twice as fast"))?;
-    let mut out = tokio::io::stdout();
-    tokio::select! {
-        played = player.play(&mut content, &mut out) => played.map_err(|error| unplayable(&error)),
-        _ = tokio::signal::ctrl_c() => {
-            if context.output.is_terminal() {
-                context.output.bytes(Player::RESET.as_bytes())?;
-            }
+    let ended = watch(context, &player, &mut content, args.follow).await;
+    match (ended, from) {
+        (Ok(End::Over), Some((client, id))) if args.follow => {
+            context.output.note(why_over(&client, &id).await);
             Ok(())
         }
+        (Ok(End::Over | End::Left), _) => Ok(()),
+        (Ok(End::Stopped), _) => Err(CliError::new(Kind::Interrupted, "the play was stopped by a signal", "")),
+        (Err(PlayError::Source(error)), Some((_, id))) if args.follow => Err(CliError::new(
+            Kind::Unreachable,
+            format!("the connection to the CA was lost, and the session may go on: {}", chain(&error)),
+            format!("portcullis play {id} --follow takes it up again"),
+        )),
+        (Err(error), _) => Err(unplayable(&error)),
     }
+}
+
+/// How a play ended.
+enum End {
+    /// The recording was over.
+    Over,
+    /// Whoever watched had seen enough.
+    Left,
+    /// A signal.
+    Stopped,
+}
+
+/// Plays, with the keyboard where there is one, and puts the terminal back however it ends.
+async fn watch(context: &Context, player: &Player, content: &mut Content, follow: bool) -> Result<End, PlayError> {
+    let terminal = context.output.is_terminal();
+    let keyboard = if terminal { Keyboard::take() } else { None };
+    let mut ends = Ends::listen().map_err(|error| PlayError::Output(std::io::Error::other(error)))?;
+    let (wish, wishes) = mpsc::channel(1);
+    let mut keys = keyboard.as_ref().map(Keyboard::keys);
+    if keyboard.is_some() {
+        context.output.note(if follow { "q ends the view, and not the session" } else { KEYS });
+    }
+    let mut out = tokio::io::stdout();
+    let playing = player.steered(content, &mut out, keyboard.is_some().then_some(wishes));
+    tokio::pin!(playing);
+    let ended = loop {
+        let key = async {
+            match &mut keys {
+                Some(keys) => keys.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            played = &mut playing => break played.map(|()| End::Over),
+            by_hand = ends.next() => break Ok(if by_hand { End::Left } else { End::Stopped }),
+            key = key => match key.map(meant) {
+                Some(Some(Key::Quit)) => break Ok(End::Left),
+                // A wish that finds the one before it still waiting is dropped, as keys are that come too fast.
+                Some(Some(Key::Wish(meant))) => drop(wish.try_send(meant)),
+                Some(None) => {}
+                // Standard input is at its end; the play goes on.
+                None => keys = None,
+            },
+        }
+    };
+    // A recording that ended put the screen right by itself.
+    if terminal && !matches!(ended, Ok(End::Over)) {
+        let _ = context.output.bytes(Player::RESET.as_bytes());
+    }
+    ended
+}
+
+const KEYS: &str = "space pauses, . steps, + and - change the speed, q quits";
+
+/// What a key means to a play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Wish(Wish),
+    Quit,
+}
+
+fn meant(key: u8) -> Option<Key> {
+    match key {
+        b' ' => Some(Key::Wish(Wish::Pause)),
+        b'.' => Some(Key::Wish(Wish::Step)),
+        b'+' | b'=' => Some(Key::Wish(Wish::Faster)),
+        b'-' | b'_' => Some(Key::Wish(Wish::Slower)),
+        // Ctrl-D too, which ends everything else that reads a terminal.
+        b'q' | b'Q' | 4 => Some(Key::Quit),
+        _ => None,
+    }
+}
+
+/// Whether somebody meant a file: no id holds a slash or a dot.
+fn looks_like_a_file(text: &str) -> bool {
+    text.contains('/') || text.contains('.')
+}
+
+/// Why the recording of a followed session went no further.
+async fn why_over(client: &Client, id: &RecordingId) -> String {
+    let Ok(recording) = client.get_recording(id).await else {
+        return "the recording ended; the CA does not say why".to_owned();
+    };
+    // The end of a session is told a moment after that of its recordings.
+    for _ in 0..TRIES {
+        match client.get_session(&recording.session).await {
+            Ok(session) if session.ended.is_some() => {
+                let end = session.end.map(|end| format!(": {}", clean(&end))).unwrap_or_default();
+                return format!("the session {} ended{end}", session.id);
+            }
+            Ok(_) => tokio::time::sleep(PAUSE).await,
+            Err(_) => break,
+        }
+    }
+    format!("the recording was closed ({}); the session {} goes on", recording.status, recording.session)
 }
 
 async fn text(context: &Context, content: &mut Content) -> Result<(), CliError> {
@@ -132,6 +255,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_mean_what_the_help_says() {
+        for (key, means) in [(b' ', Wish::Pause), (b'.', Wish::Step), (b'+', Wish::Faster), (b'-', Wish::Slower)] {
+            assert_eq!(meant(key), Some(Key::Wish(means)));
+        }
+        assert_eq!((meant(b'q'), meant(4), meant(b'x')), (Some(Key::Quit), Some(Key::Quit), None));
+    }
 
     #[test]
     fn pauses_may_have_fractions() {

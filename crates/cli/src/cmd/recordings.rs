@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use api::wire::Recording;
 use api::{Client, RecordingFilter};
-use model::{Fact, RecordingId};
+use model::{Fact, RecordingId, Timestamp};
 use recordings::Source as _;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
@@ -12,11 +12,12 @@ use tokio::io::AsyncWriteExt as _;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::fetch::Content;
+use crate::keyring::beside;
 use crate::output::Tone;
 use crate::progress::Progress;
 use crate::show::{field, moment};
 use crate::trust;
-use crate::words::{bytes, distance, short};
+use crate::words::{bytes, count, distance, short};
 use crate::{ids, pages};
 
 /// List recordings, export them, and verify them against the ledger
@@ -28,7 +29,8 @@ Examples:
   portcullis recordings --identity alice --target web1
   portcullis recordings export rec-k2 --out k2.cast
   portcullis recordings verify rec-k2 --file k2.cast
-  portcullis recordings verify --all"
+  portcullis recordings verify --all
+  portcullis recordings verify --all --digests  # hands nothing out and enters nothing in the ledger"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -64,8 +66,12 @@ enum Action {
         /// Where to; standard output when it is left out and is no terminal
         #[arg(long, short, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Replace the file when it is there already
+        #[arg(long, requires = "out")]
+        force: bool,
     },
     /// Check recordings against the ledger: digest, inclusion proof, signed checkpoint
+    #[command(after_help = VERIFYING)]
     Verify {
         /// The recordings
         #[arg(required_unless_present = "all")]
@@ -76,10 +82,31 @@ enum Action {
         /// Check this file instead of what the CA holds now
         #[arg(long, value_name = "FILE", conflicts_with = "all")]
         file: Option<PathBuf>,
+        /// Only that the digest which the CA shows is what the ledger recorded; no content is fetched
+        #[arg(long, conflicts_with = "file")]
+        digests: bool,
         /// The ledger's verifier key or a file with it, instead of the one pinned at login
         #[arg(long, value_name = "KEY")]
         key: Option<String>,
     },
+}
+
+const VERIFYING: &str = "\
+What is checked is the recording's content: it is fetched and hashed here. That hands it out, so it takes the right to
+replay, and the ledger keeps it as a replay. With --file (an exported copy) or --digests nothing is handed out, it takes
+only the right to know of the recording, and it is no replay. --digests says nothing about the bytes in the vault.
+
+Exit codes:
+  0  all of them verified
+  1  those that could be checked did; others were skipped, because you may not replay them
+  7  one does not verify";
+
+/// Where the bytes come from that are to be what the ledger recorded.
+#[derive(Clone, Copy)]
+enum Against<'a> {
+    Content,
+    File(&'a Path),
+    Digests,
 }
 
 /// Runs the verb.
@@ -93,11 +120,18 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
             }
             None => list(context, &client, &args.filter).await,
         },
-        Some(Action::Export { id, out }) => {
+        Some(Action::Export { id, out, force }) => {
+            // In front of the call: what is not written must not be in the ledger as read.
+            if let Some(path) = out.as_deref().filter(|path| !force && path.exists()) {
+                return Err(CliError::usage(
+                    format!("{} is there already", path.display()),
+                    "name another file, or replace it with --force",
+                ));
+            }
             let id = ids::recording(&client, id).await?;
-            export(context, &client, &id, out.as_deref()).await
+            export(context, &client, &id, out.as_deref(), *force).await
         }
-        Some(Action::Verify { ids, all, file, key }) => {
+        Some(Action::Verify { ids, all, file, digests, key }) => {
             let key = trust::ledger_key(context, key.as_deref())?;
             let chosen = match all {
                 true => pages::recordings(&client, &RecordingFilter::default())
@@ -110,7 +144,12 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
             if file.is_some() && chosen.len() != 1 {
                 return Err(CliError::usage("--file is one recording", "name one recording with --file"));
             }
-            verify(context, &client, &chosen, file.as_deref(), &key).await
+            let against = match file {
+                Some(path) => Against::File(path),
+                None if *digests => Against::Digests,
+                None => Against::Content,
+            };
+            verify(context, &client, &chosen, against, &key).await
         }
     }
 }
@@ -141,24 +180,22 @@ async fn list(context: &Context, client: &Client, filter: &Filter) -> Result<(),
         after: None,
     };
     let recordings = pages::recordings(client, &filter).await?;
-    if context.output.is_json() {
-        return context.output.json(&recordings);
-    }
-    let now = context.now();
-    let rows = recordings.iter().map(|recording| {
-        [
-            recording.id.to_string(),
-            recording.identity.to_string(),
-            format!("{}@{}", recording.login, recording.target),
-            distance(now, recording.started.0),
-            recording.milliseconds.map(|millis| short(millis.div_ceil(1000))).unwrap_or_default(),
-            recording.bytes.map(bytes).unwrap_or_default(),
-            recording.status.clone(),
-            recording.session.to_string(),
-        ]
-    });
     let headers = ["ID", "WHO", "WHERE", "STARTED", "LENGTH", "SIZE", "STATUS", "SESSION"];
-    context.output.table(headers, rows.collect(), "no recording that you may see fits")
+    let now = context.now();
+    context.output.list(&recordings, headers, |recording| row(now, recording), "no recording that you may see fits")
+}
+
+fn row(now: Timestamp, recording: &Recording) -> [String; 8] {
+    [
+        recording.id.to_string(),
+        recording.identity.to_string(),
+        format!("{}@{}", recording.login, recording.target),
+        distance(now, recording.started.0),
+        recording.milliseconds.map(|millis| short(millis.div_ceil(1000))).unwrap_or_default(),
+        recording.bytes.map(bytes).unwrap_or_default(),
+        recording.status.clone(),
+        recording.session.to_string(),
+    ]
 }
 
 fn show(context: &Context, recording: &Recording) -> Result<(), CliError> {
@@ -188,7 +225,13 @@ fn show(context: &Context, recording: &Recording) -> Result<(), CliError> {
     }
 }
 
-async fn export(context: &Context, client: &Client, id: &RecordingId, out: Option<&Path>) -> Result<(), CliError> {
+async fn export(
+    context: &Context,
+    client: &Client,
+    id: &RecordingId,
+    out: Option<&Path>,
+    force: bool,
+) -> Result<(), CliError> {
     if out.is_none() && context.output.is_terminal() {
         return Err(CliError::usage(
             "a recording's bytes would act upon your terminal",
@@ -197,25 +240,27 @@ async fn export(context: &Context, client: &Client, id: &RecordingId, out: Optio
     }
     let recording = client.get_recording(id).await?;
     let mut content = Content::from_api(client, id, false).await?;
-    let progress = Progress::bytes("exporting", recording.bytes);
-    let mut hash = Sha256::new();
     let Some(path) = out else {
         while let Some(chunk) = content.chunk().await.map_err(|error| broken(id, &error))? {
             context.output.bytes(&chunk)?;
         }
         return Ok(());
     };
-    let unwritten = |error: std::io::Error| CliError::file("write", path, &error);
-    let mut file =
-        tokio::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await.map_err(unwritten)?;
-    while let Some(chunk) = content.chunk().await.map_err(|error| broken(id, &error))? {
-        hash.update(&chunk);
-        file.write_all(&chunk).await.map_err(unwritten)?;
-        progress.add(chunk.len() as u64);
+    // What is replaced stays until the new one is whole; what is new and not whole does not stay.
+    let making = if force { beside(path, ".part") } else { path.to_owned() };
+    let found = match write(&recording, &mut content, &making, force).await {
+        Ok(found) => found,
+        Err((error, ours)) => {
+            if ours {
+                // The error is what matters; that a torn file stayed behind shows by itself.
+                let _ = std::fs::remove_file(&making);
+            }
+            return Err(error);
+        }
+    };
+    if force {
+        std::fs::rename(&making, path).map_err(|error| CliError::file("replace", path, &error))?;
     }
-    file.sync_all().await.map_err(unwritten)?;
-    drop(progress);
-    let found = hex::encode(hash.finalize());
     if recording.sha256.as_ref().is_some_and(|sha256| *sha256 != found) {
         return Err(CliError::integrity(
             format!(
@@ -226,61 +271,102 @@ async fn export(context: &Context, client: &Client, id: &RecordingId, out: Optio
             format!("portcullis recordings verify {id} says what the ledger recorded"),
         ));
     }
-    match context.output.is_json() {
-        true => context.output.json(&recording),
-        false => context.output.line(path.display()),
+    context.output.answer(&recording, |_| context.output.line(path.display()))
+}
+
+/// Writes the content to a file and returns its digest. An error comes with whether the file was made here.
+async fn write(
+    recording: &Recording,
+    content: &mut Content,
+    path: &Path,
+    replace: bool,
+) -> Result<String, (CliError, bool)> {
+    let unwritten = |error: std::io::Error| CliError::file("write", path, &error);
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).mode(0o600);
+    match replace {
+        true => options.create(true).truncate(true),
+        false => options.create_new(true),
+    };
+    let mut file = options.open(path).await.map_err(|error| (unwritten(error), false))?;
+    let progress = Progress::bytes("exporting", recording.bytes);
+    let mut hash = Sha256::new();
+    while let Some(chunk) = content.chunk().await.map_err(|error| (broken(&recording.id, &error), true))? {
+        hash.update(&chunk);
+        file.write_all(&chunk).await.map_err(|error| (unwritten(error), true))?;
+        progress.add(chunk.len() as u64);
     }
+    file.sync_all().await.map_err(|error| (unwritten(error), true))?;
+    Ok(hex::encode(hash.finalize()))
 }
 
 async fn verify(
     context: &Context,
     client: &Client,
     chosen: &[Recording],
-    file: Option<&Path>,
+    against: Against<'_>,
     key: &ledger::VerifierKey,
 ) -> Result<(), CliError> {
-    let mut results = Vec::new();
+    let output = &context.output;
+    let (mut results, mut skipped) = (Vec::new(), 0);
     let mut bad: Option<CliError> = None;
     for recording in chosen {
-        let outcome = verify_one(client, recording, file, key.clone()).await;
-        if !context.output.is_json() {
-            match &outcome {
-                Ok(proved) => context.output.line(format_args!(
-                    "{}  {}  sha256 {}, record {} of {} in {}",
-                    recording.id,
-                    context.output.tone(Tone::Good, "verified"),
+        let outcome = verify_one(client, recording, against, key.clone()).await;
+        let (line, result) = match &outcome {
+            Ok(proved) => (
+                format!(
+                    "{}  sha256 {}, record {} of {} in {}",
+                    output.tone(Tone::Good, "verified"),
                     proved.sha256,
                     proved.seq,
                     proved.size,
                     proved.origin
-                ))?,
-                Err(error) => {
-                    let word = context.output.tone(Tone::Bad, "NOT VERIFIED");
-                    context.output.line(format_args!("{}  {word}  {error}", recording.id))?;
-                }
-            }
+                ),
+                serde_json::json!({
+                    "id": recording.id, "verified": true, "sha256": proved.sha256, "seq": proved.seq,
+                    "size": proved.size, "origin": proved.origin,
+                }),
+            ),
+            Err(error) if is_not_permitted(error) => (
+                format!("{}  {error}", output.tone(Tone::Waiting, "skipped")),
+                serde_json::json!({ "id": recording.id, "verified": null, "skipped": error.message() }),
+            ),
+            Err(error) => (
+                format!("{}  {error}", output.tone(Tone::Bad, "NOT VERIFIED")),
+                serde_json::json!({ "id": recording.id, "verified": false, "error": error.message() }),
+            ),
+        };
+        if !output.is_json() {
+            output.line(format_args!("{}  {line}", recording.id))?;
         }
-        results.push(match &outcome {
-            Ok(proved) => serde_json::json!({
-                "id": recording.id, "verified": true, "sha256": proved.sha256, "seq": proved.seq, "size": proved.size,
-                "origin": proved.origin,
-            }),
-            Err(error) => serde_json::json!({ "id": recording.id, "verified": false, "error": error.message() }),
-        });
-        if let Err(error) = outcome {
+        results.push(result);
+        match outcome {
+            Ok(_) => {}
+            Err(error) if is_not_permitted(&error) => skipped += 1,
             // Whatever does not verify outranks what could not be fetched.
-            let graver = bad.as_ref().is_none_or(|known| known.kind() != Kind::Integrity);
-            if graver {
-                bad = Some(error);
-            }
+            Err(error) if bad.as_ref().is_none_or(|known| known.kind() != Kind::Integrity) => bad = Some(error),
+            Err(_) => {}
         }
     }
-    if context.output.is_json() {
-        context.output.json(&results)?;
+    if output.is_json() {
+        output.json(&results)?;
     } else if chosen.is_empty() {
-        context.output.note("there is no closed recording that you may see");
+        output.note("there is no closed recording that you may see");
     }
-    bad.map_or(Ok(()), Err)
+    match (bad, skipped) {
+        (Some(error), _) => Err(error),
+        (None, 0) => Ok(()),
+        (None, _) => Err(CliError::failed(
+            format!("{} of {} skipped: you may not replay them", skipped, count(chosen.len(), "recording")),
+            "--digests checks what the ledger recorded without their content; portcullis policy explain LOGIN@TARGET \
+             --action replay says who may",
+        )),
+    }
+}
+
+/// Whether it is the asker who may not, and nothing that speaks against the recording.
+fn is_not_permitted(error: &CliError) -> bool {
+    matches!(error.api_code(), Some("forbidden" | "not-allowed"))
 }
 
 struct Verified {
@@ -293,7 +379,7 @@ struct Verified {
 async fn verify_one(
     client: &Client,
     recording: &Recording,
-    file: Option<&Path>,
+    against: Against<'_>,
     key: ledger::VerifierKey,
 ) -> Result<Verified, CliError> {
     let id = &recording.id;
@@ -303,20 +389,11 @@ async fn verify_one(
             "verify it once its session has ended",
         ));
     };
-    let mut content = match file {
-        Some(path) => Content::from_file(path).await?,
-        None => Content::from_api(client, id, false).await?,
+    let (sha256, length) = match against {
+        Against::Content => digest(recording, Content::from_api(client, id, false).await?).await?,
+        Against::File(path) => digest(recording, Content::from_file(path).await?).await?,
+        Against::Digests => (recording.sha256.clone().unwrap_or_default(), recording.bytes.unwrap_or_default()),
     };
-    let progress = Progress::bytes("hashing", recording.bytes);
-    let mut hash = Sha256::new();
-    let mut length = 0_u64;
-    while let Some(chunk) = content.chunk().await.map_err(|error| broken(id, &error))? {
-        hash.update(&chunk);
-        length += chunk.len() as u64;
-        progress.set(length);
-    }
-    drop(progress);
-    let sha256 = hex::encode(hash.finalize());
     let proved = trust::prove(client, key, seq).await?;
     let hint = "somebody changed the file or the ledger's record of it: keep both, and ask who had access to the vault";
     let fact = &proved.record.entry.fact;
@@ -337,6 +414,20 @@ async fn verify_one(
         ));
     }
     Ok(Verified { sha256, seq, size: proved.checkpoint.size, origin: proved.checkpoint.origin })
+}
+
+/// The digest of what comes, and how many bytes it has.
+async fn digest(recording: &Recording, mut content: Content) -> Result<(String, u64), CliError> {
+    let progress = Progress::bytes("hashing", recording.bytes);
+    let mut hash = Sha256::new();
+    let mut length = 0_u64;
+    while let Some(chunk) = content.chunk().await.map_err(|error| broken(&recording.id, &error))? {
+        hash.update(&chunk);
+        length += chunk.len() as u64;
+        progress.set(length);
+    }
+    drop(progress);
+    Ok((hex::encode(hash.finalize()), length))
 }
 
 fn broken(id: &RecordingId, error: &std::io::Error) -> CliError {
