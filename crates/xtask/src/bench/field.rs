@@ -44,6 +44,11 @@ impl Field {
 
     /// The site, with web1 enrolled, alice's plain key let in for comparison, and her ssh configured.
     pub(crate) fn site(&mut self) -> Result<&Site> {
+        Ok(self.site_mut()?)
+    }
+
+    /// As [`site`](Self::site), to be changed.
+    pub(crate) fn site_mut(&mut self) -> Result<&mut Site> {
         if self.site.is_none() {
             let stage = self.stage.take().context("the site could not be built before")?;
             let mut site = Site::build(stage, &self.binaries.join("portcullis"), Limits::Raised)?;
@@ -57,7 +62,7 @@ impl Field {
             }
             self.site = Some(site);
         }
-        self.site.as_ref().context("there is no site")
+        self.site.as_mut().context("there is no site")
     }
 }
 
@@ -88,12 +93,19 @@ impl Way {
     }
 }
 
-/// Gives alice a grant for demo@web1 and its certificate; returns its id.
-pub(crate) fn grant(site: &Site) -> Result<String> {
+/// Gives alice a grant for a place such as demo@web1; returns its id.
+pub(crate) fn grant_for(site: &Site, place: &str) -> Result<String> {
     let Site { alice, bob, stage, .. } = site;
-    let filed = alice.json(stage, &["request", "demo@web1", "--for", "4h", "--reason", "bench", "--no-wait"])?;
+    let filed = alice.json(stage, &["request", place, "--for", "4h", "--reason", "bench", "--no-wait"])?;
     let grant = id(&filed).context("the request has no id")?;
     bob.run(stage, &["approve", &grant])?;
+    Ok(grant)
+}
+
+/// Gives alice a grant for demo@web1 and its certificate; returns its id.
+pub(crate) fn grant(site: &Site) -> Result<String> {
+    let Site { alice, stage, .. } = site;
+    let grant = grant_for(site, "demo@web1")?;
     alice.run(stage, &["cert", &grant])?;
     Ok(grant)
 }

@@ -68,7 +68,7 @@ pub(crate) fn start(field: &mut Field) -> Result<Vec<Row>> {
     Ok(vec![row("usual", &usual)?, row("indexes rebuilt", &rebuilt)?])
 }
 
-fn report(ran: &Ran) -> Result<Value> {
+pub(crate) fn report(ran: &Ran) -> Result<Value> {
     ensure!(ran.status.success(), "the load generator failed ({})\n{}", ran.status, ran.text());
     serde_json::from_slice(&ran.stdout).context("the load generator did not print JSON")
 }

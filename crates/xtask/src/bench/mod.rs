@@ -4,6 +4,7 @@ mod drop;
 mod field;
 mod load;
 mod row;
+mod sessions;
 mod setup;
 mod table;
 mod transfer;
@@ -21,7 +22,7 @@ use crate::site::Stage;
 use crate::workspace::Workspace;
 
 /// Every benchmark, in the order of the table.
-const ORDER: [&str; 6] = ["download", "upload", "setup", "revoke-to-drop", "issuance", "start"];
+const ORDER: [&str; 7] = ["download", "upload", "setup", "revoke-to-drop", "live-sessions", "issuance", "start"];
 
 /// Runs the named benchmarks, or all, and writes the table.
 pub(crate) fn bench(workspace: &Workspace, words: &[&str]) -> Result<()> {
@@ -51,7 +52,8 @@ pub(crate) fn bench(workspace: &Workspace, words: &[&str]) -> Result<()> {
             "download" => transfer::download(field.site()?),
             "upload" => transfer::upload(field.site()?),
             "setup" => setup::setup(field.site()?),
-            "revoke-to-drop" => drop::revoke_to_drop(field.site()?),
+            "revoke-to-drop" => drop::revoke_to_drop(&mut field),
+            "live-sessions" => sessions::live_sessions(&mut field),
             "issuance" => load::issuance(&mut field),
             _ => load::start(&mut field),
         }?;

@@ -67,8 +67,13 @@ impl Background {
         lines.get(from..).unwrap_or_default().iter().map(|line| format!("  {}: {line}\n", self.name)).collect()
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it, and waits until it has.
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         drop(self.child.stdin.take());
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         for (signal, limit) in [(Signal::TERM, GRACE), (Signal::KILL, GRACE)] {

@@ -10,8 +10,9 @@ mod site;
 mod stage;
 mod web1;
 
+pub(crate) use background::Background;
 pub(crate) use person::Person;
 pub(crate) use pty::Terminal;
 pub(crate) use server::Server;
 pub(crate) use site::{Limits, Site};
-pub(crate) use stage::{Ran, Stage};
+pub(crate) use stage::{Ran, Stage, free_port};

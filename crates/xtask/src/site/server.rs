@@ -19,13 +19,14 @@ pub(crate) struct Server {
     binary: PathBuf,
     folder: PathBuf,
     api: u16,
+    proxy: u16,
 }
 
 impl Server {
     /// Makes the folder, on free ports of the loopback.
     pub(crate) fn init(stage: &Stage, binary: &Path, name: &str, admin: &Person) -> Result<Self> {
         let (api, proxy) = (free_port()?, free_port()?);
-        let server = Self { binary: binary.to_owned(), folder: stage.path(name), api };
+        let server = Self { binary: binary.to_owned(), folder: stage.path(name), api, proxy };
         let mut init = server.command(&["init"]);
         init.arg(&server.folder).args(["--admin", admin.name(), "--admin-key"]).arg(admin.key().with_extension("pub"));
         init.args(["--listen", &format!("127.0.0.1:{api}"), "--proxy-listen", &format!("127.0.0.1:{proxy}")]);
@@ -54,6 +55,11 @@ impl Server {
     /// Where the API is.
     pub(crate) fn api(&self) -> String {
         format!("https://127.0.0.1:{}", self.api)
+    }
+
+    /// Where the proxy listens.
+    pub(crate) fn proxy(&self) -> String {
+        format!("127.0.0.1:{}", self.proxy)
     }
 
     /// The data directory.

@@ -58,6 +58,18 @@ impl Site {
         Ok(Self { up, web1, alice, bob, carol, dana, server, stage })
     }
 
+    /// Ends `portcullis up` and starts it again, so that it holds nothing of what was before. Returns its process id.
+    pub(crate) fn restart(&mut self) -> Result<u32> {
+        self.up.stop();
+        (self.up, _) = self.server.up(&self.stage)?;
+        Ok(self.up.id())
+    }
+
+    /// The process id of `portcullis up`.
+    pub(crate) fn process(&self) -> u32 {
+        self.up.id()
+    }
+
     /// The stage's folder as text, to be left out of what is shown.
     pub(crate) fn folder(&self) -> String {
         self.stage.path("").display().to_string()

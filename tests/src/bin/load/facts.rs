@@ -88,7 +88,7 @@ impl Names {
             start: None,
             extends: None,
         };
-        let asked = Asked { idempotency_key: None, touch: false, expires };
+        let asked = Asked { idempotency_key: None, touch: false, address: None, expires };
         Fact::RequestFiled { request: request.clone(), spec, asked, paths: vec![path()] }
     }
 
@@ -163,7 +163,8 @@ impl Names {
 
 fn reviewed(request: &RequestId) -> Fact {
     let verdict = Verdict::Approve { duration: None };
-    Fact::RequestReviewed { request: request.clone(), verdict, groups: BTreeSet::new(), comment: None }
+    let (groups, comment) = (BTreeSet::new(), None);
+    Fact::RequestReviewed { request: request.clone(), verdict, groups, comment, touch: false, address: None }
 }
 
 fn path() -> PolicyPath {

@@ -1,9 +1,13 @@
-//! What `cargo xtask bench` cannot do with stock programs: many callers of the API at once, and a ledger with many
-//! facts. One JSON object on standard output is the answer.
+//! What `cargo xtask bench` cannot do with stock programs: many callers of the API at once, many live sessions from one
+//! process and a target that can hold them, and a ledger with many facts. One JSON object on standard output is the
+//! answer. Everything stays on the loopback, and ends by itself.
 #![forbid(unsafe_code)]
 
+mod caller;
 mod facts;
 mod issuance;
+mod sessions;
+mod target;
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -13,6 +17,9 @@ use anyhow::{Context as _, Result, bail};
 
 const USAGE: &str = "\
 load issuance --api URL --root FILE --identity NAME --key FILE --grant ID --clients N --seconds N
+load sessions --api URL --root FILE --proxy ADDRESS --user LOGIN+TARGET --command TEXT --identity NAME --key FILE
+    --reviewer NAME --reviewer-key FILE --grants ID:N,ID:N --order revoke:ID|lock --at-once N --pid SERVER
+load target --listen ADDRESS --host-key FILE --user-ca FILE --principal LOGIN@TARGET
 load facts --data DIR --count N";
 
 #[tokio::main]
@@ -22,6 +29,8 @@ async fn main() -> Result<()> {
     let options = Options::parse(rest)?;
     let answer = match verb.as_str() {
         "issuance" => issuance::measure(&options).await?,
+        "sessions" => sessions::measure(&options).await?,
+        "target" => target::serve(&options).await?,
         "facts" => facts::write(&options).await?,
         _ => bail!(USAGE),
     };
