@@ -1,7 +1,7 @@
 //! The gate: whose call it is, how many calls they make, and that what was begun is finished.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use identity::Subject;
 use zeroize::Zeroizing;
 
+use super::listener::{Standing, network};
 use super::problem::Fault;
 use crate::app::{App, AppError};
 use crate::config::Limits;
@@ -101,6 +102,9 @@ impl Gate {
                 };
                 if limiter.check_key(caller.subject()).is_err() {
                     return Err(too_many(caller.subject()));
+                }
+                if let Some(standing) = request.extensions().get::<Standing>() {
+                    standing.prove();
                 }
                 request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(Bearer(Arc::new(token)));
@@ -199,14 +203,6 @@ fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| Zeroizing::new(token.trim().to_owned()))
-}
-
-/// One address counts by itself in IPv4; in IPv6 a whole /64 is one household.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-    }
 }
 
 fn too_many(who: impl std::fmt::Display) -> Fault {

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::http::Request;
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -23,14 +24,59 @@ pub(super) struct Patience {
     first: Duration,
     /// To read what is written to it.
     stall: Duration,
+    /// From one request to the next, as long as nobody has shown a good session token. Bytes win no time: an HTTP/2
+    /// client that answers pings would stay for ever.
+    stranger: Duration,
     /// While nothing moves at all; a followed recording of a quiet session is the longest silence that is meant.
     idle: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        let first = Duration::from_secs(15);
-        Self { first, stall: Duration::from_secs(30), idle: Duration::from_secs(30 * 60) }
+        Self {
+            first: Duration::from_secs(15),
+            stall: Duration::from_secs(30),
+            stranger: Duration::from_secs(60),
+            idle: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// What a connection's requests have shown of it. Cheap to clone; the gate finds it in each request.
+#[derive(Clone)]
+pub(super) struct Standing(Arc<Shown>);
+
+struct Shown {
+    began: Instant,
+    /// When the last request came, in milliseconds since `began` and one more; 0 before the first.
+    asked: AtomicU64,
+    known: AtomicBool,
+}
+
+impl Standing {
+    fn new() -> Self {
+        let (asked, known) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self(Arc::new(Shown { began: Instant::now(), asked, known }))
+    }
+
+    /// A request came with a good session token: the connection may be quiet for long.
+    pub(super) fn prove(&self) {
+        self.0.known.store(true, Ordering::Relaxed);
+    }
+
+    fn ask(&self) {
+        let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.0.asked.store(now.saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn is_known(&self) -> bool {
+        self.0.known.load(Ordering::Relaxed)
+    }
+
+    /// When the last request came.
+    fn asked(&self) -> Option<Instant> {
+        let millis = self.0.asked.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.0.began + Duration::from_millis(millis))
     }
 }
 
@@ -54,14 +100,24 @@ struct Open {
 }
 
 impl Guard {
-    /// At most `most` connections at a time, a quarter of them from one address.
+    /// At most `most` connections at a time, a quarter of them from one network.
     pub(super) fn new(most: usize, patience: Patience) -> Self {
         let shared = Shared { most, most_per_peer: (most / 4).max(1), patience, open: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
-    fn admit(&self, stream: TcpStream, seen: Arc<AtomicBool>) -> io::Result<Guarded> {
-        let peer = stream.peer_addr()?.ip();
+    fn admit(&self, stream: TcpStream, standing: Standing) -> io::Result<Guarded> {
+        let place = self.take(stream.peer_addr()?.ip())?;
+        stream.set_nodelay(true)?;
+        let patience = self.shared.patience;
+        let stranger = Box::pin(tokio::time::sleep(patience.first));
+        let idle = Box::pin(tokio::time::sleep(patience.idle));
+        Ok(Guarded { stream, standing, patience, stranger, idle, writing: None, _place: place })
+    }
+
+    /// Takes a place, which is given back when it is dropped.
+    fn take(&self, address: IpAddr) -> io::Result<Place> {
+        let peer = network(address);
         let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
         // The machine itself is not held to the share of one peer: a whole site's proxy may live on it.
         let share = if peer.is_loopback() { self.shared.most } else { self.shared.most_per_peer };
@@ -71,14 +127,7 @@ impl Guard {
         }
         open.all += 1;
         *open.by_peer.entry(peer).or_default() += 1;
-        drop(open);
-        // From here on the place is given back when the stream is dropped.
-        let place = Place { shared: Arc::clone(&self.shared), peer };
-        stream.set_nodelay(true)?;
-        let patience = self.shared.patience;
-        let first = Box::pin(tokio::time::sleep(patience.first));
-        let idle = Box::pin(tokio::time::sleep(patience.idle));
-        Ok(Guarded { stream, seen, patience, first, idle, writing: None, _place: place })
+        Ok(Place { shared: Arc::clone(&self.shared), peer })
     }
 }
 
@@ -88,9 +137,19 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
     type Future = std::future::Ready<io::Result<(Guarded, Seen<S>)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let seen = Arc::new(AtomicBool::new(false));
-        let stream = self.admit(stream, Arc::clone(&seen));
-        std::future::ready(stream.map(|stream| (stream, Seen { service, seen })))
+        let standing = Standing::new();
+        let stream = self.admit(stream, standing.clone());
+        std::future::ready(stream.map(|stream| (stream, Seen { service, standing })))
+    }
+}
+
+/// What counts as one peer: an address of IPv4; in IPv6 a whole /64, which is one household.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        // The machine itself is no network.
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 
@@ -112,13 +171,15 @@ impl Drop for Place {
     }
 }
 
-/// A stream that fails when its peer holds it up: no request soon after the connection, no reading of an answer, or
-/// no movement at all for a long time. A feed of events moves at least every five seconds.
+/// A stream that fails when its peer holds it up: no request soon after the connection, none for a while from somebody
+/// who has shown no token, no reading of an answer, or no movement at all for a long time. A feed of events moves at
+/// least every five seconds.
 pub(super) struct Guarded {
     stream: TcpStream,
-    seen: Arc<AtomicBool>,
+    standing: Standing,
     patience: Patience,
-    first: Pin<Box<Sleep>>,
+    /// To the next request of somebody unknown.
+    stranger: Pin<Box<Sleep>>,
     idle: Pin<Box<Sleep>>,
     writing: Option<Pin<Box<Sleep>>>,
     _place: Place,
@@ -129,9 +190,7 @@ impl Guarded {
         if polled.is_ready() {
             self.moved();
         }
-        // The first clock is about the whole way to a request, however many bytes trickle in.
-        let late = !self.seen.load(Ordering::Relaxed) && self.first.as_mut().poll(cx).is_ready();
-        if late || (polled.is_pending() && self.idle.as_mut().poll(cx).is_ready()) {
+        if self.is_overdue(cx) || (polled.is_pending() && self.idle.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         polled
@@ -151,20 +210,31 @@ impl Guarded {
         }
     }
 
+    /// Whether somebody unknown has asked for nothing for too long, however many bytes trickle in.
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        while !self.standing.is_known() && self.stranger.as_mut().poll(cx).is_ready() {
+            match self.standing.asked().map(|asked| asked + self.patience.stranger) {
+                Some(end) if end > Instant::now() => self.stranger.as_mut().reset(end),
+                Some(_) | None => return true,
+            }
+        }
+        false
+    }
+
     fn moved(&mut self) {
         let later = Instant::now() + self.patience.idle;
         self.idle.as_mut().reset(later);
     }
 }
 
-/// A service that notes the first request of its connection.
+/// A service that notes the requests of its connection, and gives each the connection's standing.
 #[derive(Clone)]
 pub(super) struct Seen<S> {
     service: S,
-    seen: Arc<AtomicBool>,
+    standing: Standing,
 }
 
-impl<S: Service<R>, R> Service<R> for Seen<S> {
+impl<S: Service<Request<B>>, B> Service<Request<B>> for Seen<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -173,8 +243,9 @@ impl<S: Service<R>, R> Service<R> for Seen<S> {
         self.service.poll_ready(cx)
     }
 
-    fn call(&mut self, request: R) -> S::Future {
-        self.seen.store(true, Ordering::Relaxed);
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        self.standing.ask();
+        request.extensions_mut().insert(self.standing.clone());
         self.service.call(request)
     }
 }
@@ -215,68 +286,4 @@ impl AsyncWrite for Guarded {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    const SHORT: Duration = Duration::from_millis(100);
-    const LONG: Duration = Duration::from_secs(20);
-
-    /// Both ends of a connection, ours guarded.
-    async fn pair(guard: &Guard, seen: bool) -> (Guarded, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        (guard.admit(stream, Arc::new(AtomicBool::new(seen))).unwrap(), peer)
-    }
-
-    #[tokio::test]
-    async fn trickling_bytes_win_no_time_for_the_first_request() {
-        let guard = Guard::new(4, Patience { first: SHORT, stall: LONG, idle: LONG });
-        let (mut ours, mut peer) = pair(&guard, false).await;
-        let trickle = tokio::spawn(async move {
-            while peer.write_all(b"G").await.is_ok() {
-                tokio::time::sleep(SHORT / 10).await;
-            }
-        });
-        let mut sink = Vec::new();
-        let error = tokio::time::timeout(LONG, ours.read_to_end(&mut sink)).await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        drop(ours);
-        trickle.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn after_a_request_silence_is_allowed_and_not_reading_is_not() {
-        let guard = Guard::new(4, Patience { first: SHORT, stall: SHORT, idle: LONG });
-        let (mut ours, peer) = pair(&guard, true).await;
-        let mut byte = [0];
-        assert!(tokio::time::timeout(SHORT * 3, ours.read(&mut byte)).await.is_err(), "it still waits");
-        let much = vec![0; 64 << 20];
-        let error = tokio::time::timeout(LONG, ours.write_all(&much)).await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        drop(peer);
-    }
-
-    #[tokio::test]
-    async fn a_connection_on_which_nothing_moves_ends() {
-        let guard = Guard::new(4, Patience { first: LONG, stall: LONG, idle: SHORT });
-        let (mut ours, _peer) = pair(&guard, true).await;
-        let error = tokio::time::timeout(LONG, ours.read_u8()).await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[tokio::test]
-    async fn places_are_given_back() {
-        let guard = Guard::new(1, Patience::default());
-        let (first, _peer) = pair(&guard, false).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _second = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        assert!(guard.admit(stream, Arc::default()).is_err());
-        drop(first);
-        pair(&guard, false).await;
-    }
-}
+mod tests;
