@@ -97,7 +97,7 @@ impl Feed {
             if !self.welcome() {
                 return Ok(None);
             }
-            if self.sight.record(&self.app, &record) {
+            if self.sight.record(&self.app, &record).await {
                 return Ok(Some(Told::Fact(Box::new(record))));
             }
         }

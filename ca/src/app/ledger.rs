@@ -100,9 +100,11 @@ impl App {
     }
 
     /// What a request was that the state has forgotten.
-    pub(super) fn spec_from_ledger(&self, id: &RequestId) -> Option<RequestSpec> {
+    pub(super) async fn spec_from_ledger(&self, id: &RequestId) -> Option<RequestSpec> {
         let query = Query { correlation: Some(id.into()), kind: Some("request.filed".to_owned()), ..Query::default() };
-        let found = self.engine.store().find(&query, Seq(0), 1).ok()?.into_iter().next()?;
+        let store = self.store();
+        let found = blocking(move || store.find(&query, Seq(0), 1).map_err(|error| unreadable(&error))).await;
+        let found = found.ok()?.into_iter().next()?;
         if let Fact::RequestFiled { spec, .. } = found.entry.fact { Some(spec) } else { None }
     }
 

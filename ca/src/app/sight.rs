@@ -83,17 +83,17 @@ impl Sight {
     }
 
     /// A record of the ledger.
-    pub(super) fn record(&mut self, app: &App, record: &Record) -> bool {
+    pub(super) async fn record(&mut self, app: &App, record: &Record) -> bool {
         if self.all {
             return true;
         }
         match self.caller.subject().proxy().cloned() {
             Some(proxy) => self.record_for_proxy(app, &proxy, record),
-            None => self.record_for_person(app, record),
+            None => self.record_for_person(app, record).await,
         }
     }
 
-    fn record_for_person(&mut self, app: &App, record: &Record) -> bool {
+    async fn record_for_person(&mut self, app: &App, record: &Record) -> bool {
         match &record.entry.fact {
             Fact::LedgerOpened { .. }
             | Fact::SystemStarted { .. }
@@ -132,7 +132,7 @@ impl Sight {
             | Fact::RecordingStarted { .. }
             | Fact::RecordingClosed { .. }
             | Fact::RecordingFailed { .. }
-            | Fact::RecordingReplayed { .. } => match self.matter(app, record) {
+            | Fact::RecordingReplayed { .. } => match self.matter(app, record).await {
                 Some(spec) => self.request(app, &spec),
                 None => record.entry.actor.identity().is_some_and(|actor| self.own(actor)),
             },
@@ -201,13 +201,16 @@ impl Sight {
     }
 
     /// What the request was that a record belongs to.
-    fn matter(&mut self, app: &App, record: &Record) -> Option<RequestSpec> {
+    async fn matter(&mut self, app: &App, record: &Record) -> Option<RequestSpec> {
         let id: RequestId = record.entry.correlation.as_str().parse().ok()?;
         if let Some(known) = self.matters.get(&id) {
             return known.clone();
         }
         let spec = app.engine.peek(|state: &State, _| state.request(&id).map(|request| request.spec.clone()));
-        let spec = spec.or_else(|| app.spec_from_ledger(&id));
+        let spec = match spec {
+            Some(spec) => Some(spec),
+            None => app.spec_from_ledger(&id).await,
+        };
         remember(&mut self.matters, id, spec)
     }
 }
