@@ -21,11 +21,10 @@ use tokio::task::JoinHandle;
 use super::AppError;
 use super::replay::{SNAPSHOT, build};
 use super::seal::Seal;
+use super::timekeeper::Timekeeper;
 
 /// How many times a command is decided again when the ledger moved under it.
 const ATTEMPTS: usize = 8;
-/// A clock that differs from the last fact by more than this, at a start, is worth a word.
-const SKEW: Duration = Duration::from_secs(300);
 /// How long a careful command waits for what an earlier one left on its way to the disk.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -37,7 +36,6 @@ pub struct Engine {
 
 struct Inner {
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
     seal: Arc<Seal>,
     core: Mutex<Core>,
     /// Up to where what was applied is durable.
@@ -53,8 +51,8 @@ struct Core {
     next: Seq,
     /// Counts the rebuilds: what was applied before one may never have happened.
     generation: u64,
-    /// The latest time that was used: facts never go back in time, whatever the clock does.
-    latest: Timestamp,
+    /// Facts never go back in time, whatever the clock does.
+    time: Timekeeper,
     /// Why the engine is careful.
     careful: Option<String>,
     /// The state refused a fact that was decided on it: a fault of ours, after which nothing more is decided.
@@ -87,13 +85,12 @@ impl Engine {
     /// The store cannot be read, or its records cannot follow from each other.
     pub fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>, seal: Seal) -> Result<Self, AppError> {
         let (state, next, latest) = build(store.as_ref(), &seal)?;
-        compare_clock(clock.now(), latest);
+        let time = Timekeeper::start(clock, latest);
         let settled = watch::Sender::new(Settled { next, generation: 0 });
-        let core = Core { state, next, generation: 0, latest, careful: None, broken: None };
+        let core = Core { state, next, generation: 0, time, careful: None, broken: None };
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
-                clock,
                 seal: Arc::new(seal),
                 core: Mutex::new(core),
                 settled,
@@ -173,7 +170,7 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let (answer, end, generation) = {
                 let mut core = self.inner.lock();
-                let now = self.inner.now(&mut core);
+                let now = core.time.now();
                 (look(&core.state, now), core.next, core.generation)
             };
             if self.inner.wait_settled(end, generation).await {
@@ -186,7 +183,7 @@ impl Engine {
     /// What `look` sees now, durable or not: for decisions whose own facts will wait for it, and for filters.
     pub fn peek<R>(&self, look: impl FnOnce(&State, Timestamp) -> R) -> R {
         let mut core = self.inner.lock();
-        let now = self.inner.now(&mut core);
+        let now = core.time.now();
         look(&core.state, now)
     }
 
@@ -312,7 +309,7 @@ impl Engine {
             let (state, next, latest) = build(inner.store.as_ref(), &inner.seal)?;
             core.state = state;
             core.next = next;
-            core.latest = core.latest.max(latest);
+            core.time.reach(latest);
             core.generation += 1;
             core.careful = Some(why);
             inner.settled.send_replace(Settled { next, generation: core.generation });
@@ -355,11 +352,6 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, Core> {
         // A panic under the lock would be a fault of ours; `broken` and the decider's own checks guard the state.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self, core: &mut Core) -> Timestamp {
-        core.latest = core.latest.max(self.clock.now());
-        core.latest
     }
 
     fn step<R>(
@@ -416,7 +408,7 @@ impl Inner {
         if let Some(fault) = &core.broken {
             return Err(AppError::Internal(fault.clone()));
         }
-        let now = self.now(core);
+        let now = core.time.now();
         let command = build(&core.state, now)?;
         let decision = access::decide(&core.state, actor, command, now)?;
         let records = numbered(core.next, decision.facts);
@@ -443,25 +435,6 @@ impl Core {
             self.next = record.seq.next();
         }
         Ok(())
-    }
-}
-
-/// Says when the clock does not go with the ledger: grants end by it.
-fn compare_clock(now: Timestamp, latest: Timestamp) {
-    let (behind, ahead) = (latest.since(now), now.since(latest));
-    if behind > SKEW {
-        tracing::error!(
-            %now, last = %latest,
-            "THE CLOCK IS WRONG, or was when the last fact was written: it is {} s behind the ledger. Time stands still \
-             for grants and locks until it has caught up; set the clock",
-            behind.as_secs()
-        );
-    } else if ahead > SKEW && latest > Timestamp::default() {
-        tracing::warn!(
-            %now, last = %latest,
-            "the last fact is {} s old: if the CA did not stand still for so long, the clock is wrong",
-            ahead.as_secs()
-        );
     }
 }
 

@@ -38,6 +38,7 @@ mod sessions;
 mod sight;
 mod status;
 mod target;
+mod timekeeper;
 mod unlock;
 mod views;
 mod withdraw;

@@ -3,7 +3,7 @@
 use api::{ClientError, wire};
 use model::{Fact, RequestId};
 
-use crate::site::{PEOPLE, Site, ask, code, eventually, issue, key_of, ledger, unique};
+use crate::site::{PEOPLE, Site, ask, code, eventually, hear, issue, key_of, ledger, unique};
 
 async fn lock(site: &Site, by: &str, subject: &str) -> wire::LockView {
     let body =
@@ -198,6 +198,37 @@ async fn a_snapshot_that_somebody_wrote_is_not_believed() {
     site.up().await;
     let locks = site.client("sam").locks().await.unwrap().items;
     assert_eq!(locks.iter().map(|lock| lock.subject.as_str()).collect::<Vec<_>>(), ["identity:alice"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_lengthens_no_grant() {
+    let site = Site::start().await;
+    let alice = site.client("alice");
+    let mut feed = alice.events(site.end().await).await.unwrap();
+    let grant = alice.file_request(&ask("root", "dev1", 60), &unique()).await.unwrap().id;
+    let ends = alice.get_grant(&grant).await.unwrap().ends.0;
+    site.clock.advance(model::Span::from_seconds(57));
+    site.client("alice").whoami().await.unwrap();
+    // Three seconds are left, whatever the clock says from here on.
+    site.clock.set_back(model::Span::from_hours(1));
+    let over = hear(&mut feed, |fact| matches!(fact, Fact::GrantEnded { request, .. } if *request == grant)).await;
+    assert!(over.entry.time >= ends && over.entry.time.since(ends) < std::time::Duration::from_secs(1));
+    // Set right again, and nothing lives again.
+    site.clock.advance(model::Span::from_hours(1));
+    assert_eq!(alice.get_grant(&grant).await.unwrap().state, wire::GrantState::Expired);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_forward_ends_what_is_due_and_setting_it_right_revives_nothing() {
+    let site = Site::start().await;
+    let (grant, certificate, _) = site.session("root", "web1").await;
+    let mut feed = site.client("proxy:proxy1").events(site.end().await).await.unwrap();
+    site.clock.advance(model::Span::from_hours(3));
+    hear(&mut feed, |fact| matches!(fact, Fact::GrantEnded { request, .. } if *request == grant)).await;
+    site.clock.set_back(model::Span::from_hours(3));
+    let knock = Site::knock(&certificate, "root", "web1");
+    assert_eq!(code(site.client("proxy:proxy1").open_session(&knock).await), "certificate-refused");
+    assert_eq!(site.client("alice").get_grant(&grant).await.unwrap().state, wire::GrantState::Expired);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -53,17 +53,21 @@ labels = { env = "dev" }
 
 /// The system's clock, and what a test adds to it.
 #[derive(Default)]
-pub(crate) struct Shifted(AtomicU64);
+pub(crate) struct Shifted(AtomicI64);
 
 impl Clock for Shifted {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(SystemClock.now().micros() + self.0.load(Ordering::SeqCst))
+        Timestamp::from_micros(SystemClock.now().micros().saturating_add_signed(self.0.load(Ordering::SeqCst)))
     }
 }
 
 impl Shifted {
     pub(crate) fn advance(&self, span: Span) {
-        self.0.fetch_add(u64::from(span.seconds()) * 1_000_000, Ordering::SeqCst);
+        self.0.fetch_add(i64::from(span.seconds()) * 1_000_000, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_back(&self, span: Span) {
+        self.0.fetch_sub(i64::from(span.seconds()) * 1_000_000, Ordering::SeqCst);
     }
 }
 
