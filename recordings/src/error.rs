@@ -26,6 +26,12 @@ pub enum RecordError {
         /// For how long.
         waited: Duration,
     },
+    /// As much was recorded as one recording may hold. What there is of it is whole, and says that it ends there.
+    #[error("the recording has reached its limit of {limit} bytes")]
+    Full {
+        /// In bytes of the file.
+        limit: u64,
+    },
     /// Something was to be recorded after the end.
     #[error("the recording {} is already closed", .path.display())]
     Closed {

@@ -41,6 +41,7 @@ impl Recorder {
         file: File,
         written: &[u8],
         encoder: Encoder,
+        limit: u64,
         place: Place,
         root: PathBuf,
         pool: Arc<Pool>,
@@ -48,6 +49,8 @@ impl Recorder {
         let path = place.path(&root, Stage::Part);
         let state = State {
             encoder,
+            size: u64::try_from(written.len()).unwrap_or(u64::MAX),
+            limit,
             buffer: Vec::new(),
             in_flight: 0,
             timer: false,
@@ -138,11 +141,11 @@ impl Recorder {
         self.append(|encoder, at, out| encoder.marker(label, at, out)).await
     }
 
-    /// Whether something was left out because of the limit. Right behind a call that records, it says whether all of
+    /// Whether something was left out because of a limit. Right behind a call that records, it says whether all of
     /// what that call brought was kept, unless something was left out before.
     #[must_use]
     pub fn truncated(&self) -> bool {
-        self.shared.lock().encoder.truncated()
+        self.shared.lock().truncated()
     }
 
     /// Resolves when the recording fails, and never when it does not: a strict session ends with it.
@@ -225,8 +228,12 @@ impl Recorder {
         if state.buffer.len().saturating_add(state.in_flight) >= PENDING {
             return Ok(false);
         }
+        let at = now.saturating_duration_since(self.shared.epoch);
         let State { encoder, buffer, .. } = &mut *state;
-        write(encoder, now.saturating_duration_since(self.shared.epoch), buffer);
+        let before = buffer.len();
+        write(encoder, at, buffer);
+        let more = buffer.len().saturating_sub(before);
+        state.grow(more, at);
         if state.buffer.is_empty() {
             return Ok(true);
         }
@@ -276,6 +283,10 @@ enum Phase {
 #[derive(Debug)]
 struct State {
     encoder: Encoder,
+    /// How many bytes the file has, or will have.
+    size: u64,
+    /// So many it may have.
+    limit: u64,
     buffer: Vec<u8>,
     /// Bytes that a thread is writing at this moment.
     in_flight: usize,
@@ -289,8 +300,27 @@ struct State {
 }
 
 impl State {
+    /// Counts what was put into the buffer, and says in the file where it ends when it was the last.
+    fn grow(&mut self, more: usize, at: Duration) {
+        let was_full = self.is_full();
+        self.size = self.size.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
+        if self.is_full() && !was_full {
+            let words = format!("the recording has reached its limit of {} bytes: what followed is lost", self.limit);
+            self.encoder.marker(&words, at, &mut self.buffer);
+        }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.size >= self.limit
+    }
+
+    const fn truncated(&self) -> bool {
+        self.is_full() || self.encoder.truncated()
+    }
+
     fn check(&self, path: &Path) -> Result<(), RecordError> {
         match &self.phase {
+            Phase::Open if self.is_full() => Err(RecordError::Full { limit: self.limit }),
             Phase::Open => Ok(()),
             Phase::Failed(error) => Err(error.clone()),
             Phase::Closing | Phase::Abandoned | Phase::Closed => Err(RecordError::Closed { path: path.to_owned() }),
@@ -365,7 +395,7 @@ impl Shared {
         let (events, micros, truncated) = {
             let state = self.lock();
             let (events, micros) = state.encoder.progress();
-            (events, micros, state.encoder.truncated())
+            (events, micros, state.truncated())
         };
         let status = if truncated { RecordingStatus::Truncated } else { RecordingStatus::Complete };
         let bytes = sink.bytes;

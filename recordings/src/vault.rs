@@ -14,11 +14,15 @@ use crate::pool::Pool;
 use crate::recover::{Recovered, recover};
 use crate::{Archive, Header, Recorder, VaultError};
 
+/// How many bytes one recording may have, unless somebody says otherwise: days of a busy terminal.
+const LIMIT: u64 = 1 << 30;
+
 /// A directory into which this process, and no other, writes recordings. Files are made for their owner alone (0600, in
 /// directories of 0700), and none is ever overwritten. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Vault {
     root: PathBuf,
+    limit: u64,
     pool: Arc<Pool>,
     _lock: Arc<File>,
 }
@@ -45,7 +49,14 @@ impl Vault {
             Err(TryLockError::Error(error)) => return Err(VaultError::io("lock", path)(error)),
         }
         let pool = Pool::start().map_err(VaultError::io("start the writers of", &root))?;
-        Ok(Self { root, pool: Arc::new(pool), _lock: Arc::new(lock) })
+        Ok(Self { root, limit: LIMIT, pool: Arc::new(pool), _lock: Arc::new(lock) })
+    }
+
+    /// The same vault, in which each recording may have so many bytes (1 GiB by default): what comes once it has is
+    /// refused with [`RecordError::Full`](crate::RecordError::Full). A file may be longer by what came at once.
+    #[must_use]
+    pub fn with_limit(self, limit: u64) -> Self {
+        Self { limit, ..self }
     }
 
     /// Arms a recording: when this returns, its file is there with its header, and the target may see the request.
@@ -53,8 +64,8 @@ impl Vault {
     /// # Errors
     /// When the file cannot be written, or there is a recording of this id.
     pub async fn create(&self, header: Header) -> Result<Recorder, VaultError> {
-        let (root, pool) = (self.root.clone(), Arc::clone(&self.pool));
-        let made = tokio::task::spawn_blocking(move || create(root, pool, &header));
+        let (root, limit, pool) = (self.root.clone(), self.limit, Arc::clone(&self.pool));
+        let made = tokio::task::spawn_blocking(move || create(root, limit, pool, &header));
         made.await.unwrap_or_else(|_| Err(VaultError::ShuttingDown { path: self.root.clone() }))
     }
 
@@ -98,7 +109,7 @@ fn make_folder(folder: &Path) -> Result<(), VaultError> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(VaultError::io("create", folder))
 }
 
-fn create(root: PathBuf, pool: Arc<Pool>, header: &Header) -> Result<Recorder, VaultError> {
+fn create(root: PathBuf, limit: u64, pool: Arc<Pool>, header: &Header) -> Result<Recorder, VaultError> {
     let place = Place::new(header.started, &header.session, &header.recording, header.format());
     let path = place.path(&root, Stage::Part);
     let exists = |path: PathBuf| VaultError::Exists { recording: header.recording.clone(), path };
@@ -124,5 +135,5 @@ fn create(root: PathBuf, pool: Arc<Pool>, header: &Header) -> Result<Recorder, V
         let _ = std::fs::remove_file(&path);
         return Err(VaultError::io("write", path)(error));
     }
-    Ok(Recorder::new(file, &start, encoder, place, root, pool))
+    Ok(Recorder::new(file, &start, encoder, limit, place, root, pool))
 }

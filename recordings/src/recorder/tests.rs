@@ -16,7 +16,7 @@ fn recorder(pool: &Arc<Pool>) -> (Arc<Recorder>, PipeReader) {
     let place = Place::new(header.started, &header.session, &header.recording, header.format());
     let (file, encoder) = (File::from(OwnedFd::from(writer)), Encoder::new(&header));
     let root = PathBuf::from("/nowhere");
-    (Arc::new(Recorder::new(file, b"", encoder, place, root, Arc::clone(pool))), reader)
+    (Arc::new(Recorder::new(file, b"", encoder, u64::MAX, place, root, Arc::clone(pool))), reader)
 }
 
 /// Records until the disk is behind, and returns how much the recorder took.
