@@ -1,11 +1,21 @@
 //! The clock and the random source, which come from the edge.
 
-use model::Timestamp;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use model::{Jump, Steady, Timestamp};
+use tracing::warn;
 
 /// What the proxy takes from the machine that it runs on.
 pub trait Ambient: Send + Sync + 'static {
-    /// The time of day.
+    /// The time of day. It may step back when the system's clock is set.
     fn now(&self) -> Timestamp;
+
+    /// The time since some moment, on a clock that nobody can set.
+    fn uptime(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
+    }
 
     /// Fills `bytes` with random bytes fit for keys.
     fn fill(&self, bytes: &mut [u8]);
@@ -16,4 +26,72 @@ pub(crate) fn random_bits(ambient: &dyn Ambient) -> u64 {
     let mut bytes = [0; 8];
     ambient.fill(&mut bytes);
     u64::from_le_bytes(bytes)
+}
+
+/// The time of day that sessions and certificates end by. When the machine's clock is set back, it goes on as if it
+/// had not been, so nothing lives longer for it; when it is set forward, all that is due ends.
+pub(crate) struct Timekeeper {
+    ambient: Arc<dyn Ambient>,
+    steady: Mutex<Steady>,
+}
+
+impl Timekeeper {
+    pub(crate) fn new(ambient: Arc<dyn Ambient>) -> Self {
+        let wall = ambient.now();
+        let steady = Mutex::new(Steady::new(wall, wall, ambient.uptime()));
+        Self { ambient, steady }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let mut steady = self.steady.lock().unwrap_or_else(PoisonError::into_inner);
+        // The wall clock first: what passes between the two readings must not count as time.
+        let wall = self.ambient.now();
+        let (now, jump) = steady.read(wall, self.ambient.uptime());
+        drop(steady);
+        match jump {
+            Some(Jump::Back(by)) => warn!(
+                %now, %wall,
+                "THE CLOCK WAS SET BACK by {} s: time goes on as if it had not been, and nothing ends later for it",
+                by.as_secs()
+            ),
+            Some(Jump::Forward(by)) => warn!(
+                %now,
+                "the clock went forward by {} s, or the machine slept: whatever was due until then ends now",
+                by.as_secs()
+            ),
+            None => {}
+        }
+        now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock as a test sets it.
+    struct Hands(Mutex<(u64, u64)>);
+
+    impl Ambient for Hands {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(1_700_000_000 + self.0.lock().unwrap().0)
+        }
+
+        fn fill(&self, _: &mut [u8]) {}
+
+        fn uptime(&self) -> Duration {
+            Duration::from_secs(self.0.lock().unwrap().1)
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_lets_no_session_live_longer() {
+        let hands = Arc::new(Hands(Mutex::new((3600, 0))));
+        let time = Timekeeper::new(hands.clone());
+        let begin = time.now();
+        *hands.0.lock().unwrap() = (0, 60);
+        assert_eq!(time.now().since(begin), Duration::from_secs(60));
+        *hands.0.lock().unwrap() = (9000, 61);
+        assert_eq!(time.now().since(begin), Duration::from_secs(5400), "and one that is set forward ends what is due");
+    }
 }

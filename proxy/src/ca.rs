@@ -31,8 +31,13 @@ impl Control for Api {
         self.0.open_session(ask).await.map_err(error)
     }
 
-    async fn report(&self, session: &SessionId, reports: Vec<SessionReport>) -> Result<(), ControlError> {
-        self.0.report(session, &SessionReports { reports }).await.map_err(error)
+    async fn report(
+        &self,
+        session: &SessionId,
+        told: Option<u64>,
+        reports: Vec<SessionReport>,
+    ) -> Result<usize, ControlError> {
+        Ok(self.0.report(session, &SessionReports { told, reports }).await.map_err(error)?.taken)
     }
 
     async fn host_certificate(&self, host: HostSubject, public_key: &str) -> Result<HostCertificate, ControlError> {

@@ -20,7 +20,7 @@ pub struct Config {
     pub max_waiting_per_address: usize,
     /// How many sessions one person may have at a time; and how many connections that carry others (`ssh -J`).
     pub max_sessions_per_person: usize,
-    /// How many channels one connection may have open at a time.
+    /// How many channels one connection may have open at a time; 64 at most. One counts until its recording is closed.
     pub max_channels: usize,
     /// How many keys and certificates a client may offer.
     pub max_auth_tries: usize,
@@ -33,12 +33,17 @@ pub struct Config {
     /// A peer from which nothing is heard is asked for a sign of life after this time, and dropped after ten such times
     /// without an answer. A person may well suspend their `ssh` for a while.
     pub keepalive: Span,
+    /// How often the CA is told which sessions this proxy carries, so that it ends those that nobody carries.
+    pub roll_call: Span,
     /// When a person with a terminal is told that the session will end, counted back from its end.
     pub warnings: Vec<Span>,
     /// Who is told at the beginning as whom, until when and under which request they are in, and that it is recorded.
     pub greeting: Greeting,
     /// The longest that a notice may take before a session is dropped all the same.
     pub notice: Millis,
+    /// How many bytes the recording of one channel may have. A session that must be recorded ends there; one whose path
+    /// says `best-effort` goes on, and the ledger says from when on it is in no recording.
+    pub recording_limit: u64,
     /// Environment variables that are passed on; a `*` at the end stands for any rest.
     pub environment: Vec<String>,
     /// The receive window of a channel, in bytes, towards either side.
@@ -85,14 +90,19 @@ impl Default for Config {
             ca_timeout: Span::from_seconds(10),
             feed_freshness: Span::from_seconds(30),
             keepalive: Span::from_minutes(1),
+            roll_call: Span::from_minutes(1),
             warnings: vec![Span::from_minutes(5), Span::from_minutes(1)],
             greeting: Greeting::Terminals,
             notice: Millis(50),
+            recording_limit: 1 << 30,
             environment: ["LANG", "LANGUAGE", "LC_*", "TZ", "COLORTERM", "NO_COLOR"].map(str::to_owned).to_vec(),
             window: 2 << 20,
         }
     }
 }
+
+/// How many channels the ledger takes of one session at a time.
+pub(crate) const MOST_CHANNELS: usize = 64;
 
 impl Config {
     /// Whether an environment variable of this name is passed on.

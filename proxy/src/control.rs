@@ -14,13 +14,20 @@ pub trait Control: Send + Sync + 'static {
     /// Asks for a session. The CA records it and signs the session certificate, or refuses and says why.
     async fn open(&self, ask: &OpenSession) -> Result<OpenedSession, ControlError>;
 
-    /// Tells what happened in a session, in order.
-    async fn report(&self, session: &SessionId, reports: Vec<SessionReport>) -> Result<(), ControlError>;
+    /// Tells what happened in a session, in order, and answers how many of these reports the CA has now: all up to the
+    /// first that it refuses. `told` is how many of the session it had before, as far as was heard; what it has beyond
+    /// that, it does not enter again. A refusal is the first report's.
+    async fn report(
+        &self,
+        session: &SessionId,
+        told: Option<u64>,
+        reports: Vec<SessionReport>,
+    ) -> Result<usize, ControlError>;
 
     /// A host certificate for the proxy's own name, or for a target that it stands in for.
     async fn host_certificate(&self, host: HostSubject, public_key: &str) -> Result<HostCertificate, ControlError>;
 
-    /// Tells what an earlier run of this proxy left behind.
+    /// Tells what an earlier run of this proxy left behind, or what this one carries.
     async fn recovered(&self, found: &Recovered) -> Result<(), ControlError>;
 
     /// The place in the ledger behind its last fact.

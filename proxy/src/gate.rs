@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use model::{IdentityName, Timestamp};
 use recordings::Vault;
 
-use crate::ambient::Ambient;
+use crate::ambient::{Ambient, Timekeeper};
 use crate::auth::Authorities;
 use crate::config::Config;
 use crate::control::Control;
@@ -21,6 +21,7 @@ pub(crate) struct Gate {
     pub(crate) config: Config,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) ambient: Arc<dyn Ambient>,
+    pub(crate) time: Timekeeper,
     pub(crate) vault: Vault,
     pub(crate) reporter: Reporter,
     pub(crate) revocations: Arc<Revocations>,
@@ -37,7 +38,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn now(&self) -> Timestamp {
-        self.ambient.now()
+        self.time.now()
     }
 
     /// The keys that sign person certificates at present.

@@ -186,8 +186,8 @@ mod tests {
             Err(ControlError::Unavailable(String::new()))
         }
 
-        async fn report(&self, _: &SessionId, _: Vec<SessionReport>) -> Result<(), ControlError> {
-            Ok(())
+        async fn report(&self, _: &SessionId, _: Option<u64>, _: Vec<SessionReport>) -> Result<usize, ControlError> {
+            Ok(0)
         }
 
         async fn host_certificate(&self, _: HostSubject, public: &str) -> Result<HostCertificate, ControlError> {

@@ -33,6 +33,7 @@ mod record;
 mod refusals;
 mod registry;
 mod report;
+mod roll;
 mod server;
 mod session;
 mod signal;

@@ -12,9 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info, warn};
 
-use crate::ambient::Ambient;
+use crate::ambient::{Ambient, Timekeeper};
 use crate::auth::Authorities;
-use crate::config::Config;
+use crate::config::{Config, MOST_CHANNELS};
 use crate::control::{Control, ControlError};
 use crate::cut::Cuttable;
 use crate::feed::Revocations;
@@ -24,6 +24,7 @@ use crate::limits::{Limit, neighbourhood};
 use crate::record::chain;
 use crate::registry::Registry;
 use crate::report::Reporter;
+use crate::roll;
 use crate::server::{Position, serve};
 
 /// How often the CA's public keys are looked at again, so that a rotation needs no restart.
@@ -88,7 +89,10 @@ impl Proxy {
     /// # Errors
     /// The CA refuses, or something cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, ProxyError> {
-        let Parts { name, config, control, vault, host_key, ambient } = parts;
+        let Parts { name, mut config, control, vault, host_key, ambient } = parts;
+        // The ledger takes no more of one session, and a report that it does not take ends the session.
+        config.max_channels = config.max_channels.min(MOST_CHANNELS);
+        let vault = vault.with_limit(config.recording_limit);
         let keys = patiently("the CA's keys", || control.keys()).await?;
         let unreadable = |what| move |source| ProxyError::Key { what, source };
         let authorities = Authorities::parse(&keys.user_ca).map_err(unreadable("user CA key"))?;
@@ -107,6 +111,7 @@ impl Proxy {
             jumps: Limit::new(usize::MAX, config.max_sessions_per_person),
             config,
             control: control.clone(),
+            time: Timekeeper::new(ambient.clone()),
             ambient,
             vault,
             reporter,
@@ -115,7 +120,11 @@ impl Proxy {
             hosts,
             authorities: RwLock::new(authorities),
         });
-        let background = vec![tokio::spawn(revocations.follow(control)), tokio::spawn(watch_keys(gate.clone()))];
+        let background = vec![
+            tokio::spawn(revocations.follow(control)),
+            tokio::spawn(watch_keys(gate.clone())),
+            tokio::spawn(roll::call(gate.clone())),
+        ];
         Ok(Self { gate, registry, background })
     }
 
@@ -232,7 +241,7 @@ async fn recover(control: &dyn Control, vault: &Vault) -> Result<(), ProxyError>
         let (page, others) = rest.split_at(rest.len().min(RECOVERED_PAGE));
         rest = others;
         // The last one ends the sessions of the earlier run.
-        let told = Recovered { live: Vec::new(), recordings: page.to_vec(), more: !rest.is_empty() };
+        let told = Recovered { live: Vec::new(), recordings: page.to_vec(), more: !rest.is_empty(), spare: 0 };
         tell_recovered(control, told).await?;
         if rest.is_empty() {
             break;
@@ -260,7 +269,7 @@ async fn tell_recovered(control: &dyn Control, told: Recovered) -> Result<(), Pr
     }
     for left in told.recordings {
         let recording = left.recording.clone();
-        let one = Recovered { live: Vec::new(), recordings: vec![left], more: true };
+        let one = Recovered { recordings: vec![left], more: true, ..Recovered::default() };
         match patiently_or(what, || control.recovered(&one)).await {
             Ok(()) => {}
             Err((code, sentence)) if passed_over(&code) => {
@@ -269,14 +278,14 @@ async fn tell_recovered(control: &dyn Control, told: Recovered) -> Result<(), Pr
             Err((_, sentence)) => return Err(ProxyError::Refused(sentence)),
         }
     }
-    let last = Recovered { live: Vec::new(), recordings: Vec::new(), more: told.more };
+    let last = Recovered { more: told.more, ..Recovered::default() };
     patiently(what, || control.recovered(&last)).await
 }
 
 /// Tells that nothing is left of a recording. What the ledger knows already, or never knew, is no reason not to start.
 async fn tell_lost(control: &dyn Control, session: &SessionId, failed: SessionReport) {
     let what = "the CA to hear that a recording is lost";
-    if let Err((code, sentence)) = patiently_or(what, || control.report(session, vec![failed.clone()])).await {
+    if let Err((code, sentence)) = patiently_or(what, || control.report(session, None, vec![failed.clone()])).await {
         warn!(%session, code, "the CA does not take that a recording is lost: {sentence}");
     }
 }

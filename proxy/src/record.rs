@@ -4,17 +4,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::wire::SessionReport;
 use bytes::Bytes;
-use model::{ChannelKind, ExitReport, Pty, RecordingId, RecordingMode};
+use model::{ChannelKind, ExitReport, Pty, RecordingId, RecordingMode, SessionId};
 use recordings::{Header, RecordError, Recorder};
 use tracing::{error, warn};
 
 use crate::ambient::random_bits;
 use crate::gate::Gate;
 use crate::permit::Permit;
+use crate::report::Reporter;
 
 /// The recording of one channel.
 pub(crate) struct Tape {
     recorder: Option<Recorder>,
+    /// Where the ledger is told that the rest goes unrecorded.
+    reporter: Option<(Reporter, SessionId)>,
     strict: bool,
     /// Nothing may be left out of it.
     whole: bool,
@@ -67,6 +70,7 @@ impl Tape {
         match gate.vault.create(header).await {
             Ok(recorder) => Ok(Self {
                 recorder: Some(recorder),
+                reporter: Some((gate.reporter.clone(), permit.session().clone())),
                 strict,
                 // What passes over a shell without a terminal is its commands and their output. A command that moves
                 // files is on record by itself, whatever it moves.
@@ -86,7 +90,7 @@ impl Tape {
     }
 
     fn none() -> Self {
-        Self { recorder: None, strict: false, whole: false, lost: AtomicBool::new(false) }
+        Self { recorder: None, reporter: None, strict: false, whole: false, lost: AtomicBool::new(false) }
     }
 
     /// Whether there is a recording, so far.
@@ -148,6 +152,8 @@ impl Tape {
         let recording = recorder.id().clone();
         let report = match recorder.finish(exit).await {
             Ok(closed) => SessionReport::RecordingClosed { recording, closed },
+            // The ledger knows already.
+            Err(_) if self.lost.load(Ordering::Relaxed) => return,
             Err(error) => SessionReport::RecordingFailed { recording, error: chain(&error) },
         };
         if let Err(backlog) = gate.reporter.send(permit.session(), report) {
@@ -167,9 +173,17 @@ impl Tape {
             Ok(()) => Ok(()),
             Err(error) if self.strict => Err(Broken(chain(&error))),
             Err(error) => {
-                self.lost.store(true, Ordering::Relaxed);
-                warn!("the session goes on without its recording: {}", chain(&error));
-                Ok(())
+                if self.lost.swap(true, Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let why = chain(&error);
+                warn!("a session goes on without its recording: {why}");
+                let (Some((reporter, session)), Some(recorder)) = (&self.reporter, &self.recorder) else {
+                    return Ok(());
+                };
+                // At once: what follows is in no recording, and whoever looks must not find out hours later.
+                let failed = SessionReport::RecordingFailed { recording: recorder.id().clone(), error: why };
+                reporter.send(session, failed).map_err(|backlog| Broken(backlog.to_string()))
             }
         }
     }

@@ -40,9 +40,21 @@ struct Inner {
     delivered: Delivered,
     refused: Refused,
     calls: Semaphore,
-    queues: Mutex<HashMap<SessionId, VecDeque<SessionReport>>>,
+    queues: Mutex<HashMap<SessionId, Queue>>,
     /// Raised and replaced whenever a session's queue has run empty.
     empty: Mutex<Signal>,
+}
+
+/// The reports of one session. It is kept from the session's first report to its end.
+#[derive(Debug, Default)]
+struct Queue {
+    reports: VecDeque<SessionReport>,
+    /// How many the CA is known to have.
+    told: u64,
+    /// A task sends them.
+    sending: bool,
+    /// The end of the session is told, so nothing more comes.
+    over: bool,
 }
 
 /// Too many reports of this session wait for the CA.
@@ -73,25 +85,30 @@ impl Reporter {
     pub(crate) fn send(&self, session: &SessionId, report: SessionReport) -> Result<(), Backlog> {
         let report = short(report);
         let mut queues = self.0.lock();
-        if let Some(queue) = queues.get_mut(session) {
-            if queue.len() >= WAITING && !matches!(report, SessionReport::Ended { .. }) {
-                return Err(Backlog);
-            }
-            queue.push_back(report);
-            return Ok(());
+        let queue = queues.entry(session.clone()).or_default();
+        if queue.reports.len() >= WAITING && !matches!(report, SessionReport::Ended { .. }) {
+            return Err(Backlog);
         }
-        // Whoever finds no queue starts the task that empties it; the task takes the queue away when it is done.
-        queues.insert(session.clone(), VecDeque::from([report]));
-        drop(queues);
-        tokio::spawn(self.0.clone().empty(session.clone()));
+        queue.reports.push_back(report);
+        // Whoever finds nobody sending starts the task that does, until the queue is empty.
+        if !std::mem::replace(&mut queue.sending, true) {
+            drop(queues);
+            tokio::spawn(self.0.clone().empty(session.clone()));
+        }
         Ok(())
+    }
+
+    /// The sessions of which something is still to be told.
+    pub(crate) fn waiting(&self) -> Vec<SessionId> {
+        let queues = self.0.lock();
+        queues.iter().filter(|(_, queue)| queue.sending).map(|(session, _)| session.clone()).collect()
     }
 
     /// Waits until nothing is left to send.
     pub(crate) async fn drained(&self) {
         loop {
             let empty = self.0.empty.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if self.0.lock().is_empty() {
+            if self.waiting().is_empty() {
                 return;
             }
             empty.raised().await;
@@ -102,39 +119,33 @@ impl Reporter {
 impl Inner {
     async fn empty(self: Arc<Self>, session: SessionId) {
         let mut pause = FIRST_PAUSE;
-        // How many reports at the front were in a call before, which the CA may have kept in part.
-        let mut tried = 0_usize;
-        // How many of them go one by one, because they were refused together.
-        let mut singly = 0_usize;
-        while let Some(batch) = self.next(&session, if singly > 0 { 1 } else { BATCH }) {
+        let mut most = BATCH;
+        while let Some((told, batch)) = self.next(&session, most) {
             // The semaphore is never closed.
             let Ok(call) = self.calls.acquire().await else { return };
             let count = batch.len();
-            let first = batch.first().cloned();
-            match self.control.report(&session, batch).await {
-                Ok(()) => {
-                    pause = FIRST_PAUSE;
-                    (tried, singly) = (tried.saturating_sub(count), singly.saturating_sub(count));
-                    self.delivered(&session, count);
+            match self.control.report(&session, Some(told), batch).await {
+                // The next call begins with what was refused, if anything was.
+                Ok(taken) => {
+                    (pause, most) = (FIRST_PAUSE, BATCH);
+                    self.delivered(&session, taken.min(count));
+                    if taken == 0 {
+                        self.refused(&session, "it takes nothing, and does not say why");
+                    }
                 }
                 Err(ControlError::Refused { code, sentence, .. }) if count > 1 => {
-                    warn!(%session, code, "the CA refuses one of {count} reports; each is sent by itself: {sentence}");
-                    (tried, singly) = (tried.max(count), count);
+                    // It is the first one's, or that of the call as a whole: its size, or its form.
+                    warn!(%session, code, "the CA refuses one of {count} reports; the first is sent by itself: {sentence}");
+                    most = 1;
                 }
                 Err(ControlError::Refused { code, sentence, .. }) => {
-                    if tried > 0 && first.is_some_and(|report| is_there(&report, &code)) {
-                        self.delivered(&session, 1);
-                    } else {
-                        error!(%session, code, "the CA refuses a report: {sentence}");
-                        self.forget(&session, 1);
-                        (self.refused)(&session, format!("the ledger does not take what happens in it: {sentence}"));
-                    }
-                    (tried, singly) = (tried.saturating_sub(1), singly.saturating_sub(1));
+                    error!(%session, code, "the CA refuses a report: {sentence}");
+                    most = BATCH;
+                    self.refused(&session, &sentence);
                 }
                 Err(ControlError::Unavailable(why)) => {
+                    // The answer may have been lost, and not the call: what the CA has, it does not enter again.
                     warn!(%session, "a report waits for the CA: {why}");
-                    // The answer may have been lost, and not the call.
-                    tried = tried.max(count);
                     drop(call);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -143,18 +154,27 @@ impl Inner {
         }
     }
 
+    /// The first of these are in the ledger.
     fn delivered(&self, session: &SessionId, count: usize) {
-        for report in self.forget(session, count) {
+        for report in self.forget(session, count, true) {
             (self.delivered)(session, &report);
         }
     }
 
-    /// The next batch, which stays queued until it is delivered; `None` ends the task.
-    fn next(&self, session: &SessionId, most: usize) -> Option<Vec<SessionReport>> {
+    /// The first one will never be.
+    fn refused(&self, session: &SessionId, sentence: &str) {
+        self.forget(session, 1, false);
+        (self.refused)(session, format!("the ledger does not take what happens in it: {sentence}"));
+    }
+
+    /// The next batch, which stays queued until it is delivered, and how many the CA has before it; `None` ends the
+    /// task.
+    fn next(&self, session: &SessionId, most: usize) -> Option<(u64, Vec<SessionReport>)> {
         let mut queues = self.lock();
+        let queue = queues.get_mut(session)?;
         let mut room = BATCH_BYTES;
         let mut batch = Vec::new();
-        for report in queues.get(session)?.iter().take(most) {
+        for report in queue.reports.iter().take(most) {
             let size = encoded_size(report);
             if size > room && !batch.is_empty() {
                 break;
@@ -163,23 +183,30 @@ impl Inner {
             batch.push(report.clone());
         }
         if !batch.is_empty() {
-            return Some(batch);
+            return Some((queue.told, batch));
         }
-        queues.remove(session);
+        queue.sending = false;
+        if queue.over {
+            queues.remove(session);
+        }
         drop(queues);
         let mut empty = self.empty.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *empty).raise();
         None
     }
 
-    fn forget(&self, session: &SessionId, count: usize) -> Vec<SessionReport> {
-        match self.lock().get_mut(session) {
-            Some(queue) => queue.drain(..count.min(queue.len())).collect(),
-            None => Vec::new(),
+    fn forget(&self, session: &SessionId, count: usize, told: bool) -> Vec<SessionReport> {
+        let mut queues = self.lock();
+        let Some(queue) = queues.get_mut(session) else { return Vec::new() };
+        let gone: Vec<_> = queue.reports.drain(..count.min(queue.reports.len())).collect();
+        if told {
+            queue.told = queue.told.saturating_add(gone.len() as u64);
         }
+        queue.over |= gone.iter().any(|report| matches!(report, SessionReport::Ended { .. }));
+        gone
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, VecDeque<SessionReport>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Queue>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -188,18 +215,6 @@ impl Inner {
 fn encoded_size(report: &SessionReport) -> usize {
     // A report always encodes; one that did not would be sent by itself.
     serde_json::to_vec(report).map_or(BATCH_BYTES, |json| json.len().saturating_add(1))
-}
-
-/// Whether a refusal says that the ledger has this fact already: the answer to an earlier call was lost, or that call
-/// was kept in part.
-fn is_there(report: &SessionReport, code: &str) -> bool {
-    match report {
-        SessionReport::ChannelOpened { .. } | SessionReport::RecordingStarted { .. } => code == "id-taken",
-        SessionReport::ChannelClosed { .. } => code == "unknown-channel",
-        SessionReport::RecordingClosed { .. } | SessionReport::RecordingFailed { .. } => code == "recording-not-open",
-        SessionReport::Ended { .. } => code == "session-not-live",
-        SessionReport::ChannelRefused { .. } => false,
-    }
 }
 
 /// The report with its texts cut to what the ledger keeps of them.

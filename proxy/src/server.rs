@@ -35,7 +35,7 @@ const WISHES: usize = 64;
 /// How many connections one connection may carry.
 const INNERS: usize = 64;
 /// How long one waits for the clock at a stretch.
-const STRETCH: Duration = Duration::from_secs(30);
+const STRETCH: Duration = Duration::from_secs(5);
 
 /// Where a connection stands.
 #[derive(Clone, Debug)]

@@ -2,10 +2,11 @@
 
 use access::{
     ChannelClosed, ChannelOpened, ChannelRefused, Command, EndSession, RecordingClosed, RecordingFailed,
-    RecordingStarted,
+    RecordingStarted, Reported,
 };
 use model::{ChannelEnd, ChannelKind, Pty, RecordingId, SessionEnd, SessionId, Timestamp};
 
+use super::engine::Settling;
 use super::{App, AppError, Caller};
 
 /// One thing that a proxy saw in a session.
@@ -67,37 +68,52 @@ pub enum Report {
 }
 
 impl App {
-    /// Takes what a proxy saw in one of its sessions, in its order.
+    /// Takes what a proxy saw in one of its sessions, in its order up to the first that is refused, and answers how
+    /// many those were; they are in the ledger then.
+    ///
+    /// `told` is how many facts of the session the proxy knows to be in the ledger. What is there beyond that, because
+    /// an answer was lost, counts as taken and is not entered again. Without it everything is new.
     ///
     /// # Errors
-    /// The caller is not the session's proxy. A report that does not fit the state is refused by itself; the others
-    /// are kept, and the first refusal is the answer.
-    pub async fn report(&self, caller: &Caller, session: &SessionId, reports: Vec<Report>) -> Result<(), AppError> {
-        caller.proxy()?;
-        self.keep_all(caller, reports.into_iter().map(|report| report.command(session))).await
-    }
-
-    /// Executes commands in their order and waits once for the disk.
-    pub(super) async fn keep_all(
+    /// The very first is refused: the caller is not the session's proxy, or it does not fit the state. Or the ledger
+    /// cannot take them; then any part of them may have been entered.
+    pub async fn report(
         &self,
         caller: &Caller,
-        commands: impl Iterator<Item = Command>,
-    ) -> Result<(), AppError> {
+        session: &SessionId,
+        told: Option<u64>,
+        reports: Vec<Report>,
+    ) -> Result<usize, AppError> {
+        caller.proxy()?;
         let actor = caller.actor();
-        let mut refusal = None;
-        let mut waiting = Vec::new();
-        for command in commands {
+        let mut taken = Vec::new();
+        for (place, report) in (0_u64..).zip(reports) {
+            let command = report.command(session);
+            let command: Command = match told.map(|told| told.saturating_add(place)) {
+                Some(number) => Reported { session: session.clone(), number, command }.into(),
+                None => command,
+            };
             match self.engine.begin(&actor, &mut |_, _| Ok(command.clone()), &|_, _| ()).await {
-                Ok(((), settling)) => waiting.push(settling),
-                Err(error) => {
-                    refusal.get_or_insert(error);
-                }
+                Ok(((), settling)) => taken.push(settling),
+                // What stands before it is kept; the proxy hears of the refusal when it begins with this one.
+                Err(AppError::Refused(_)) if !taken.is_empty() => break,
+                Err(error) => return Err(error),
             }
         }
+        let count = taken.len();
+        self.all_settled(taken).await?;
+        Ok(count)
+    }
+
+    /// Waits until what was begun is durable.
+    pub(super) async fn all_settled(&self, waiting: Vec<Settling>) -> Result<(), AppError> {
         for settling in waiting {
-            self.engine.settled(settling).await?;
+            // Something was passed over as being there, and the ledger lost it: it must be told again.
+            if !self.engine.settled(settling).await? {
+                return Err(AppError::Unavailable("it failed while this was entered".to_owned()));
+            }
         }
-        refusal.map_or(Ok(()), Err)
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use api::{Problem, wire};
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
-use model::SessionId;
+use model::{SessionId, Span};
 use serde::Deserialize;
 
 use super::extract::{Json, Path, Query, Who};
@@ -40,11 +40,8 @@ pub(super) async fn open(
         .parse()
         .map_err(|_| AppError::Invalid(format!("{:?} is no address", super::short(&body.address))))?;
     let wire::Presence { user, session_id, signature } = body.presence;
-    let log_in = LogIn {
-        user,
-        session_id: bytes("session_id", &session_id)?,
-        signature: bytes("signature", &signature)?,
-    };
+    let log_in =
+        LogIn { user, session_id: bytes("session_id", &session_id)?, signature: bytes("signature", &signature)? };
     let knock = Knock {
         certificate: body.certificate,
         target: body.target,
@@ -65,19 +62,19 @@ pub(super) async fn open(
 /// What a proxy saw in one of its sessions (proxies only).
 #[utoipa::path(post, path = "/v1/sessions/{id}/reports", tag = "sessions", params(("id" = String, Path)),
     request_body = wire::SessionReports, security(("token" = [])),
-    responses((status = 204), (status = "default", body = Problem)))]
+    responses((status = 200, body = wire::ReportsTaken), (status = "default", body = Problem)))]
 pub(super) async fn report(
     State(app): State<Shared>,
     Who(caller): Who,
     Path(id): Path<SessionId>,
     Json(body): Json<wire::SessionReports>,
-) -> Result<StatusCode, Fault> {
+) -> Result<Json<wire::ReportsTaken>, Fault> {
     let reports = body.reports.into_iter().map(read_report).collect();
-    app.report(&caller, &id, reports).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let taken = app.report(&caller, &id, body.told, reports).await?;
+    Ok(Json(wire::ReportsTaken { taken }))
 }
 
-/// What an earlier run of a proxy left behind (proxies only).
+/// What an earlier run of a proxy left behind, and what it carries now (proxies only).
 #[utoipa::path(post, path = "/v1/recovered", tag = "sessions", request_body = wire::Recovered, security(("token" = [])),
     responses((status = 204), (status = "default", body = Problem)))]
 pub(super) async fn recovered(
@@ -86,7 +83,8 @@ pub(super) async fn recovered(
     Json(body): Json<wire::Recovered>,
 ) -> Result<StatusCode, Fault> {
     let recordings = body.recordings.into_iter().map(|found| (found.recording, found.closed)).collect();
-    app.recovered(&caller, &body.live.into_iter().collect(), recordings, body.more).await?;
+    let spare = Span::from_seconds(body.spare);
+    app.recovered(&caller, &body.live.into_iter().collect(), recordings, body.more, spare).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -159,7 +159,7 @@ async fn a_revocation_is_heard_and_kills() {
     let end = SessionEnd::Revoked { by: heard.entry.actor.clone(), at: heard.entry.time, reason: None };
     let cut = model::Timestamp::from_micros(heard.entry.time.micros() + 900);
     let reports = vec![wire::SessionReport::Ended { end, cut: Some(cut.into()), dropped: dropped.into() }];
-    proxy.report(&opened.session, &wire::SessionReports { reports }).await.unwrap();
+    proxy.report(&opened.session, &wire::SessionReports { told: None, reports }).await.unwrap();
     let seen = sam.get_session(&opened.session).await.unwrap();
     assert_eq!(
         (seen.cut_micros, seen.drop_micros, seen.end.as_deref()),

@@ -6,7 +6,7 @@ use api::wire;
 use model::{ChannelEnd, ChannelKind, Fact, RecordingClosed, RecordingId, RecordingStatus, SessionEnd};
 use ssh_key::Certificate;
 
-use crate::site::{Site, code, hear, house, issue, key_of, ledger};
+use crate::site::{Site, code, hear, house, issue, key_of, kinds, ledger};
 
 fn new_recording() -> RecordingId {
     RecordingId::from_random(store::Entropy::u64(&store::SystemEntropy))
@@ -101,16 +101,29 @@ async fn reports_are_kept_in_order_and_belong_to_their_proxy() {
             channel_kind: ChannelKind::Exec { command: "uptime".to_owned() },
             pty: None,
         },
-        // Refused by itself; what stands around it is kept.
+        // Refused by itself; what stands before it is kept.
         wire::SessionReport::ChannelClosed { channel: 7, end: ChannelEnd::default() },
         wire::SessionReport::ChannelClosed { channel: 0, end: ChannelEnd { bytes_in: 1, bytes_out: 2, exit: None } },
         wire::SessionReport::RecordingClosed { recording: recording.clone(), closed: closed() },
         wire::SessionReport::Ended { end: SessionEnd::Client, cut: None, dropped: opened.deadline },
     ];
-    let body = wire::SessionReports { reports };
+    let mut body = wire::SessionReports { told: Some(0), reports };
     let other = site.client("proxy:proxy2").report(&opened.session, &body).await;
     assert_eq!(code(other), "not-its-proxy");
+    // The answer is lost, and asked for again.
+    for _ in 0..2 {
+        assert_eq!(proxy.report(&opened.session, &body).await.unwrap().taken, 2);
+    }
+    body.told = Some(2);
+    body.reports.drain(..2);
     assert_eq!(code(proxy.report(&opened.session, &body).await), "unknown-channel");
+    body.reports.remove(0);
+    for _ in 0..2 {
+        assert_eq!(proxy.report(&opened.session, &body).await.unwrap().taken, 3);
+    }
+    // A proxy that knows of less than the ledger has: the rest is entered, and nothing twice.
+    body.told = Some(0);
+    assert_eq!(proxy.report(&opened.session, &body).await.unwrap().taken, 3);
     let kinds: Vec<_> = ledger(&site)
         .await
         .into_iter()
@@ -144,14 +157,14 @@ async fn what_a_dead_proxy_left_is_ended() {
     let (_, _, live) = site.session("root", "dev1").await;
     let (proxy, recording) = (site.client("proxy:proxy1"), new_recording());
     let started = vec![wire::SessionReport::RecordingStarted { recording: recording.clone(), channel: 0 }];
-    proxy.report(&lost.session, &wire::SessionReports { reports: started }).await.unwrap();
+    proxy.report(&lost.session, &wire::SessionReports { told: None, reports: started }).await.unwrap();
     let recordings = vec![wire::RecoveredRecording {
         recording: recording.clone(),
         session: lost.session.clone(),
         closed: closed(),
     }];
     // A page that is not the last ends nothing, not even what it does not list.
-    let page = wire::Recovered { live: Vec::new(), recordings, more: true };
+    let page = wire::Recovered { live: Vec::new(), recordings, more: true, spare: 0 };
     proxy.recovered(&page).await.unwrap();
     let sam = site.client("sam");
     assert_eq!(sam.get_recording(&recording).await.unwrap().status, "complete");
@@ -162,6 +175,90 @@ async fn what_a_dead_proxy_left_is_ended() {
     assert!(sam.get_session(&lost.session).await.unwrap().end.unwrap().contains("proxy stopped"));
     assert!(sam.get_session(&live.session).await.unwrap().ended.is_none());
     assert_eq!(sam.get_recording(&recording).await.unwrap().status, "complete");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_proxy_never_heard_of_it_is_ended() {
+    let site = Site::start().await;
+    let (_, _, live) = site.session("root", "dev1").await;
+    // The answer to this one is lost.
+    let (_, _, lost) = site.session("root", "web1").await;
+    let (proxy, sam) = (site.client("proxy:proxy1"), site.client("sam"));
+    let told = wire::Recovered { live: vec![live.session.clone()], spare: 60, ..wire::Recovered::default() };
+    proxy.recovered(&told).await.unwrap();
+    assert!(sam.get_session(&lost.session).await.unwrap().ended.is_none(), "the answer may still be on its way");
+    site.clock.advance(model::Span::from_seconds(61));
+    site.client("proxy:proxy2").recovered(&told).await.unwrap();
+    assert!(sam.get_session(&lost.session).await.unwrap().ended.is_none(), "another proxy's are its own");
+    proxy.recovered(&told).await.unwrap();
+    let ended = sam.get_session(&lost.session).await.unwrap().end.unwrap();
+    assert!(ended.contains("its proxy knows nothing of it"), "{ended}");
+    assert!(sam.get_session(&live.session).await.unwrap().ended.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_proxy_left_comes_in_pages_and_any_of_them_twice() {
+    let site = Site::start().await;
+    let (_, _, lost) = site.session("root", "web1").await;
+    let proxy = site.client("proxy:proxy1");
+    let recordings: Vec<_> = (0..6).map(|_| new_recording()).collect();
+    for (channel, recording) in (0..).zip(&recordings) {
+        let reports = vec![wire::SessionReport::RecordingStarted { recording: recording.clone(), channel }];
+        proxy.report(&lost.session, &wire::SessionReports { told: None, reports }).await.unwrap();
+    }
+    let left = |recording: &RecordingId| wire::RecoveredRecording {
+        recording: recording.clone(),
+        session: lost.session.clone(),
+        closed: closed(),
+    };
+    let page = |of: &[RecordingId], more| wire::Recovered {
+        recordings: of.iter().map(left).collect(),
+        more,
+        ..wire::Recovered::default()
+    };
+    proxy.recovered(&page(&recordings[..2], true)).await.unwrap();
+    // The answer was lost; and a recording that nobody knows stands among the others.
+    let mut again = page(&recordings[..4], true);
+    again.recordings.insert(1, left(&new_recording()));
+    proxy.recovered(&again).await.unwrap();
+    let sam = site.client("sam");
+    assert!(sam.get_session(&lost.session).await.unwrap().ended.is_none(), "more is to come");
+    proxy.recovered(&page(&recordings[4..], false)).await.unwrap();
+    assert!(sam.get_session(&lost.session).await.unwrap().ended.is_some());
+    for recording in &recordings {
+        assert_eq!(sam.get_recording(recording).await.unwrap().status, "complete");
+    }
+    let kinds = kinds(&ledger(&site).await);
+    assert_eq!((kinds["recording.closed"], kinds["session.ended"]), (recordings.len(), 1));
+}
+
+/// Wherever it goes afterwards, into an agent or a file: what was issued is in the ledger, and dies with its grant.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_certificate_is_a_fact_and_dies_with_its_grant() {
+    let site = Site::start().await;
+    let grant = site.grant("root", "web1", 30).await;
+    let alice = site.client("alice");
+    alice.login().await.unwrap();
+    let key = key_of("a key in a file");
+    let issued = issue(&alice, "alice", &grant, &key).await.unwrap();
+    let records = ledger(&site).await;
+    let intended = records.iter().any(|record| {
+        matches!(&record.entry.fact, Fact::CertificateIntended { certificate, request: Some(request), .. }
+            if certificate.serial.to_string() == issued.serial.to_string() && *request == grant
+                && certificate.key == key.public_key().fingerprint(ssh_key::HashAlg::Sha256).to_string())
+    });
+    let handed_out = records.iter().any(|record| {
+        matches!(&record.entry.fact, Fact::CertificateIssued { serial, .. } if serial.to_string() == issued.serial.to_string())
+    });
+    assert!(intended && handed_out);
+    let listed = alice.certificates(None).await.unwrap().items;
+    assert!(listed.iter().any(|one| one.serial == issued.serial && one.request.as_ref() == Some(&grant)));
+    let (proxy, knock) =
+        (site.client("proxy:proxy1"), Site::knock_with(&key, &issued.certificate.unwrap(), "root", "web1"));
+    proxy.open_session(&knock).await.unwrap();
+    site.client("bob").revoke(&grant, &wire::Revoke { reason: Some("done".to_owned()) }).await.unwrap();
+    let knock = Site::knock_with(&key, &knock.certificate, "root", "web1");
+    assert_eq!(code(proxy.open_session(&knock).await), "no-active-grant");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +305,7 @@ async fn recordings_are_read_by_those_who_may_and_the_ledger_says_so() {
     };
     let recorder = vault.create(header).await.unwrap();
     let started = vec![wire::SessionReport::RecordingStarted { recording: recording.clone(), channel: 0 }];
-    proxy.report(&opened.session, &wire::SessionReports { reports: started }).await.unwrap();
+    proxy.report(&opened.session, &wire::SessionReports { told: None, reports: started }).await.unwrap();
     recorder.output(b"up 3 days\n").await.unwrap();
     let sam = site.client("sam");
     assert_eq!(sam.get_recording(&recording).await.unwrap().status, "live");
@@ -216,7 +313,7 @@ async fn recordings_are_read_by_those_who_may_and_the_ledger_says_so() {
     let mut following = sam.recording_content(&recording, true).await.unwrap();
     let closed = recorder.finish(None).await.unwrap();
     let report = vec![wire::SessionReport::RecordingClosed { recording: recording.clone(), closed: closed.clone() }];
-    proxy.report(&opened.session, &wire::SessionReports { reports: report }).await.unwrap();
+    proxy.report(&opened.session, &wire::SessionReports { told: None, reports: report }).await.unwrap();
     let mut followed = Vec::new();
     while let Some(chunk) = following.chunk().await.unwrap() {
         followed.extend_from_slice(&chunk);

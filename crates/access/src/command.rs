@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    CertificateBody, ChannelEnd, ChannelKind, Fact, GroupName, IdentityName, Lock, LockId, Login, PolicyPath,
-    Presence, ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, Span, TargetName,
+    CertificateBody, ChannelEnd, ChannelKind, Fact, GroupName, IdentityName, Lock, LockId, Login, PolicyPath, Presence,
+    ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, Span, TargetName,
     Timestamp, Verdict, WayIn,
 };
 
@@ -45,6 +45,8 @@ pub enum Command {
     RecordingClosed(RecordingClosed),
     /// A recording could not be written.
     RecordingFailed(RecordingFailed),
+    /// Any of these, with its place among what a proxy tells of one session.
+    Reported(Box<Reported>),
     /// Someone reads a recording.
     RecordingReplayed(RecordingReplayed),
     /// A certificate is about to be signed.
@@ -276,6 +278,18 @@ pub struct RecordingFailed {
     pub error: String,
 }
 
+/// What a proxy tells of a session, with its place in the order. The same place twice is told once: the first answer
+/// was lost, and the proxy asks again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// The session.
+    pub session: SessionId,
+    /// How many facts the proxy had told of the session before this one.
+    pub number: u64,
+    /// What happened.
+    pub command: Command,
+}
+
 /// Someone reads a recording. The state forgets old recordings, so session and request come from the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordingReplayed {
@@ -372,7 +386,7 @@ into_command!(
     CertificateFailed,
     Note,
 );
-into_command!(boxed FileRequest, OpenSession, IntendCertificate);
+into_command!(boxed FileRequest, OpenSession, Reported, IntendCertificate);
 
 impl From<SetLock> for Command {
     fn from(payload: SetLock) -> Self {

@@ -21,7 +21,7 @@ mod state;
 pub use command::{
     Cancel, CertificateFailed, CertificateIssued, ChannelClosed, ChannelOpened, ChannelRefused, Command, CutSession,
     EndSession, FileRequest, IntendCertificate, Note, OpenSession, RecordingClosed, RecordingFailed, RecordingReplayed,
-    RecordingStarted, Release, Review, Revoke, SetLock, Standing, Unlock, WithdrawReview,
+    RecordingStarted, Release, Reported, Review, Revoke, SetLock, Standing, Unlock, WithdrawReview,
 };
 pub use corruption::{Corruption, Problem};
 pub use decide::{Decision, decide};

@@ -53,13 +53,16 @@ pub(crate) struct Opened {
     /// Raised when the person closes the channel, whatever waits before it in the queue; or answers our close, which a
     /// client does once it has printed what it was sent.
     pub(crate) closed: Signal,
-    /// Raised when the channel has ended here.
+    /// Raised when the channel has ended here, and its recording is closed.
     pub(crate) done: RaiseOnDrop,
 }
 
 /// A channel that has ended, with what is still to be done for it.
 pub(crate) struct Closing {
     shared: Arc<Shared>,
+    /// Raised when the ledger is told: until then the channel has its place, or a slow disk would let more channels be
+    /// open in the ledger than it takes.
+    _done: RaiseOnDrop,
 }
 
 /// What both directions of a channel share.
@@ -115,7 +118,7 @@ enum Ended {
 
 /// Carries one channel until it ends.
 pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: Arc<Target>, opened: Opened) -> Closing {
-    let Opened { channel, handle, closed, done: _done } = opened;
+    let Opened { channel, handle, closed, done } = opened;
     let shared = Arc::new(Shared {
         gate,
         live,
@@ -158,7 +161,7 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
     // Whoever reads on would hold up the window of somebody who is still sending.
     drop(person_read);
     shared.say_goodbye(&person, ended).await;
-    Closing { shared }
+    Closing { shared, _done: done }
 }
 
 /// Tells the person of a channel why nothing comes of it. Every request is granted, so that the words are read and

@@ -13,8 +13,8 @@ struct Strict {
     calls: AtomicUsize,
     /// Refuses reports of this kind of request, with this code.
     refuses: Option<(&'static str, &'static str)>,
-    /// Keeps what the first call brings, and loses the answer.
-    forgetful: bool,
+    /// Keeps so many reports of the calls with these numbers, and loses their answers.
+    loses: Vec<(usize, usize)>,
 }
 
 fn refusal(code: &str) -> ControlError {
@@ -23,27 +23,37 @@ fn refusal(code: &str) -> ControlError {
 
 #[async_trait]
 impl Control for Strict {
-    async fn report(&self, _: &SessionId, reports: Vec<SessionReport>) -> Result<(), ControlError> {
-        let first = self.calls.fetch_add(1, Ordering::SeqCst) == 0;
+    async fn report(
+        &self,
+        _: &SessionId,
+        told: Option<u64>,
+        reports: Vec<SessionReport>,
+    ) -> Result<usize, ControlError> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
         if serde_json::to_vec(&reports).unwrap().len() > 1 << 20 {
             return Err(refusal("too-large"));
         }
-        let mut answer = Ok(());
+        let lost = self.loses.iter().find(|(lost, _)| *lost == call).map(|(_, kept)| *kept);
         let mut taken = self.taken.lock().unwrap();
-        for report in reports {
-            let text = json(&report);
-            match (&report, self.refuses) {
-                (SessionReport::ChannelRefused { asked, .. }, Some((what, code))) if asked == what => {
-                    answer = Err(refusal(code));
+        let told = usize::try_from(told.unwrap()).unwrap();
+        assert!(told <= taken.len(), "it believes in more than there is");
+        for (place, report) in reports.iter().take(lost.unwrap_or(usize::MAX)).enumerate() {
+            if taken.len() > told + place {
+                assert_eq!(taken[told + place], json(report), "in the same place");
+                continue;
+            }
+            match (report, self.refuses) {
+                (SessionReport::ChannelRefused { asked, .. }, Some((what, code))) if asked == what && place == 0 => {
+                    return Err(refusal(code));
                 }
-                (SessionReport::ChannelOpened { .. }, _) if taken.contains(&text) => answer = Err(refusal("id-taken")),
-                _ => taken.push(text),
+                (SessionReport::ChannelRefused { asked, .. }, Some((what, _))) if asked == what => return Ok(place),
+                _ => taken.push(json(report)),
             }
         }
-        if first && self.forgetful {
-            return Err(ControlError::Unavailable("the answer is lost".to_owned()));
+        match lost {
+            Some(_) => Err(ControlError::Unavailable("the answer is lost".to_owned())),
+            None => Ok(reports.len()),
         }
-        answer
     }
 
     async fn keys(&self) -> Result<CaKeys, ControlError> {
@@ -129,8 +139,9 @@ async fn batches_are_cut_by_their_size() {
         empty: Mutex::default(),
     };
     let session = SessionId::from_random(1);
-    inner.lock().insert(session.clone(), (0..64).map(|n| opened(n, &text)).collect());
-    let batch = inner.next(&session, BATCH).unwrap();
+    let reports = (0..64).map(|n| opened(n, &text)).collect();
+    inner.lock().insert(session.clone(), Queue { reports, ..Queue::default() });
+    let (_, batch) = inner.next(&session, BATCH).unwrap();
     assert!(batch.len() > 1 && serde_json::to_vec(&batch).unwrap().len() <= BATCH_BYTES + 2);
 }
 
@@ -147,11 +158,42 @@ async fn one_refusal_takes_nothing_with_it_and_is_not_silent() {
 }
 
 #[tokio::test]
-async fn a_fact_that_is_there_already_counts_as_delivered() {
-    let authority = Strict { forgetful: true, ..Strict::default() };
-    let (taken, refused) = send(authority, vec![opened(1, "id"), opened(2, "id")]).await;
-    assert_eq!(taken, [json(&opened(1, "id")), json(&opened(2, "id"))]);
-    assert!(refused.is_empty(), "{refused:?}");
+async fn a_lost_answer_doubles_nothing() {
+    // The same thing refused twice is two facts, told apart by nothing but their places.
+    let all = vec![opened(1, "id"), asked("x11"), asked("x11"), opened(2, "id"), asked("x11")];
+    for kept in 0..=all.len() {
+        let authority = Strict { loses: vec![(0, kept), (1, kept + 1)], ..Strict::default() };
+        let (taken, refused) = send(authority, all.clone()).await;
+        assert_eq!(taken, all.iter().map(json).collect::<Vec<_>>(), "{kept} were kept");
+        assert!(refused.is_empty(), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_partly_refused_batch_whose_answer_is_lost_doubles_nothing() {
+    let all = vec![asked("a"), asked("a"), asked("bad"), asked("a"), asked("b")];
+    for lost in 0..4 {
+        let authority = Strict { refuses: Some(("bad", "invalid")), loses: vec![(lost, 2)], ..Strict::default() };
+        let (taken, refused) = send(authority, all.clone()).await;
+        assert_eq!(taken, [asked("a"), asked("a"), asked("a"), asked("b")].map(|report| json(&report)));
+        assert_eq!(refused.len(), 1, "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn places_are_counted_from_one_burst_to_the_next_and_forgotten_with_the_session() {
+    let authority = Arc::new(Strict { loses: vec![(1, 1)], ..Strict::default() });
+    let reporter = Reporter::new(authority.clone(), |_, _| {}, |_, why| panic!("{why}"));
+    let session = SessionId::from_random(1);
+    let ended =
+        SessionReport::Ended { end: SessionEnd::Client, cut: None, dropped: model::Timestamp::default().into() };
+    for report in [asked("x11"), asked("x11"), ended] {
+        reporter.send(&session, report).unwrap();
+        tokio::time::timeout(Duration::from_secs(20), reporter.drained()).await.expect("all is sent");
+        assert!(reporter.waiting().is_empty());
+    }
+    assert_eq!(authority.taken.lock().unwrap().len(), 3);
+    assert!(reporter.0.lock().is_empty(), "nothing is kept of what is over");
 }
 
 #[test]

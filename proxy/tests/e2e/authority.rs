@@ -85,6 +85,12 @@ pub struct Authority {
     more: Notify,
     reports: Mutex<Vec<(SessionId, SessionReport)>>,
     reported: Notify,
+    /// What was told of an earlier run, and the rolls.
+    rolls: Mutex<Vec<Recovered>>,
+    /// Sessions that were opened and of which nobody heard.
+    unheard: Mutex<Vec<SessionId>>,
+    /// The answer to `open` is lost.
+    deaf: AtomicBool,
     serial: AtomicU64,
     /// The CA does not answer calls, and its feed is silent.
     dead: AtomicBool,
@@ -111,6 +117,9 @@ impl Authority {
             more: Notify::new(),
             reports: Mutex::default(),
             reported: Notify::new(),
+            rolls: Mutex::default(),
+            unheard: Mutex::default(),
+            deaf: AtomicBool::new(false),
             serial: AtomicU64::new(1),
             dead: AtomicBool::new(false),
             mute: AtomicBool::new(false),
@@ -244,6 +253,21 @@ impl Authority {
     pub fn set_mute(&self, mute: bool) {
         self.mute.store(mute, Ordering::SeqCst);
         self.more.notify_waiters();
+    }
+
+    /// Opens sessions, and loses the answers.
+    pub fn set_deaf(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::SeqCst);
+    }
+
+    /// The sessions that were opened while the answers were lost.
+    pub fn unheard(&self) -> Vec<SessionId> {
+        lock(&self.unheard).clone()
+    }
+
+    /// What was told of an earlier run, and the rolls since.
+    pub fn rolls(&self) -> Vec<Recovered> {
+        lock(&self.rolls).clone()
     }
 
     /// How often a session was asked for.
@@ -400,8 +424,13 @@ impl Control for Line {
         // It does not outlive the grant, and ends with a whole second.
         let time = Duration::from_secs(grant.ends.seconds().saturating_sub(now().seconds()).min(120));
         let certificate = self.0.sign(&self.0.user_ca, key.key_data(), CertType::User, &[&principal], time, "session");
+        let session = SessionId::from_random(random_bits());
+        if self.0.deaf.load(Ordering::SeqCst) {
+            lock(&self.0.unheard).push(session);
+            return Err(ControlError::Unavailable("the connection broke".into()));
+        }
         Ok(OpenedSession {
-            session: SessionId::from_random(random_bits()),
+            session,
             request: grant.id,
             identity,
             target: grant.target,
@@ -417,11 +446,21 @@ impl Control for Line {
         })
     }
 
-    async fn report(&self, session: &SessionId, reports: Vec<SessionReport>) -> Result<(), ControlError> {
+    async fn report(
+        &self,
+        session: &SessionId,
+        told: Option<u64>,
+        reports: Vec<SessionReport>,
+    ) -> Result<usize, ControlError> {
         self.0.alive()?;
-        lock(&self.0.reports).extend(reports.into_iter().map(|report| (session.clone(), report)));
+        let count = reports.len();
+        let mut known = lock(&self.0.reports);
+        let held = known.iter().filter(|(id, _)| id == session).count();
+        let there = told.map_or(0, |told| held - usize::try_from(told).unwrap());
+        known.extend(reports.into_iter().skip(there).map(|report| (session.clone(), report)));
+        drop(known);
         self.0.reported.notify_waiters();
-        Ok(())
+        Ok(count)
     }
 
     async fn host_certificate(&self, host: HostSubject, key: &str) -> Result<HostCertificate, ControlError> {
@@ -443,8 +482,11 @@ impl Control for Line {
         Ok(HostCertificate { certificate: certificate.to_openssh().unwrap(), valid_before })
     }
 
-    async fn recovered(&self, _: &Recovered) -> Result<(), ControlError> {
-        self.0.alive()
+    async fn recovered(&self, found: &Recovered) -> Result<(), ControlError> {
+        self.0.alive()?;
+        lock(&self.0.rolls).push(found.clone());
+        self.0.reported.notify_waiters();
+        Ok(())
     }
 
     async fn position(&self) -> Result<u64, ControlError> {

@@ -61,6 +61,7 @@ pub fn decide(state: &State, actor: &Actor, command: Command, now: Timestamp) ->
         Command::RecordingStarted(started) => desk.recording_started(started).map(Decision::of),
         Command::RecordingClosed(closed) => desk.recording_closed(closed).map(Decision::of),
         Command::RecordingFailed(failed) => desk.recording_failed(failed).map(Decision::of),
+        Command::Reported(reported) => desk.reported(*reported),
         Command::RecordingReplayed(replayed) => desk.recording_replayed(replayed).map(Decision::of),
         Command::IntendCertificate(intend) => desk.intend_certificate(*intend).map(Decision::of),
         Command::CertificateIssued(issued) => desk.certificate_issued(issued).map(Decision::of),
@@ -88,6 +89,7 @@ impl State {
 fn is_last_word(command: &Command) -> bool {
     match command {
         Command::CertificateFailed(_) => true,
+        Command::Reported(reported) => is_last_word(&reported.command),
         Command::Note(note) => matches!(
             note.fact,
             Fact::RequestRefused { .. } | Fact::SessionRefused { .. } | Fact::IdentityLoginRefused { .. }

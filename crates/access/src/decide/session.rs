@@ -3,7 +3,7 @@
 use model::{Actor, Entry, Fact, ProxyName, SessionId};
 
 use super::{Decision, Desk};
-use crate::command::{ChannelClosed, ChannelOpened, ChannelRefused, CutSession, EndSession, OpenSession};
+use crate::command::{ChannelClosed, ChannelOpened, ChannelRefused, CutSession, EndSession, OpenSession, Reported};
 use crate::limits::MAX_CHANNELS;
 use crate::state::{Session, SessionState};
 use crate::{Permit, Refusal};
@@ -65,8 +65,18 @@ impl<'a> Desk<'a> {
         };
         let request = id.clone();
         let presence = Some(presence);
-        let opened =
-            Fact::SessionOpened { session, request, identity, target, login, address, proxy, way, bought_with, presence };
+        let opened = Fact::SessionOpened {
+            session,
+            request,
+            identity,
+            target,
+            login,
+            address,
+            proxy,
+            way,
+            bought_with,
+            presence,
+        };
         let facts = activated.into_iter().chain([self.entry(&id, opened)]).collect();
         Ok(Decision { facts, permit: Some(permit), request: Some(id), gaps: Vec::new() })
     }
@@ -122,6 +132,18 @@ impl<'a> Desk<'a> {
             return Err(Refusal::new("unknown-channel", format!("{session} has no open channel {channel}")));
         }
         Ok(vec![self.entry(&live.request, Fact::ChannelClosed { session, channel, end })])
+    }
+
+    /// What a proxy tells again changes nothing.
+    pub(super) fn reported(&self, reported: Reported) -> Result<Decision, Refusal> {
+        let Reported { session, number, command } = reported;
+        match self.state.session(&session) {
+            Some(known) if known.told > number => {
+                self.reports_on(&known.proxy, &format!("session {session}"))?;
+                Ok(Decision::default())
+            }
+            Some(_) | None => super::decide(self.state, self.actor, command, self.now),
+        }
     }
 
     /// A session whose sockets may be open.

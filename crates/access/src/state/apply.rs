@@ -134,6 +134,7 @@ impl State {
                 opened: at.time,
                 channels: std::collections::BTreeMap::new(),
                 channels_opened: 0,
+                told: 0,
                 bytes_in: 0,
                 bytes_out: 0,
                 state: SessionState::Live,
@@ -144,21 +145,34 @@ impl State {
                 self.session_step(session, |live| live.cut(cut))
             }
             Fact::SessionEnded { session, end, cut, dropped } => {
-                self.session_step(session, |live| live.ended(end.clone(), *cut, *dropped, at.seq))
+                self.session_step(session, |live| live.ended(end.clone(), *cut, *dropped, at.seq))?;
+                self.tell(session)
             }
             Fact::ChannelOpened { session, channel, channel_kind, pty } => {
                 let (kind, pty) = (channel_kind.clone(), pty.clone());
-                self.open_channel(session, *channel, Channel { kind, pty, opened: at.time, end: None })
+                self.open_channel(session, *channel, Channel { kind, pty, opened: at.time, end: None })?;
+                self.tell(session)
             }
-            Fact::ChannelRefused { session, .. } => self.live_session(session).map(|_| ()),
-            Fact::ChannelClosed { session, channel, end } => self.close_channel(session, *channel, end),
+            Fact::ChannelRefused { session, .. } => {
+                self.live_session(session)?;
+                self.tell(session)
+            }
+            Fact::ChannelClosed { session, channel, end } => {
+                self.close_channel(session, *channel, end)?;
+                self.tell(session)
+            }
             Fact::RecordingStarted { recording, session, channel } => {
-                self.start_recording(recording, session, *channel, at)
+                self.start_recording(recording, session, *channel, at)?;
+                self.tell(session)
             }
-            Fact::RecordingClosed { recording, session: _, closed } => {
-                self.close_recording(recording, closed.clone(), at)
+            Fact::RecordingClosed { recording, session, closed } => {
+                self.close_recording(recording, closed.clone(), at)?;
+                self.tell(session)
             }
-            Fact::RecordingFailed { recording, session: _, error } => self.fail_recording(recording, error, at),
+            Fact::RecordingFailed { recording, session, error } => {
+                self.fail_recording(recording, error, at)?;
+                self.tell(session)
+            }
             Fact::LockPlaced { lock } => self.place_lock(lock, at),
             Fact::LockLifted { lock } => self.lift_lock(lock),
         }

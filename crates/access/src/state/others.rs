@@ -80,6 +80,14 @@ impl State {
         Ok(())
     }
 
+    /// Counts a fact that a proxy has told of its session, ended or not. One that is forgotten counts nothing.
+    pub(super) fn tell(&mut self, session: &SessionId) -> Result<(), Problem> {
+        if let Some(session) = self.facts.sessions.get_mut(session) {
+            session.told = session.told.saturating_add(1);
+        }
+        Ok(())
+    }
+
     /// Marks sessions as to be dropped. They stay live until their proxy says that they are.
     pub(super) fn cut(&mut self, sessions: Vec<SessionId>, cause: &CutCause, at: &At<'_>) {
         for id in sessions {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Actor, ChannelEnd, ChannelKind, GrantEnd, IdentityName, LockId, Login, Presence, ProxyName, Pty, RequestId, Seq, SessionEnd,
-    SessionId, TargetName, Timestamp, WayIn,
+    Actor, ChannelEnd, ChannelKind, GrantEnd, IdentityName, LockId, Login, Presence, ProxyName, Pty, RequestId, Seq,
+    SessionEnd, SessionId, TargetName, Timestamp, WayIn,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub struct Session {
     pub channels: BTreeMap<u32, Channel>,
     /// How many channels were opened.
     pub channels_opened: u32,
+    /// How many facts its proxy has told of it.
+    #[serde(default)]
+    pub told: u64,
     /// Bytes from the person to the target, over the closed channels.
     pub bytes_in: u64,
     /// Bytes from the target to the person, over the closed channels.

@@ -9,4 +9,6 @@ mod properties;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod told;
+#[cfg(test)]
 mod world;

@@ -206,7 +206,7 @@ impl Client {
     ///
     /// # Errors
     /// Any error of a call.
-    pub async fn report(&self, id: &SessionId, body: &wire::SessionReports) -> Answer<()> {
+    pub async fn report(&self, id: &SessionId, body: &wire::SessionReports) -> Answer<wire::ReportsTaken> {
         self.call(Method::POST, &format!("/v1/sessions/{id}/reports"), Some(body), None).await
     }
 

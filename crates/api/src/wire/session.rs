@@ -159,8 +159,20 @@ pub enum SessionReport {
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionReports {
+    /// How many reports of this session the CA has taken before these, as far as the proxy has heard. Those of them
+    /// that the ledger has all the same, because an answer was lost, are taken and not entered twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<u64>,
     /// In the order in which they happened.
     pub reports: Vec<SessionReport>,
+}
+
+/// The answer: how far the CA came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ReportsTaken {
+    /// So many of the reports, from the first on, are in the ledger. When there were more, the next one is refused:
+    /// a call that begins with it says why.
+    pub taken: usize,
 }
 
 /// A session as people see it.
@@ -221,7 +233,8 @@ pub struct Kill {
 }
 
 /// `POST /v1/recovered` (proxies only): what an earlier run of this proxy left behind when it died. Ends every
-/// session of this proxy that is still counted as live, except the listed ones, and closes the recordings.
+/// session of this proxy that is still counted as live, except the listed ones, and closes the recordings. A proxy
+/// that runs calls it as well, now and then: the answer to `POST /v1/sessions` may be lost on its way.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recovered {
@@ -233,6 +246,10 @@ pub struct Recovered {
     /// Another call with further recordings follows: this one ends no session.
     #[serde(default)]
     pub more: bool,
+    /// Seconds. What was opened within these may not have reached the proxy yet, and is left alone. 0 at a start: then
+    /// nothing is on its way.
+    #[serde(default)]
+    pub spare: u32,
 }
 
 /// A recording that a crash left open.
