@@ -37,8 +37,12 @@ pub(crate) enum CertificateRefused {
     Authority,
     #[error("its CA signature is of a kind that is not accepted")]
     Signature,
-    #[error("it is not valid at this time")]
-    Time,
+    #[error("it has expired")]
+    Expired,
+    #[error("it is not valid yet")]
+    Early,
+    #[error("its dates make no sense")]
+    Dates,
     #[error("it must name exactly one identity")]
     Principals,
     #[error("it has the critical option \"{0}\", which has no meaning here")]
@@ -124,10 +128,13 @@ pub(crate) fn check_signed(
     // Dates beyond this read as "for ever" in places.
     let sane = |seconds: u64| i64::try_from(seconds).is_ok();
     if !sane(certificate.valid_after()) || !sane(certificate.valid_before()) {
-        return Err(CertificateRefused::Time);
+        return Err(CertificateRefused::Dates);
     }
-    if now.seconds() < certificate.valid_after() || now.seconds() >= certificate.valid_before() {
-        return Err(CertificateRefused::Time);
+    if now.seconds() < certificate.valid_after() {
+        return Err(CertificateRefused::Early);
+    }
+    if now.seconds() >= certificate.valid_before() {
+        return Err(CertificateRefused::Expired);
     }
     certificate
         .validate_at(now.seconds(), [&authority.fingerprint(HashAlg::Sha256)])
@@ -252,8 +259,8 @@ mod tests {
             (Plan { principals: &["alice"], ..Plan::default() }, R::Principals),
             (Plan { principals: &["root@web1"], ..Plan::default() }, R::Principals),
             (Plan { principals: &["identity:alice", "identity:bob"], ..Plan::default() }, R::Principals),
-            (Plan { after: NOW + 1, ..Plan::default() }, R::Time),
-            (Plan { before: NOW, ..Plan::default() }, R::Time),
+            (Plan { after: NOW + 1, ..Plan::default() }, R::Early),
+            (Plan { before: NOW, ..Plan::default() }, R::Expired),
             (Plan { options: &[("force-command", "id")], ..Plan::default() }, R::Option("force-command".into())),
             (Plan { options: &[("verify-required", "")], ..Plan::default() }, R::Option("verify-required".into())),
             (Plan { options: &[("source-address", "192.0.2.8")], ..Plan::default() }, R::Address),
@@ -274,7 +281,7 @@ mod tests {
             let authorities = Authorities::parse(&key(1).public_key().to_openssh().unwrap()).unwrap();
             let now = Timestamp::from_seconds(NOW);
             let refused = check(&certificate, &authorities, now, "192.0.2.7".parse().unwrap()).unwrap_err();
-            assert_eq!(refused, CertificateRefused::Time);
+            assert_eq!(refused, CertificateRefused::Dates);
         }
     }
 

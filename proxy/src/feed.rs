@@ -14,8 +14,10 @@ use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 use crate::control::{Control, ControlError};
+use crate::extensions::Extensions;
 use crate::inner::Outer;
 use crate::registry::{Live, Registered, Registry};
+use crate::words;
 
 /// How many facts that could hit a session are kept.
 const KEPT: usize = 4096;
@@ -39,6 +41,7 @@ pub(crate) struct Revocations {
 #[derive(Debug)]
 struct State {
     kept: VecDeque<(u64, Order)>,
+    extensions: Extensions,
     /// Everything before this place that is not kept was heard, or was before our time.
     from: u64,
     /// The place of the next fact.
@@ -82,7 +85,8 @@ pub(crate) enum Stale {
 
 impl Revocations {
     pub(crate) fn new(registry: Arc<Registry>) -> Arc<Self> {
-        let state = State { kept: VecDeque::new(), from: 0, next: 0, heard: None, failures: 0 };
+        let (kept, extensions) = (VecDeque::new(), Extensions::default());
+        let state = State { kept, extensions, from: 0, next: 0, heard: None, failures: 0 };
         Arc::new(Self { registry, state: Mutex::new(state), beat: Notify::new() })
     }
 
@@ -198,6 +202,12 @@ impl Revocations {
         state.heard = Some(Instant::now());
         state.failures = 0;
         state.next = seq + 1;
+        if let Some((grant, why)) = state.extensions.hear(&record.entry.fact) {
+            for live in self.registry.of_grant(&grant) {
+                let ends = *live.deadline().borrow();
+                live.tell(words::not_extended(why, ends, live.permit()));
+            }
+        }
         let Some(order) = order else { return };
         // Within the lock, so that no session enters between the look and the note. Cutting never waits. All are cut
         // before the first is told: telling takes the processor from those that still pass something.

@@ -115,7 +115,8 @@ impl Hosts {
 
     fn server(&self, certificate: Certificate) -> server::Config {
         server::Config {
-            server_id: russh::SshId::Standard("SSH-2.0-Portcullis".into()),
+            // OpenSSH tells that it takes no more output, which ends `ssh … | head`, only to those whose version says so.
+            server_id: russh::SshId::Standard("SSH-2.0-OpenSSH_Portcullis".into()),
             methods: MethodSet::from(&[MethodKind::PublicKey, MethodKind::KeyboardInteractive][..]),
             // What is refused is not secret: there are no passwords to guess.
             auth_rejection_time: std::time::Duration::ZERO,

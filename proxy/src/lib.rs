@@ -11,6 +11,7 @@
 //! - Ending a session waits for nobody.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod algorithms;
 mod ambient;
 mod auth;
@@ -22,6 +23,7 @@ mod control;
 mod cut;
 mod destination;
 mod dial;
+mod extensions;
 mod feed;
 mod gate;
 mod hosts;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::wire::Presence;
-use model::{TargetName, WayIn};
+use model::{CertificateExtension, TargetName, WayIn};
 use russh::server::{
     self, Auth, CertificateProof, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use crate::advice::advice;
 use crate::auth::{self, CertificateRefused, Person};
 use crate::bridge::Opened;
 use crate::cut::{Cuttable, Cutter};
@@ -187,21 +188,6 @@ impl Door {
         }
     }
 
-    /// What somebody without a good certificate is told.
-    fn advice(&self, user: &str) -> Words {
-        let words = match (&self.refused, self.asked(user)) {
-            (_, Asked::Nonsense(why)) => return Words::say(why).hint("write login+target, as in root+web1"),
-            (Some(refused), asked) => (Words::say(format!("your certificate opens nothing here: {refused}")), asked),
-            (None, asked) => (Words::say("this proxy lets people in by certificate only"), asked),
-        };
-        match words {
-            (said, Asked::Session(asked)) => {
-                said.hint(words::request(&asked)).hint("then run portcullis cert, and come back")
-            }
-            (said, Asked::Jump | Asked::Nonsense(_)) => said.hint("run portcullis request LOGIN@TARGET --for 30m"),
-        }
-    }
-
     fn start(&mut self, person: Person, presence: Presence, destination: Destination, session: &Session) {
         let (wishes, receiver) = mpsc::channel(WISHES);
         self.wishes = Some(wishes);
@@ -237,7 +223,10 @@ impl Door {
     fn refuse_forward(&mut self, asked: String) {
         if let Some(wishes) = &self.wishes {
             // Whoever asks faster than it can be noted is not noted every time.
-            let _ = wishes.try_send(Wish::Refused { asked, reason: "the grant allows no forwarding" });
+            let _ = wishes.try_send(Wish::Refused {
+                asked,
+                reason: "this proxy carries no forwarding, not even where a path has permit-port-forwarding",
+            });
         }
     }
 }
@@ -299,7 +288,11 @@ impl server::Handler for Door {
             let rest = MethodSet::from(&[MethodKind::PublicKey][..]);
             return Ok(Auth::Reject { proceed_with_methods: Some(rest), partial_success: false });
         }
-        Ok(Auth::Partial { name: "".into(), instructions: self.advice(user).text().into(), prompts: Vec::new().into() })
+        Ok(Auth::Partial {
+            name: "".into(),
+            instructions: advice(self.refused.as_ref(), &self.asked(user)).text().into(),
+            prompts: Vec::new().into(),
+        })
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
@@ -382,6 +375,8 @@ impl server::Handler for Door {
     ) -> Result<(), Self::Error> {
         let Some(outer) = &self.outer else {
             self.refuse_forward(format!("forward to {}:{port}", host.chars().take(256).collect::<String>()));
+            let words = words::not_here("port forwarding", CertificateExtension::PortForwarding);
+            reply.reject(ChannelOpenFailure::Other { code: inner::PROHIBITED, reason: words.line() }).await;
             return Ok(());
         };
         // Taken here and not in its task: a client may ask for many before the first task runs.
@@ -395,7 +390,7 @@ impl server::Handler for Door {
             }
             Err(error) => {
                 let reason = format!("portcullis: {error}");
-                reply.reject(ChannelOpenFailure::Other { code: 1, reason }).await;
+                reply.reject(ChannelOpenFailure::Other { code: inner::PROHIBITED, reason }).await;
             }
         }
         Ok(())

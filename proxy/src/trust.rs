@@ -96,7 +96,9 @@ impl HostTrust {
             return Err(HostRefused::Signer { target: target(), signer });
         }
         auth::check_signed(certificate, &self.authorities, now).map_err(|why| {
-            if why == CertificateRefused::Time { time(target(), certificate, now) } else { because(&why.to_string()) }
+            let late =
+                matches!(why, CertificateRefused::Early | CertificateRefused::Expired | CertificateRefused::Dates);
+            if late { time(target(), certificate, now) } else { because(&why.to_string()) }
         })?;
         if !certificate.critical_options().is_empty() {
             return Err(because("it has critical options, which host certificates never have"));

@@ -152,6 +152,12 @@ impl Sight {
                 app.engine.peek(|state, _| state.session(session).is_none_or(|known| known.proxy == *proxy))
             }
             Fact::SessionOpened { proxy: by, .. } => by == proxy,
+            // Whoever asks for more time in a live session is told there when it is no.
+            Fact::RequestFiled { spec, .. } => spec.extends.is_some(),
+            Fact::RequestDenied { request } | Fact::RequestExpired { request } => {
+                let extends = |state: &State| state.request(request).is_some_and(|known| known.spec.extends.is_some());
+                app.engine.peek(|state, _| extends(state))
+            }
             Fact::SessionEnded { .. }
             | Fact::ChannelOpened { .. }
             | Fact::ChannelRefused { .. }
@@ -171,14 +177,11 @@ impl Sight {
             | Fact::TargetRemoved { .. }
             | Fact::IdentityLoggedIn { .. }
             | Fact::IdentityLoginRefused { .. }
-            | Fact::RequestFiled { .. }
             | Fact::RequestRefused { .. }
             | Fact::RequestReviewed { .. }
             | Fact::ReviewWithdrawn { .. }
             | Fact::RequestApproved { .. }
-            | Fact::RequestDenied { .. }
             | Fact::RequestCancelled { .. }
-            | Fact::RequestExpired { .. }
             | Fact::CertificateIntended { .. }
             | Fact::CertificateIssued { .. }
             | Fact::CertificateFailed { .. }

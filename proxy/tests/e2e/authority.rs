@@ -9,8 +9,8 @@ use api::Heard;
 use api::wire::{CaKeys, HostSubject, OpenSession, OpenedSession, Presence, Recovered, SessionReport};
 use async_trait::async_trait;
 use model::{
-    Actor, Correlation, Entry, Fact, GrantEnd, IdentityName, Lock, LockId, Login, Obligations, Principal, Record,
-    RequestId, Seq, SessionId, TargetName, Timestamp, WayIn,
+    Actor, Asked, Correlation, Entry, Fact, GrantEnd, IdentityName, Lock, LockId, Login, Obligations, Principal,
+    Record, RequestId, RequestSpec, Seq, SessionId, Span, TargetName, Timestamp, WayIn,
 };
 use portcullis_proxy::{Ambient, Control, ControlError, Feed, HostCertificate};
 use ssh_key::certificate::{Builder, CertType};
@@ -178,6 +178,26 @@ impl Authority {
         self.tell(Actor::System, Fact::GrantExtended { request: id.clone(), by, from, to });
     }
 
+    /// Says that a request for more time was filed, and denied.
+    pub fn deny_extension(&self, grant: &Grant) {
+        let request = RequestId::from_random(random_bits());
+        let spec = RequestSpec {
+            identity: grant.identity.clone(),
+            target: grant.target.clone(),
+            login: grant.login.clone(),
+            duration: Span::from_minutes(30),
+            reason: "more".parse().unwrap(),
+            ticket: None,
+            command: None,
+            start: None,
+            extends: Some(grant.id.clone()),
+        };
+        let asked = Asked { idempotency_key: None, touch: false, expires: grant.ends };
+        let filed = Fact::RequestFiled { request: request.clone(), spec, asked, paths: Vec::new() };
+        self.tell(Actor::Identity(grant.identity.clone()), filed);
+        self.tell(Actor::Identity("bob".parse().unwrap()), Fact::RequestDenied { request });
+    }
+
     pub fn place_lock(&self, subject: &str) -> LockId {
         let id = LockId::from_random(random_bits());
         let lock = Lock { id: id.clone(), subject: subject.parse().unwrap(), reason: "drill".into(), until: None };
@@ -198,6 +218,12 @@ impl Authority {
         drop(facts);
         self.more.notify_waiters();
         time
+    }
+
+    /// Waits until a session runs something.
+    pub async fn wait_for_session(&self) -> SessionId {
+        self.wait_for("a channel", |r| matches!(r, SessionReport::ChannelOpened { .. }).then_some(())).await;
+        self.sessions().remove(0)
     }
 
     /// Waits for a report.

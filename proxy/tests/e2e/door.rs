@@ -171,7 +171,10 @@ async fn a_grant_for_one_command_runs_that_and_nothing_else() {
         assert_eq!((text(&output.stdout), output.status.code()), ("/root".into(), Some(0)), "{}", shown(&output));
         // OpenSSH gives up when it gets no terminal, as it does at a server with "PermitTTY no".
         let said = Terminal::run(alice.ssh(way, "root", "web1", &["-t"]).arg(command)).await;
-        assert!(said.contains("a terminal is refused: req-") && said.contains("allows one exact command: printf"), "{said}");
+        assert!(
+            said.contains("a terminal is refused: req-") && said.contains("allows one exact command: printf"),
+            "{said}"
+        );
         assert!(said.ends_with("--for 30m\r\nPTY allocation request failed on channel 0\r\n"), "{said:?}");
         for other in ["id", "printf '%s' \"$HOME\" ", " printf '%s' \"$HOME\"", ""] {
             let output = alice.run(way, "root@web1", other).await;
@@ -234,7 +237,7 @@ async fn whoever_does_not_log_in_is_shown_out() {
     let read = tokio::time::timeout(Duration::from_secs(10), silent.read_to_end(&mut said)).await;
     assert!(read.is_ok(), "the door stays open");
     assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
-    assert!(text(&said).starts_with("SSH-2.0-Portcullis\r\n"), "{}", text(&said));
+    assert!(text(&said).starts_with("SSH-2.0-OpenSSH_Portcullis\r\n"), "{}", text(&said));
     // A person who is in is not shown out.
     let alice = world.person("alice");
     world.authority.grant("alice", "root", "web1", HOUR);

@@ -84,7 +84,7 @@ async fn a_feed_that_breaks_at_one_fact_lets_nobody_in() {
     assert_eq!(text(&output.stdout), "");
 }
 
-struct Guest;
+pub struct Guest;
 
 impl client::Handler for Guest {
     type Error = russh::Error;
@@ -95,7 +95,7 @@ impl client::Handler for Guest {
 }
 
 /// A session of a client of our own, which keeps to no custom.
-async fn guest(world: &World) -> client::Handle<Guest> {
+pub async fn guest(world: &World) -> client::Handle<Guest> {
     let alice = world.person("alice");
     world.authority.grant("alice", "root", "web1", HOUR);
     let key = PrivateKey::read_openssh_file(&alice.key).unwrap();

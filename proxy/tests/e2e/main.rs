@@ -25,6 +25,7 @@ mod relay;
 mod sshd;
 mod terminal;
 mod time;
+mod told;
 mod trust;
 mod wire;
 mod world;

@@ -56,8 +56,8 @@ async fn a_person_with_a_terminal_is_warned_and_the_recording_says_so() {
     assert!(recorded.contains("\"m\"") && recorded.contains("ends in 2s"), "{recorded}");
 
     // Without a terminal nothing is mixed into what a program reads.
-    world.authority.grant("alice", "root", "web1", Duration::from_secs(4));
-    let output = alice.run(Way::Plus, "root@web1", "sleep 3").await;
+    world.authority.grant("alice", "root", "web1", Duration::from_secs(9));
+    let output = alice.run(Way::Plus, "root@web1", "sleep 7").await;
     assert_eq!((text(&output.stderr), output.status.code()), (String::new(), Some(0)));
 }
 

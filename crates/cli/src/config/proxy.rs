@@ -43,6 +43,7 @@ pub(crate) struct Raw {
     feed_freshness: Option<String>,
     keepalive: Option<String>,
     warnings: Option<Vec<String>>,
+    greeting: Option<::proxy::Greeting>,
     environment: Option<Vec<String>>,
 }
 
@@ -101,6 +102,9 @@ impl Raw {
         }
         if let Some(texts) = &self.warnings {
             settings.warnings = texts.iter().map(|text| span("warnings", text)).collect::<Result<_, _>>()?;
+        }
+        if let Some(greeting) = self.greeting {
+            settings.greeting = greeting;
         }
         if let Some(environment) = self.environment {
             settings.environment = environment;
