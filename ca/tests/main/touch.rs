@@ -60,7 +60,11 @@ fn alice(site: &Site, touched: bool) -> Client {
 }
 
 /// Has the security key itself certified.
-pub(crate) async fn certify(client: &Client, grant: &RequestId, touched: bool) -> Result<wire::Certificate, ClientError> {
+pub(crate) async fn certify(
+    client: &Client,
+    grant: &RequestId,
+    touched: bool,
+) -> Result<wire::Certificate, ClientError> {
     let challenge = client.challenge(wire::Purpose::Certificate).await?;
     let key = SecurityKey::public();
     let ask = CertificateAsk {

@@ -40,7 +40,9 @@ pub(crate) fn ssh_config(home: &Home, profile: &Profile, keys: &CaKeys, targets:
     for proxy in &keys.proxies {
         let _ = writeln!(text, "\nHost {}", alias(proxy));
         let _ = writeln!(text, "    HostName {}\n    Port {}", proxy.host, proxy.port);
-        let _ = writeln!(text, "    User {}", profile.identity());
+        // The proxy does not care; but what a client signs here must not do for a login on a target, and no login has an
+        // equals sign.
+        let _ = writeln!(text, "    User jump={}", profile.identity());
         common(&mut text, "latest");
     }
     if let (Some(proxy), false) = (keys.proxies.first(), targets.is_empty()) {
@@ -148,7 +150,7 @@ mod tests {
         assert!(web1.contains("\nproxyjump portcullis-proxy1\n"), "{web1}");
         assert!(web1.contains("/certificates/%r@%n\n") || web1.contains("/certificates/root@web1\n"), "{web1}");
         let proxy = ask("portcullis-proxy1");
-        for line in ["hostname proxy1.example.org", "port 2222", "user alice@example.org"] {
+        for line in ["hostname proxy1.example.org", "port 2222", "user jump=alice@example.org"] {
             assert!(proxy.contains(&format!("\n{line}\n")), "{line}: {proxy}");
         }
     }

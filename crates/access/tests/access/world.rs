@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Actor, CertificateBody, CertificateProfile, ChannelEnd, ChannelKind, Entry, Fact, Lock, LockId, LockSubject,
-    Obligations, PolicyPath, Presence, Principal, Reason, Record, RecordingClosed, RecordingId, RecordingStatus, RequestId,
-    RequestSpec, Serial, SessionEnd, SessionId, Span, Timestamp, Verdict, WayIn,
+    Obligations, PolicyPath, Presence, Principal, Reason, Record, RecordingClosed, RecordingId, RecordingStatus,
+    RequestId, RequestSpec, Serial, SessionEnd, SessionId, Span, Timestamp, Verdict, WayIn,
 };
 use portcullis_access as access;
 use portcullis_access::{Command, Decision, Refusal, Standing, State, decide};

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Asked, CertificateBody, ChannelEnd, ChannelKind, GrantEnd, GroupName, IdentityName, Lock, LockId, Login,
-    PolicyPath, Presence, ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, TargetName,
-    Timestamp, Verdict, WayIn,
+    PolicyPath, Presence, ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId,
+    TargetName, Timestamp, Verdict, WayIn,
 };
 
 pub use correlation::Correlation;
