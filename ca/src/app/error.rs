@@ -23,6 +23,8 @@ pub enum AppError {
         what: &'static str,
         /// The name that was given.
         id: String,
+        /// What may have been meant, among what the caller may see.
+        near: Option<String>,
     },
     /// An argument makes no sense.
     #[error("{0}")]
@@ -55,7 +57,23 @@ impl AppError {
 
     /// Nothing of that name.
     pub(crate) fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
-        Self::NotFound { what, id: id.to_string() }
+        Self::NotFound { what, id: id.to_string(), near: None }
+    }
+
+    /// The same, when it is about something that is not there, with what may have been meant.
+    pub(crate) fn with_near(self, meant: impl Into<String>) -> Self {
+        match self {
+            Self::NotFound { what, id, .. } => Self::NotFound { what, id, near: Some(meant.into()) },
+            other @ (Self::Refused(_)
+            | Self::Forbidden { .. }
+            | Self::Invalid(_)
+            | Self::Unauthenticated
+            | Self::LoginRefused(_)
+            | Self::Certificate(_)
+            | Self::TooMany(_)
+            | Self::Unavailable(_)
+            | Self::Internal(_)) => other,
+        }
     }
 }
 

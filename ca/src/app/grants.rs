@@ -28,16 +28,12 @@ impl App {
         mine: bool,
         after: Option<&Cursor>,
     ) -> Result<Paged<RequestView>, AppError> {
-        self.list_requests(caller, |request| request.grant().is_some() && wanted(request), mine, after).await
+        self.requests(caller, |request| request.grant().is_some() && wanted(request), mine, after).await
     }
 
     /// The request with its grant, when the caller may see it.
     pub(super) async fn must_see_grant(&self, caller: &Caller, id: &RequestId) -> Result<Request, AppError> {
-        let hidden = || AppError::not_found("grant", id);
-        let request = self
-            .must_see_request(caller, id)
-            .await
-            .map_err(|error| if let AppError::NotFound { .. } = error { hidden() } else { error })?;
-        if request.grant().is_some() { Ok(request) } else { Err(hidden()) }
+        let request = self.must_see(caller, "grant", id).await?;
+        if request.grant().is_some() { Ok(request) } else { Err(AppError::not_found("grant", id)) }
     }
 }

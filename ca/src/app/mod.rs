@@ -18,6 +18,7 @@ mod kill;
 mod ledger;
 mod lock;
 mod login;
+mod near;
 mod notes;
 mod open_session;
 mod page;

@@ -14,6 +14,7 @@ use ssh_key::Certificate;
 use ssh_key::certificate::CertType;
 
 use super::issue::{Authority, intend};
+use super::near::Seeker;
 use super::presence::LogIn;
 use super::rights::{Matter, Rules};
 use super::{App, AppError, Caller};
@@ -98,6 +99,7 @@ impl App {
             identity::parse_public_key(&knock.public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
         let shown = self.believe(&knock.certificate)?;
         let opened = self.open_believed(caller, knock, &shown, &key).await;
+        let opened = opened.map_err(|error| self.meant(error, knock, &shown));
         if let Err(error @ (AppError::Refused(_) | AppError::Forbidden { .. } | AppError::NotFound { .. })) = &opened {
             let fact = Fact::SessionRefused {
                 identity: shown.identity.clone(),
@@ -109,6 +111,21 @@ impl App {
             self.note(&Subject::Identity(shown.identity), &caller.actor(), fact, Some(shown.request)).await;
         }
         opened
+    }
+
+    /// The refusal of somebody who typed a place that they have no grant for and may not ask for: it names the nearest
+    /// one that they may. A place that is hidden from them and one that does not exist are answered alike.
+    fn meant(&self, error: AppError, knock: &Knock, shown: &Shown) -> AppError {
+        let AppError::Refused(refusal) = error else { return error };
+        if refusal.code != "no-active-grant" {
+            return refusal.into();
+        }
+        let touch = self.engine.peek(|state, _| state.request(&shown.request).is_some_and(|of| of.asked.touch));
+        let seeker = Seeker { name: &shown.identity, touch, from: knock.address };
+        match self.near_place(seeker, &knock.login, &knock.target) {
+            Some(place) => refusal.with_hint(format!("did you mean {place}?")).into(),
+            None => refusal.into(),
+        }
     }
 
     /// Ends a session whose proxy never heard that it was let in.

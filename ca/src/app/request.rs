@@ -44,7 +44,7 @@ impl App {
             start: ask.start,
             extends: None,
         };
-        self.rules().target(&spec.target, &spec.login)?;
+        self.known_place(&self.rules(), caller, &spec.target, &spec.login)?;
         self.file(caller, spec, ask.idempotency_key).await
     }
 

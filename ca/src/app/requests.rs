@@ -30,17 +30,6 @@ impl App {
         mine: bool,
         after: Option<&Cursor>,
     ) -> Result<Paged<RequestView>, AppError> {
-        self.list_requests(caller, wanted, mine, after).await
-    }
-
-    /// The same list, for requests that became grants as well as for all.
-    pub(super) async fn list_requests(
-        &self,
-        caller: &Caller,
-        wanted: impl Fn(&Request) -> bool + Send + Sync,
-        mine: bool,
-        after: Option<&Cursor>,
-    ) -> Result<Paged<RequestView>, AppError> {
         let me = caller.identity()?;
         let mut sight = Sight::new(self, caller);
         let look = |state: &State, _: Timestamp| -> Vec<(Timestamp, RequestId)> {
@@ -57,13 +46,21 @@ impl App {
     /// # Errors
     /// There is none that the caller may see: what is hidden is as good as absent.
     pub(super) async fn must_see_request(&self, caller: &Caller, id: &RequestId) -> Result<Request, AppError> {
+        self.must_see(caller, "request", id).await
+    }
+
+    /// The same for what is called `what`: a request, or the grant that it became.
+    pub(super) async fn must_see(
+        &self,
+        caller: &Caller,
+        what: &'static str,
+        id: &RequestId,
+    ) -> Result<Request, AppError> {
         caller.unlocked()?;
         let found = self.engine.read(|state, _| state.request(id).cloned()).await?;
-        let request = found.ok_or_else(|| AppError::not_found("request", id))?;
-        if Sight::new(self, caller).request(self, &request.spec) {
-            Ok(request)
-        } else {
-            Err(AppError::not_found("request", id))
+        match found {
+            Some(request) if Sight::new(self, caller).request(self, &request.spec) => Ok(request),
+            Some(_) | None => Err(self.no_request(caller, what, id).await),
         }
     }
 }

@@ -46,7 +46,10 @@ impl From<AppError> for Fault {
                 let problem = Problem::new(ProblemCode::Forbidden, sentence);
                 Self(Problem { hint, ..problem })
             }
-            AppError::NotFound { .. } => Self::new(ProblemCode::NotFound, sentence),
+            AppError::NotFound { near, .. } => {
+                let hint = near.map(|near| format!("did you mean {near}?"));
+                Self(Problem { hint, ..Problem::new(ProblemCode::NotFound, sentence) })
+            }
             AppError::Invalid(_) => Self::new(ProblemCode::BadRequest, sentence),
             AppError::Unauthenticated => {
                 Self(Problem::new(ProblemCode::Unauthenticated, sentence).with_hint("run: portcullis login"))

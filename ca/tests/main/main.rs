@@ -15,6 +15,8 @@ mod lists;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod near;
+#[cfg(test)]
 mod presence;
 #[cfg(test)]
 mod rules;
