@@ -1,5 +1,7 @@
 //! Sessions: one authenticated SSH connection through the proxy under a grant.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Actor, LockId, Timestamp};
@@ -74,4 +76,24 @@ pub enum SessionEnd {
         /// What is known about it.
         reason: String,
     },
+}
+
+impl fmt::Display for SessionEnd {
+    /// In words, as people read it: "revoked by bob: that is enough".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let because = |reason: &Option<String>| reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        match self {
+            Self::Client => f.write_str("the person hung up"),
+            Self::Target { error: None } => f.write_str("the target hung up"),
+            Self::Target { error: Some(error) } => write!(f, "the target failed: {error}"),
+            Self::Expired => f.write_str("its time was up"),
+            Self::Idle => f.write_str("nothing passed for too long"),
+            Self::Revoked { by, reason, .. } => write!(f, "revoked by {by}{}", because(reason)),
+            Self::Released { .. } => f.write_str("released"),
+            Self::Locked { lock, reason, .. } => write!(f, "locked by {lock}{}", because(reason)),
+            Self::Cut { by, reason, .. } => write!(f, "cut by {by}: {reason}"),
+            Self::Recording { error } => write!(f, "its recording failed: {error}"),
+            Self::Proxy { reason } => write!(f, "its proxy stopped: {reason}"),
+        }
+    }
 }
