@@ -19,8 +19,8 @@ pub struct Limits {
     /// How many bytes the paths of all requests that wait may take, and as many again those of all open files. Beyond it
     /// the client waits, or opening is refused.
     pub paths: usize,
-    /// How many bytes that came out of order are kept for the digests of all files together. Beyond it a digest is left
-    /// out; nothing is refused for it.
+    /// How many bytes of memory are taken by what came out of order, for the digests of all files together: half as many
+    /// bytes of content. Beyond it a digest is left out; nothing is refused for it.
     pub reorder: usize,
     /// The longest file that the old scp may move, in bytes.
     pub file: u64,

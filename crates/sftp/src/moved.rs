@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// What a piece that came out of order costs beside its bytes.
+/// What bytes that came out of order cost beside themselves, wherever they begin anew.
 const OVERHEAD: usize = 64;
+
+/// A buffer that grows may be twice as long as what is in it.
+const GROWTH: usize = 2;
 
 /// What was moved in one direction through one open file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,9 +93,9 @@ impl Budget {
         Self { used: 0, limit }
     }
 
-    fn take(&mut self, bytes: usize) -> bool {
-        let cost = bytes.saturating_add(OVERHEAD);
-        let used = self.used.saturating_add(cost);
+    fn take(&mut self, bytes: usize, begins: bool) -> bool {
+        let begins = if begins { OVERHEAD } else { 0 };
+        let used = self.used.saturating_add(bytes.saturating_mul(GROWTH)).saturating_add(begins);
         if used > self.limit {
             return false;
         }
@@ -101,7 +104,7 @@ impl Budget {
     }
 
     const fn give(&mut self, bytes: usize) {
-        self.used = self.used.saturating_sub(bytes.saturating_add(OVERHEAD));
+        self.used = self.used.saturating_sub(bytes.saturating_mul(GROWTH).saturating_add(OVERHEAD));
     }
 }
 
@@ -116,6 +119,8 @@ pub(crate) struct Mover {
     hash: Sha256,
     /// What came too early.
     early: BTreeMap<u64, Vec<u8>>,
+    /// Where the last of it begins, and where more would follow.
+    last: (u64, u64),
     /// The file is known to end here or before.
     end: Option<u64>,
     /// How long the target said it was.
@@ -133,6 +138,7 @@ impl Mover {
             next: 0,
             hash: Sha256::new(),
             early: BTreeMap::new(),
+            last: (0, 0),
             end: None,
             size: None,
             absent,
@@ -154,13 +160,7 @@ impl Mover {
         if offset < self.next {
             self.give_up(Absent::Overlap, budget);
         } else if offset > self.next {
-            if !budget.take(bytes.len()) {
-                let nothing = self.next == 0;
-                self.give_up(if nothing { Absent::NotFromStart } else { Absent::OutOfOrder }, budget);
-            } else if let Some(twice) = self.early.insert(offset, bytes.to_vec()) {
-                budget.give(twice.len());
-                self.give_up(Absent::Overlap, budget);
-            }
+            self.keep(offset, bytes, budget);
         } else {
             self.hash.update(bytes);
             self.next = self.next.saturating_add(length);
@@ -208,6 +208,22 @@ impl Mover {
             Some(why) => Digest::Absent(why),
         };
         Some(Moved { bytes: self.bytes, from: self.from.min(self.to), to: self.to, digest })
+    }
+
+    /// Keeps what came too early. It makes no difference in how many pieces it came.
+    fn keep(&mut self, offset: u64, bytes: &[u8], budget: &mut Budget) {
+        let (begin, end) = self.last;
+        let end_of_this = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        let begin = if end == offset && self.early.contains_key(&begin) { begin } else { offset };
+        if begin == offset && self.early.contains_key(&offset) {
+            return self.give_up(Absent::Overlap, budget);
+        }
+        if !budget.take(bytes.len(), begin == offset) {
+            let nothing = self.next == 0;
+            return self.give_up(if nothing { Absent::NotFromStart } else { Absent::OutOfOrder }, budget);
+        }
+        self.early.entry(begin).or_default().extend_from_slice(bytes);
+        self.last = (begin, end_of_this);
     }
 
     fn catch_up(&mut self, budget: &mut Budget) {
@@ -279,6 +295,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pieces_change_nothing(
+            parts in prop::collection::vec((0u64..30, prop::collection::vec(any::<u8>(), 1..12)), 0..12),
+            limit in 0usize..400,
+            end in prop::option::of(0u64..40),
+        ) {
+            let whole: Vec<(u64, &[u8])> = parts.iter().map(|(at, bytes)| (*at, bytes.as_slice())).collect();
+            let single: Vec<(u64, &[u8])> =
+                parts.iter().flat_map(|(at, bytes)| (*at..).zip(bytes.chunks(1))).collect();
+            prop_assert_eq!(moved(&whole, end, limit), moved(&single, end, limit));
+        }
+
         #[test]
         fn any_order_gives_the_same_digest(
             content in prop::collection::vec(any::<u8>(), 1..200),

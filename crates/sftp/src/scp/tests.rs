@@ -243,7 +243,7 @@ fn what_is_malformed_ends_the_channel() {
         ("scp -t x", &[('<', b"\0"), ('>', b"C0644 1 ..\n")], "a file name that is empty"),
         ("scp -t x", &[('<', b"\0"), ('>', b"C0644 1 a/b\n")], "a file name that is empty"),
         ("scp -t x", &[('<', b"\0"), ('>', b"E\n")], "a line of scp that is not in a folder"),
-        ("scp -t x", &[('<', b"\0"), ('>', &[b'C'; 200])], "the line of 200 bytes is longer than 84"),
+        ("scp -t x", &[('<', b"\0"), ('>', &[b'C'; 200])], "the line of 85 bytes is longer than 84"),
         ("scp -t x", &[('<', b"\0"), ('>', b"\0")], "a line of scp that is not"),
         ("scp -t x", &[('<', b"Welcome!\n")], "a line of scp that is not a yes or a warning"),
         ("scp -t x", &[('<', b"\0\0")], "a line of scp that is not an answer to anything"),

@@ -155,7 +155,9 @@ impl Frame {
         match (self.side, kind) {
             (Side::Server, DATA) => Ok(total.min(DATA_HEAD)),
             (Side::Client, WRITE) => {
-                let Some(&handle) = head.get(9..).and_then(|rest| rest.first_chunk()) else {
+                // Behind a packet that is too short the next begins.
+                let own = head.get(..total).unwrap_or(head);
+                let Some(&handle) = own.get(9..).and_then(|rest| rest.first_chunk()) else {
                     return Ok(total.min(WRITE_HEAD));
                 };
                 let length = usize::try_from(u32::from_be_bytes(handle)).unwrap_or(usize::MAX);

@@ -491,6 +491,14 @@ fn what_is_malformed_ends_the_channel_and_says_where() {
         assert_eq!((broken.side, broken.at), (Side::Client, (init().len() + first.len()) as u64));
         assert_eq!(talk.seen.to_server, first, "{problem}");
     }
+    // What is missing in one packet is not taken from the next.
+    for size in [1, usize::MAX] {
+        let mut talk = Talk::begun();
+        for piece in [packet(WRITE, &[&n32(1)]), vec![0xff; 20]].concat().chunks(size) {
+            talk.client(piece);
+        }
+        assert_eq!(*talk.problem(), Problem::Short { field: "handle" });
+    }
     let mut talk = Talk::begun();
     talk.client(&open(1, "/a", 1)).server(&handle(1, "h")).client(&read(2, "h", u64::MAX, 9));
     assert_eq!(*talk.problem(), Problem::Offset);
