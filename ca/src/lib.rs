@@ -13,6 +13,7 @@ pub mod tls;
 mod http;
 mod start;
 
+pub use app::names;
 pub use config::{Config, ConfigError, RawConfig, RawLimits, RawProxy};
 pub use http::openapi;
 pub use start::{Ca, Parts, Running, StartError};

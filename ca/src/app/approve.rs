@@ -1,7 +1,7 @@
 //! Approve a request.
 
-use access::{Review, State};
-use model::{IdentityName, Reason, RequestId, Span, Timestamp, Verdict};
+use access::{Review, Reviewed, State};
+use model::{Reason, RequestId, Span, Timestamp, Verdict};
 
 use super::views::RequestView;
 use super::{App, AppError, Caller};
@@ -34,16 +34,21 @@ impl App {
             let request = state.request(id).ok_or_else(|| AppError::not_found("request", id))?;
             let rules = self.rules();
             let reviewer = caller.identity()?;
-            let standing = rules.standing(reviewer, caller.touch(), Some(caller.address()), &request.spec, now);
-            // What policy offers the asker today counts, not what it offered when they asked.
-            let paths = Some(rules.paths(&request.spec, request.asked.touch, now));
-            // Who approved before may have lost the right since. Whether they had touched a key, and from where they
-            // called, was judged when they did.
-            let earlier = |by: &IdentityName| rules.standing(by, true, None, &request.spec, now);
+            let (touch, address) = (caller.touch(), Some(caller.address()));
+            let standing = rules.standing(reviewer, touch, address, &request.spec, now);
+            // What policy offers the asker today counts, not what it offered when they asked. Where they asked from,
+            // and with which key they had logged in, is as it was.
+            let paths = Some(rules.request(&request.spec, request.asked.touch, request.asked.address, now).paths());
+            // Who approved before may have lost the right since: the rules are today's, and the circumstances (when,
+            // from where, with which key) those of their own approval.
+            let earlier = |review: &Reviewed| {
+                let Reviewed { by, at, touch, address, .. } = review;
+                (by.clone(), rules.standing(by, *touch, *address, &request.spec, *at))
+            };
             let others =
-                Some(request.reviews().iter().map(|review| (review.by.clone(), earlier(&review.by))).collect());
+                Some(request.reviews().iter().filter(|review| review.withdrawn.is_none()).map(earlier).collect());
             let (request, verdict, comment) = (id.clone(), verdict.clone(), comment.cloned());
-            Ok(Review { request, verdict, comment, standing, paths, others }.into())
+            Ok(Review { request, verdict, comment, standing, touch, address, paths, others }.into())
         };
         self.engine.execute(&caller.actor(), build, |state, applied| RequestView::of(state, id, applied.now)).await?
     }

@@ -57,7 +57,7 @@ pub(crate) use clockwork::Clockwork;
 pub use engine::{Applied, Engine};
 pub use error::AppError;
 pub use events::{Feed, Told};
-pub use explain::Riddle;
+pub use explain::{Explained, OpenPath, Riddle};
 pub use issue::{HostName, Issue, Issued};
 pub use ledger::{Proof, Signed};
 pub use login::LoggedIn;
@@ -76,6 +76,7 @@ use crate::config::Settings;
 use crate::keys::Keys;
 use notes::Notes;
 use rights::Rules;
+pub use rights::names;
 pub use seal::Seal;
 
 /// The control plane: what its use cases share.

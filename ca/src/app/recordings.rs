@@ -127,7 +127,10 @@ impl App {
         if !self.rules().may_replay(caller, matter(&view), self.engine.now()) {
             return Err(AppError::Forbidden {
                 sentence: format!("{} may not replay {id}", caller.subject()),
-                hint: Some(format!("run: portcullis policy explain {}@{} --action replay", view.login, view.target)),
+                hint: Some(format!(
+                    "run: portcullis policy explain {}@{} --action replay --requester {}",
+                    view.login, view.target, view.identity
+                )),
             });
         }
         let replay = opened?;

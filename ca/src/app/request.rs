@@ -1,8 +1,11 @@
 //! Ask for access.
 
+use std::net::IpAddr;
+
 use access::{FileRequest, State};
 use model::{Fact, Login, Reason, RequestId, RequestSpec, Span, TargetName, Timestamp};
 
+use super::rights::Rules;
 use super::views::RequestView;
 use super::{App, AppError, Caller};
 
@@ -57,22 +60,9 @@ impl App {
     ) -> Result<RequestView, AppError> {
         let id = RequestId::from_random(self.entropy.u64());
         let build = |_: &State, now: Timestamp| {
-            let judged = self.rules().request(&spec, caller.touch(), Some(caller.address()), now);
-            if !judged.is_permitted() {
-                return Err(AppError::Forbidden {
-                    sentence: format!("{} for {}@{}", judged.sentence(), spec.login, spec.target),
-                    hint: Some(format!("run: portcullis policy explain {}@{}", spec.login, spec.target)),
-                });
-            }
-            Ok(FileRequest {
-                request: id.clone(),
-                spec: spec.clone(),
-                idempotency_key: idempotency_key.clone(),
-                touch: caller.touch(),
-                paths: judged.paths(),
-                ttl: self.settings.request_ttl,
-            }
-            .into())
+            let how = How { touch: caller.touch(), address: Some(caller.address()) };
+            let file = self.filing(&self.rules(), id.clone(), &spec, how, now)?;
+            Ok(FileRequest { idempotency_key: idempotency_key.clone(), ..file }.into())
         };
         let view = |state: &State, applied: &super::Applied| {
             // A repeated idempotency key is answered with the request that it made first.
@@ -85,4 +75,38 @@ impl App {
         }
         filed?
     }
+
+    /// The command that files a request, where policy offers a way: what [`App::explain`] asks as well.
+    ///
+    /// # Errors
+    /// Policy offers none.
+    pub(super) fn filing(
+        &self,
+        rules: &Rules,
+        request: RequestId,
+        spec: &RequestSpec,
+        how: How,
+        now: Timestamp,
+    ) -> Result<FileRequest, AppError> {
+        let How { touch, address } = how;
+        let judged = rules.request(spec, touch, address, now);
+        if !judged.is_permitted() {
+            let place = format!("{}@{}", spec.login, spec.target);
+            return Err(AppError::Forbidden {
+                sentence: format!("{} for {place}", judged.sentence()),
+                hint: Some(format!("run: portcullis policy explain {place} --for {}", spec.duration)),
+            });
+        }
+        let (paths, ttl) = (judged.paths(), self.settings.request_ttl);
+        Ok(FileRequest { request, spec: spec.clone(), idempotency_key: None, touch, address, paths, ttl })
+    }
+}
+
+/// How somebody came to ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// Whether they touched a security key at login.
+    pub(super) touch: bool,
+    /// From where.
+    pub(super) address: Option<IpAddr>,
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use access::Standing;
 use identity::Directory;
-use model::{GroupName, IdentityName, Login, PolicyPath, RequestSpec, Target, TargetName, Timestamp};
-use policy::{Action, Asker, Context, Judgement, Policies, Question, Requester};
+use model::{GroupName, IdentityName, Login, RequestSpec, Target, TargetName, Timestamp};
+use policy::{Action, Asker, Context, Explanation, Judgement, Known, Policies, Question, Requester};
 
 use super::{AppError, Caller};
 
@@ -26,10 +26,54 @@ pub(super) struct Matter<'a> {
     pub(super) login: &'a Login,
 }
 
+/// Somebody at one moment: what policy looks at beside what they want.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stance<'a> {
+    pub(super) name: &'a IdentityName,
+    /// Whether they touched a security key at login.
+    pub(super) touch: bool,
+    pub(super) from: Option<IpAddr>,
+    pub(super) now: Timestamp,
+}
+
+/// What somebody wants: all the questions that there are.
+#[derive(Clone, Copy)]
+pub(super) enum Want<'a> {
+    /// To have their own request filed.
+    Request(&'a RequestSpec),
+    /// To ask for a login, for no time and without anything that could be named.
+    Anything(Matter<'a>),
+    /// To review somebody's request.
+    Review(&'a RequestSpec),
+    /// To open a session, under a grant for this one command if there is one.
+    Connect(Matter<'a>, Option<&'a str>),
+    /// To read the recordings of somebody's session.
+    Replay(Matter<'a>),
+    /// To place locks and revoke, or to administer.
+    System(Action),
+}
+
+impl<'a> Stance<'a> {
+    /// The caller as they call. `name` is theirs.
+    pub(super) fn of(caller: &Caller, name: &'a IdentityName, now: Timestamp) -> Self {
+        Self { name, touch: caller.touch(), from: Some(caller.address()), now }
+    }
+}
+
 impl<'a> Matter<'a> {
     pub(super) const fn of(spec: &'a RequestSpec) -> Self {
         Self { owner: &spec.identity, target: &spec.target, login: &spec.login }
     }
+}
+
+/// What a directory holds, for looking up the names that a policy mentions.
+#[must_use]
+pub fn names(directory: &Directory) -> Known<'_> {
+    Known::new(
+        directory.groups().map(|(group, _)| group),
+        directory.identities().map(|identity| (&identity.name, &identity.groups)),
+        directory.targets(),
+    )
 }
 
 /// Nobody's groups.
@@ -59,21 +103,22 @@ impl Rules {
         }
     }
 
-    /// What policy offers for a request: nobody when its asker, its target or its login left the directory.
-    pub(super) fn request(&self, spec: &RequestSpec, touch: bool, from: Option<IpAddr>, now: Timestamp) -> Judgement {
-        let context = Context {
-            duration: spec.duration,
-            command: spec.command.as_deref(),
-            ticket: spec.ticket.as_deref(),
-            address: from,
-            ..Context::at(now)
-        };
-        self.on_login(&spec.identity, touch, Action::Request, (&spec.target, &spec.login), context)
+    /// What policy says to somebody who wants something.
+    pub(super) fn judge(&self, who: Stance<'_>, want: Want<'_>) -> Judgement {
+        // Who or what left the directory has no labels or groups to judge by: nothing is permitted.
+        let nothing = Judgement::NothingMatches { skipped: Vec::new() };
+        self.put(who, want, |question| self.policies.judge(question)).unwrap_or(nothing)
     }
 
-    /// What policy offers for a request, as paths.
-    pub(super) fn paths(&self, spec: &RequestSpec, touch: bool, now: Timestamp) -> Vec<PolicyPath> {
-        self.request(spec, touch, None, now).paths()
+    /// The same with the part that each policy has in it; `None` when the directory lacks the person, the target or
+    /// the login.
+    pub(super) fn explain(&self, who: Stance<'_>, want: Want<'_>) -> Option<Explanation> {
+        self.put(who, want, |question| self.policies.explain(question))
+    }
+
+    /// What policy offers for a request: nobody when its asker, its target or its login left the directory.
+    pub(super) fn request(&self, spec: &RequestSpec, touch: bool, from: Option<IpAddr>, now: Timestamp) -> Judgement {
+        self.judge(Stance { name: &spec.identity, touch, from, now }, Want::Request(spec))
     }
 
     /// Whether somebody could ask for a login at all, whatever the time, the ticket or the command.
@@ -86,8 +131,8 @@ impl Rules {
         from: IpAddr,
         now: Timestamp,
     ) -> bool {
-        let context = Context { address: Some(from), ..Context::at(now) };
-        self.on_login(name, touch, Action::Request, (&target.name, login), context).is_permitted()
+        let of = Matter { owner: name, target: &target.name, login };
+        self.judge(Stance { name, touch, from: Some(from), now }, Want::Anything(of)).is_permitted()
     }
 
     /// What policy says of a reviewer of a request.
@@ -99,15 +144,7 @@ impl Rules {
         spec: &RequestSpec,
         now: Timestamp,
     ) -> Standing {
-        let context = Context {
-            duration: spec.duration,
-            command: spec.command.as_deref(),
-            ticket: spec.ticket.as_deref(),
-            address: from,
-            requester: Some(self.requester(&spec.identity)),
-            ..Context::at(now)
-        };
-        let judged = self.on_login(reviewer, touch, Action::Review, (&spec.target, &spec.login), context);
+        let judged = self.judge(Stance { name: reviewer, touch, from, now }, Want::Review(spec));
         Standing { may_review: judged.is_permitted(), groups: self.groups(reviewer).clone() }
     }
 
@@ -120,17 +157,13 @@ impl Rules {
         from: Option<IpAddr>,
         now: Timestamp,
     ) -> Judgement {
-        let context = Context { command, address: from, ..Context::at(now) };
-        self.on_login(who.owner, touch, Action::Connect, (who.target, who.login), context)
+        self.judge(Stance { name: who.owner, touch, from, now }, Want::Connect(who, command))
     }
 
     /// Whether a caller may replay somebody's sessions.
     pub(super) fn may_replay(&self, caller: &Caller, of: Matter<'_>, now: Timestamp) -> bool {
         let Ok(name) = caller.identity() else { return false };
-        let requester = Some(self.requester(of.owner));
-        let context = Context { requester, address: Some(caller.address()), ..Context::at(now) };
-        let at = (of.target, of.login);
-        self.on_login(name, caller.touch(), Action::Replay, at, context).is_permitted()
+        self.judge(Stance::of(caller, name, now), Want::Replay(of)).is_permitted()
     }
 
     /// Whether a caller may lock, or administer.
@@ -158,26 +191,39 @@ impl Rules {
     }
 
     fn judge_system(&self, caller: &Caller, action: Action, now: Timestamp) -> Option<Judgement> {
-        let identity = self.directory.identity(caller.identity().ok()?)?;
-        let asker = Asker { name: &identity.name, groups: &identity.groups, touch: caller.touch() };
-        let context = Context { address: Some(caller.address()), ..Context::at(now) };
-        Some(self.policies.judge(&Question { asker, action, target: None, login: None, context }))
+        let who = Stance::of(caller, caller.identity().ok()?, now);
+        self.put(who, Want::System(action), |question| self.policies.judge(question))
     }
 
-    fn on_login(
-        &self,
-        name: &IdentityName,
-        touch: bool,
-        action: Action,
-        (target, login): (&TargetName, &Login),
-        context: Context<'_>,
-    ) -> Judgement {
-        // Who or what left the directory has no labels or groups to judge by: nothing is permitted.
-        let nothing = Judgement::NothingMatches { skipped: Vec::new() };
-        let Some(identity) = self.directory.identity(name) else { return nothing };
-        let Ok(target) = self.target(target, login) else { return nothing };
-        let asker = Asker { name: &identity.name, groups: &identity.groups, touch };
-        self.policies.judge(&Question { asker, action, target: Some(target), login: Some(login), context })
+    /// Puts a question in the words of the policies: the one place where that is done.
+    fn put<'a, T>(&'a self, who: Stance<'a>, want: Want<'a>, to: impl FnOnce(&Question<'_>) -> T) -> Option<T> {
+        let identity = self.directory.identity(who.name)?;
+        let asker = Asker { name: &identity.name, groups: &identity.groups, touch: who.touch };
+        let bare = Context { address: who.from, ..Context::at(who.now) };
+        let asking = |spec: &'a RequestSpec| Context {
+            duration: spec.duration,
+            command: spec.command.as_deref(),
+            ticket: spec.ticket.as_deref(),
+            ..bare
+        };
+        let (action, of, context) = match want {
+            Want::Request(spec) => (Action::Request, Some(Matter::of(spec)), asking(spec)),
+            Want::Anything(of) => (Action::Request, Some(of), bare),
+            Want::Review(spec) => {
+                let context = Context { requester: Some(self.requester(&spec.identity)), ..asking(spec) };
+                (Action::Review, Some(Matter::of(spec)), context)
+            }
+            Want::Connect(of, command) => (Action::Connect, Some(of), Context { command, ..bare }),
+            Want::Replay(of) => {
+                (Action::Replay, Some(of), Context { requester: Some(self.requester(of.owner)), ..bare })
+            }
+            Want::System(action) => (action, None, bare),
+        };
+        let (target, login) = match of {
+            Some(of) => (Some(self.target(of.target, of.login).ok()?), Some(of.login)),
+            None => (None, None),
+        };
+        Some(to(&Question { asker, action, target, login, context }))
     }
 
     fn requester<'a>(&'a self, name: &'a IdentityName) -> Requester<'a> {

@@ -1,6 +1,7 @@
 //! Policy and directory files that change while we run: each is recorded before it is in force, and live sessions are
 //! judged again.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use access::{CutSession, Note, State};
@@ -9,7 +10,7 @@ use model::{Actor, Fact, IdentityName, Login, Reason, SessionId, TargetName, Tim
 use policy::Policies;
 
 use super::engine::blocking;
-use super::rights::{Matter, Rules};
+use super::rights::{Matter, Rules, names};
 use super::{App, AppError};
 
 /// Why changed files were refused while the old ones are kept.
@@ -17,6 +18,8 @@ use super::{App, AppError};
 pub(super) struct Trouble {
     policy: Mutex<Option<String>>,
     directory: Mutex<Option<String>>,
+    /// What the log was told of names that the directory lacks.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// What is good and could not be entered in the ledger yet. The lock is also the turn: one change at a time.
@@ -60,7 +63,25 @@ impl App {
         let policy = policy_loaded(&self.policies.current(), self.policies.sha256());
         self.keep(&Actor::System, policy).await?;
         let directory = directory_loaded(&self.directory.current(), self.directory.sha256());
-        self.keep(&Actor::System, directory).await
+        self.keep(&Actor::System, directory).await?;
+        self.tell_findings();
+        Ok(())
+    }
+
+    /// Tells the log what is valid and does less than it seems to, each only once while it is so.
+    fn tell_findings(&self) {
+        let rules = self.rules();
+        let path = self.policies.path().display();
+        let found = rules.policies.findings(Some(&names(&rules.directory))).into_iter().map(|finding| {
+            let hint = finding.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            format!("{path}:{}:{}: {}{hint}", finding.line, finding.column, finding.message)
+        });
+        let found: BTreeSet<String> = found.collect();
+        let mut told = self.rules_trouble.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for finding in found.difference(&told) {
+            tracing::warn!("{finding}");
+        }
+        *told = found;
     }
 
     async fn look_at_policy(&self, waiting: &mut Waiting) -> Result<(), AppError> {
@@ -78,6 +99,7 @@ impl App {
                 }
                 tracing::info!(sha256 = candidate.sha256(), "a changed policy is in force");
                 self.policies.install(candidate);
+                self.tell_findings();
                 set(&self.rules_trouble.policy, None);
                 self.judge_again("a changed policy").await
             }
@@ -119,6 +141,7 @@ impl App {
         }
         tracing::info!(sha256 = candidate.sha256(), "a changed directory is in force");
         let directory = self.directory.install(candidate);
+        self.tell_findings();
         set(&self.rules_trouble.directory, None);
         let out = self.authenticator.reconcile(&directory);
         if out > 0 {

@@ -8,10 +8,8 @@ use access::{
 };
 use api::wire;
 use model::{
-    CertificateBody, GrantEnd, GroupName, Obligations, Reason, RecordingMode, RecordingStatus, RequestId, SessionEnd,
-    Target, Verdict,
+    CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Target, Verdict,
 };
-use policy::{Explanation, Judgement};
 
 use crate::app::{AppError, Issued, Opened, Paged, RecordingView, RequestView, SessionView, Status};
 
@@ -79,7 +77,7 @@ fn gap(gap: &PathGap) -> wire::PathGap {
 }
 
 /// What a path still lacks, each in words.
-fn lacks(gap: &PathGap) -> Vec<String> {
+pub(super) fn lacks(gap: &PathGap) -> Vec<String> {
     let mut lacks = Vec::new();
     let names =
         |groups: &BTreeSet<GroupName>, word: &str| groups.iter().map(GroupName::as_str).collect::<Vec<_>>().join(word);
@@ -105,7 +103,7 @@ fn lacks(gap: &PathGap) -> Vec<String> {
     lacks
 }
 
-fn approvals_in_words(count: u32) -> String {
+pub(super) fn approvals_in_words(count: u32) -> String {
     format!("{count} approval{}", if count == 1 { "" } else { "s" })
 }
 
@@ -312,51 +310,6 @@ pub(super) fn target(target: Target) -> wire::TargetView {
         logins: target.logins.into_iter().collect(),
         host_keys: keys.map(|key| identity::fingerprint(key.key_data())).collect(),
     }
-}
-
-pub(super) fn explanation(explanation: &Explanation) -> wire::Explanation {
-    let (verdict, paths) = match &explanation.judgement {
-        Judgement::Permitted { paths, .. } => ("permitted", paths.as_slice()),
-        Judgement::Forbidden { .. } => ("forbidden", &[][..]),
-        Judgement::NothingMatches { .. } => ("nothing-matches", &[][..]),
-    };
-    let paths = paths
-        .iter()
-        .map(|path| wire::ExplainedPath { policy: path.policy.clone(), obligations: obligations(&path.obligations) });
-    wire::Explanation {
-        verdict: verdict.to_owned(),
-        paths: paths.collect(),
-        reasons: explanation.to_string().lines().map(str::to_owned).collect(),
-    }
-}
-
-/// What a path asks in return, in words.
-fn obligations(asks: &Obligations) -> Vec<String> {
-    let mut words = vec![format!("at most {}", asks.max_duration)];
-    let groups = asks.approvers.iter().map(GroupName::as_str).collect::<Vec<_>>().join(" and ");
-    words.push(match (asks.approvals, asks.approvers.is_empty()) {
-        (0, true) => "no approval".to_owned(),
-        (count, true) => approvals_in_words(count),
-        (count, false) => format!("{} by {groups}", approvals_in_words(count.max(1))),
-    });
-    words.push(match asks.recording {
-        RecordingMode::Strict => "recorded; without its recording the session ends".to_owned(),
-        RecordingMode::BestEffort => "recorded where possible".to_owned(),
-        RecordingMode::Off => "not recorded".to_owned(),
-    });
-    if asks.record_input {
-        words.push("what is typed is recorded".to_owned());
-    }
-    if let Some(idle) = asks.idle_limit {
-        words.push(format!("ends after {idle} without traffic"));
-    }
-    if asks.touch {
-        words.push("a touched security key".to_owned());
-    }
-    if asks.ticket {
-        words.push("a ticket".to_owned());
-    }
-    words
 }
 
 pub(super) fn status(status: Status, server: &str) -> wire::Status {

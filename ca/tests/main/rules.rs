@@ -103,7 +103,7 @@ async fn a_lock_refuses_the_new_and_drops_the_live() {
     let refused = alice.locks().await.unwrap_err();
     assert!(refused.to_string().contains("laptop stolen"), "she hears why: {refused}");
     assert_eq!(site.client("erin").locks().await.unwrap().items.len(), 0);
-    sam.unlock(&lock.id).await.unwrap();
+    sam.unlock(&lock.id, &Default::default()).await.unwrap();
     alice.file_request(&ask("root", "dev1", 60), &unique()).await.unwrap();
 }
 
@@ -146,26 +146,159 @@ async fn targets_are_registered_and_removed_in_the_file() {
     assert_eq!(code(alice.file_request(&ask("postgres", "db1", 60), &unique()).await), "not-found");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn policy_is_explained() {
-    let site = Site::start().await;
-    let question = wire::ExplainRequest {
-        identity: None,
-        action: "request".to_owned(),
-        target: Some("web1".parse().unwrap()),
+/// A question about root on a target.
+fn question(action: &str, target: &str) -> wire::ExplainRequest {
+    wire::ExplainRequest {
+        action: action.to_owned(),
+        target: Some(target.parse().unwrap()),
         login: Some("root".parse().unwrap()),
-        duration: Some(60),
-        command: None,
-        ticket: None,
+        ..wire::ExplainRequest::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_says_what_the_ca_then_does() {
+    let site = Site::start().await;
+    let alice = site.client("alice");
+    // Target, minutes, what filing it gives, and the path.
+    for (target, minutes, state, path) in [
+        ("dev1", 60, Some(wire::RequestState::Approved), Some("engineers-nonprod")),
+        ("dev1", 61, Some(wire::RequestState::Pending), Some("engineers-prod")),
+        ("dev1", 241, None, None),
+        ("web1", 240, Some(wire::RequestState::Pending), Some("engineers-prod")),
+        ("web1", 241, None, None),
+    ] {
+        let asked = wire::ExplainRequest { duration: Some(minutes * 60), ..question("request", target) };
+        let said = alice.explain(&asked).await.unwrap();
+        let filed = alice.file_request(&ask("root", target, minutes * 60), &unique()).await;
+        assert_eq!(said.yes, state.is_some(), "{target} {minutes}: {said:?}");
+        let taken = said.paths.iter().find(|path| path.taken).map(|path| path.policy.as_str());
+        assert_eq!(taken, path, "{target} {minutes}: {said:?}");
+        match (filed, state) {
+            (Ok(filed), Some(state)) => {
+                assert_eq!(filed.state, state);
+                assert_eq!(state == wire::RequestState::Approved, said.answer.contains("granted at once"), "{said:?}");
+            }
+            (Err(refused), None) => {
+                assert!(refused.to_string().contains(&said.answer), "{refused} / {said:?}");
+                assert_eq!(said.hints, ["ask --for 4h"]);
+                assert_eq!(said.paths[0].lacks.last().unwrap(), "a time of at most 4h", "{said:?}");
+            }
+            (filed, state) => panic!("{filed:?} / {state:?}"),
+        }
+    }
+    let said = alice.explain(&question("request", "web1")).await.unwrap();
+    assert_eq!((said.verdict.as_str(), said.paths[0].place.as_str()), ("permitted", "policy.cedar:38"));
+    assert!(said.paths[0].obligations.contains(&"1 approval by approvers".to_owned()), "{said:?}");
+    assert_eq!(said.paths[0].lacks, ["1 approval by approvers"]);
+    let decides: Vec<_> = said.policies.iter().filter(|policy| policy.decides).map(|one| &one.policy).collect();
+    assert_eq!(decides, ["engineers-prod"]);
+    // What is explained is not done.
+    let before = site.end().await;
+    alice.explain(&question("request", "dev1")).await.unwrap();
+    assert_eq!(site.end().await, before);
+    let nowhere = wire::ExplainRequest { target: None, ..question("request", "web1") };
+    assert_eq!(code(alice.explain(&nowhere).await), "bad-request");
+    assert_eq!(code(alice.explain(&question("request", "web9")).await), "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_knows_locks_grants_and_whose_request_it_is() {
+    let site = Site::start().await;
+    let (alice, bob, adam) = (site.client("alice"), site.client("bob"), site.client("adam"));
+    let of = |action: &str, requester: &str| wire::ExplainRequest {
+        requester: Some(requester.parse().unwrap()),
+        ..question(action, "web1")
     };
-    let answer = site.client("alice").explain(&question).await.unwrap();
-    assert_eq!(answer.verdict, "permitted");
-    assert_eq!(answer.paths[0].policy, "engineers-prod");
-    assert!(answer.paths[0].obligations.contains(&"1 approval by approvers".to_owned()), "{answer:?}");
-    assert!(!answer.reasons.is_empty());
-    let others = wire::ExplainRequest { identity: Some("alice".to_owned()), ..question.clone() };
-    assert_eq!(code(site.client("bob").explain(&others).await), "forbidden");
-    site.client("adam").explain(&others).await.unwrap();
-    let nowhere = wire::ExplainRequest { target: None, ..question };
-    assert_eq!(code(site.client("alice").explain(&nowhere).await), "bad-request");
+    let connect = alice.explain(&question("connect", "web1")).await.unwrap();
+    assert!(!connect.yes && connect.answer.contains("no active grant"), "{connect:?}");
+    assert_eq!(connect.hints, ["ask for one: portcullis request root@web1 --for 30m"]);
+    let grant = site.grant("root", "web1", 30).await;
+    let connect = alice.explain(&question("connect", "web1")).await.unwrap();
+    assert!(connect.yes && connect.answer.contains(&grant.to_string()), "{connect:?}");
+
+    let review = bob.explain(&of("review", "alice")).await.unwrap();
+    assert!(review.yes && review.answer.ends_with("an approval counts for engineers-prod"), "{review:?}");
+    let own = bob.explain(&of("review", "bob")).await.unwrap();
+    assert!(!own.yes && own.answer.contains("nobody reviews their own request"), "{own:?}");
+    assert_eq!(code(bob.explain(&question("review", "web1")).await), "bad-request", "whose?");
+    let replay = alice.explain(&of("replay", "alice")).await.unwrap();
+    assert!(replay.yes, "her own: {replay:?}");
+    assert!(site.client("sam").explain(&of("replay", "alice")).await.unwrap().yes);
+
+    let body = wire::PlaceLock { subject: "target:web1".to_owned(), reason: "on fire".to_owned(), duration: None };
+    adam.lock(&body).await.unwrap();
+    for action in ["request", "connect"] {
+        let said = alice.explain(&question(action, "web1")).await.unwrap();
+        assert!(!said.yes && said.answer == "target:web1 is locked: on fire", "{said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_administers_asks_for_others() {
+    let site = Site::start().await;
+    let as_alice = wire::ExplainRequest { identity: Some("alice".to_owned()), ..question("request", "web1") };
+    for nosy in ["bob", "erin", "sam"] {
+        let refused = site.client(nosy).explain(&as_alice).await.unwrap_err();
+        assert_eq!(refused.code(), Some("forbidden"));
+        assert!(format!("{refused:?}").contains("without --as"), "{refused:?}");
+    }
+    assert!(site.client("adam").explain(&as_alice).await.unwrap().yes);
+    // Nor does anybody learn, from whose request it would be, what they may not see.
+    for requester in ["alice", "nobody-of-that-name"] {
+        let requester = Some(requester.parse().unwrap());
+        let nosy = wire::ExplainRequest { requester, ..question("review", "web1") };
+        assert_eq!(code(site.client("erin").explain(&nosy).await), "forbidden");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_explained_with_what_would_help() {
+    let site = Site::start().await;
+    let before = site.client("adam").status().await.unwrap().policy;
+    site.write_policy(&format!(
+        "{}\n@id(\"touched\") forbid (principal, action == Action::\"request\", resource) unless {{ context.touch }};\n\
+         @id(\"ticketed\") permit (principal, action == Action::\"request\", resource in Target::\"web1\")\n\
+         when {{ context has ticket && context.duration <= 900 }};",
+        policy::EXAMPLE.replace("Group::\"engineers\"", "Group::\"nobody\"")
+    ));
+    let adam = site.client("adam");
+    eventually("the policy", || async { (adam.status().await.unwrap().policy != before).then_some(()) }).await;
+    let alice = site.client("alice");
+    let said = alice.explain(&question("request", "web1")).await.unwrap();
+    assert!(!said.yes && said.verdict == "forbidden" && said.answer.contains("touched"), "{said:?}");
+    let touched = |ticket: Option<&str>, minutes: u32| wire::ExplainRequest {
+        touch: Some(true),
+        ticket: ticket.map(str::to_owned),
+        duration: Some(minutes * 60),
+        ..question("request", "web1")
+    };
+    let said = alice.explain(&touched(None, 10)).await.unwrap();
+    assert!(!said.yes && said.hints.contains(&"a ticket would do: --ticket ID".to_owned()), "{said:?}");
+    let nearest = said.hints.iter().find(|hint| hint.contains("comes nearest")).expect("a nearest one");
+    assert!(nearest.starts_with("ticketed (policy.cedar:") && nearest.contains("context has ticket"), "{nearest}");
+    let said = alice.explain(&touched(Some("OPS-7"), 60)).await.unwrap();
+    assert!(said.hints.contains(&"a shorter time would do: --for 15m".to_owned()), "{said:?}");
+    assert!(alice.explain(&touched(Some("OPS-7"), 15)).await.unwrap().yes);
+}
+
+/// An approver's right can depend on from where they call. What they did from there counts when others follow, and what
+/// they asked for from there stays open.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_judged_by_an_address_is_judged_by_that_address_again() {
+    let site = Site::start().await;
+    let before = site.client("adam").status().await.unwrap().policy;
+    let here = "context has address && context.address.isLoopback()";
+    let forbid = format!(
+        "@id(\"here\") forbid (principal, action in [Action::\"request\", Action::\"review\"], resource) unless {{ {here} }};"
+    );
+    let two = policy::EXAMPLE.replace("@approvals(\"1\")", "@approvals(\"2\")");
+    site.write_policy(&format!("{two}\n{forbid}"));
+    let adam = site.client("adam");
+    eventually("the policy", || async { (adam.status().await.unwrap().policy != before).then_some(()) }).await;
+    let filed = site.client("alice").file_request(&ask("root", "web1", 60), &unique()).await.unwrap();
+    let half = site.client("bob").approve(&filed.id, &wire::Approve::default()).await.unwrap();
+    assert_eq!(half.state, wire::RequestState::Pending);
+    let whole = site.client("carol").approve(&filed.id, &wire::Approve::default()).await.unwrap();
+    assert_eq!(whole.state, wire::RequestState::Approved);
 }

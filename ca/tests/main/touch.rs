@@ -144,12 +144,10 @@ async fn a_touch_of_a_key_that_is_not_hers_counts_for_nothing() {
 
 fn explain() -> wire::ExplainRequest {
     wire::ExplainRequest {
-        identity: None,
         action: "request".to_owned(),
         target: Some("dev1".parse().unwrap()),
         login: Some("root".parse().unwrap()),
         duration: Some(60),
-        command: None,
-        ticket: None,
+        ..wire::ExplainRequest::default()
     }
 }

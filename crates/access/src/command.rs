@@ -1,6 +1,7 @@
 //! Commands: what someone wants. They carry what only the application can know: new ids, and what policy says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use model::{
     CertificateBody, ChannelEnd, ChannelKind, Fact, GroupName, IdentityName, Lock, LockId, Login, PolicyPath, Presence,
@@ -75,6 +76,8 @@ pub struct FileRequest {
     pub idempotency_key: Option<String>,
     /// Whether the asker touched a security key at login.
     pub touch: bool,
+    /// From where they ask.
+    pub address: Option<IpAddr>,
     /// What policy offers this asker for this question. Empty: refused.
     pub paths: Vec<PolicyPath>,
     /// How long the request may be pending.
@@ -101,6 +104,10 @@ pub struct Review {
     pub comment: Option<Reason>,
     /// The reviewer's right.
     pub standing: Standing,
+    /// Whether the reviewer touched a security key at login.
+    pub touch: bool,
+    /// From where they answer.
+    pub address: Option<IpAddr>,
     /// What policy offers the asker now; `None`: what it offered when the request was filed.
     pub paths: Option<Vec<PolicyPath>>,
     /// What policy says now of those who approved it before; who is not in here does not count any more. `None`: all

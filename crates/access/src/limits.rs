@@ -39,6 +39,9 @@ pub const MAX_KEY: usize = 128;
 /// How far ahead a request may ask to start.
 pub const MAX_AHEAD: Span = Span::from_hours(30 * 24);
 
+/// How far in the past a request's start may lie: clocks differ, and people type.
+pub(crate) const START_TOLERANCE: Span = Span::from_minutes(5);
+
 /// How many facts one [`Tick`](crate::Command::Tick) yields at most.
 pub const BATCH: usize = 1_000;
 

@@ -32,6 +32,12 @@ pub struct PathGap {
 }
 
 impl PathGap {
+    /// What each path would lack for a request that nobody has filed or reviewed, least burden first.
+    #[must_use]
+    pub fn all(paths: &[PolicyPath], spec: &RequestSpec, touch: bool, now: Timestamp) -> Vec<Self> {
+        gaps(paths, &Case::new(spec, touch, None, now))
+    }
+
     /// Whether nothing is lacking.
     #[must_use]
     pub fn is_empty(&self) -> bool {

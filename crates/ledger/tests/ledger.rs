@@ -220,14 +220,17 @@ fn one_fact_is_proved_from_the_export() {
 fn any_fact() -> impl Strategy<Value = Fact> {
     let text = any::<String>;
     let session = || any::<u64>().prop_map(SessionId::from_random);
+    let address = || proptest::option::of(any::<[u8; 16]>().prop_map(std::net::IpAddr::from));
     prop_oneof![
         (text(), text()).prop_map(|(sha256, error)| Fact::PolicyRefused { sha256, error }),
-        (any::<u64>(), proptest::option::of(any::<u32>()), proptest::option::of(text())).prop_map(
-            |(bits, span, comment)| Fact::RequestReviewed {
+        (any::<u64>(), proptest::option::of(any::<u32>()), proptest::option::of(text()), address()).prop_map(
+            |(bits, span, comment, address)| Fact::RequestReviewed {
                 request: RequestId::from_random(bits),
                 verdict: Verdict::Approve { duration: span.map(Span::from_seconds) },
                 groups: BTreeSet::from(["sre".parse().unwrap()]),
                 comment,
+                touch: address.is_some(),
+                address,
             }
         ),
         (session(), text(), any::<u64>(), proptest::option::of(any::<u64>())).prop_map(|(session, reason, at, cut)| {

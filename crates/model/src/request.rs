@@ -1,6 +1,7 @@
 //! What a person asks for, and what reviewers answer.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -123,6 +124,9 @@ pub struct Asked {
     /// Whether the asker had touched a security key at login: some paths want it, and a review judges them later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touch: bool,
+    /// From where, for the same reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// A pending request dies at this moment.
     pub expires: Timestamp,
 }

@@ -6,14 +6,14 @@ use model::{Asked, Entry, Fact, IdentityName, PolicyPath, RequestId, RequestSpec
 
 use super::{Decision, Desk};
 use crate::command::FileRequest;
-use crate::limits::{MAX_AHEAD, MAX_COMMAND, MAX_GRANTS, MAX_KEY, MAX_PATHS, MAX_PENDING, MAX_TICKET};
+use crate::limits::{MAX_AHEAD, MAX_COMMAND, MAX_GRANTS, MAX_KEY, MAX_PATHS, MAX_PENDING, MAX_TICKET, START_TOLERANCE};
 use crate::paths::{self, Case, PathGap};
 use crate::state::Grant;
 use crate::{Refusal, State};
 
 impl Desk<'_> {
     pub(super) fn file(&self, file: FileRequest) -> Result<Decision, Refusal> {
-        let FileRequest { request, spec, idempotency_key, touch, paths, ttl } = file;
+        let FileRequest { request, spec, idempotency_key, touch, address, paths, ttl } = file;
         let asker = self.person("ask for access")?;
         if *asker != spec.identity {
             let sentence = format!("{asker} cannot ask for access in the name of {}", spec.identity);
@@ -43,7 +43,7 @@ impl Desk<'_> {
         let gaps = paths::gaps(&paths, &case);
         let taken = paths::best(&paths, &case);
         let granted = case.duration();
-        let asked = Asked { idempotency_key, touch, expires: self.now.plus(ttl) };
+        let asked = Asked { idempotency_key, touch, address, expires: self.now.plus(ttl) };
         let filed = Fact::RequestFiled { request: request.clone(), spec: spec.clone(), asked, paths };
         let mut facts = vec![self.entry(&request, filed)];
         if let Some((path, approvers)) = taken {
@@ -141,6 +141,10 @@ pub(super) struct Approval<'a> {
 fn check_spec(spec: &RequestSpec, now: Timestamp) -> Result<(), Refusal> {
     if spec.duration == Span::ZERO {
         return Err(Refusal::new("bad-duration", "a request for no time at all is none").with_hint("ask --for 30m"));
+    }
+    if let Some(start) = spec.start.filter(|start| start.plus(START_TOLERANCE) < now) {
+        let sentence = format!("a request cannot start in the past: {start} is over");
+        return Err(Refusal::new("bad-start", sentence).with_hint("name a later time, or none to start at once"));
     }
     if spec.start.is_some_and(|start| start > now.plus(MAX_AHEAD)) {
         let sentence = format!("a request can start at most {MAX_AHEAD} ahead");

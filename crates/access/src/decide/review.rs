@@ -15,7 +15,7 @@ use model::{Entry, IdentityName};
 
 impl Desk<'_> {
     pub(super) fn review(&self, review: Review) -> Result<Decision, Refusal> {
-        let Review { request: id, verdict, comment, standing, paths: rejudged, others } = review;
+        let Review { request: id, verdict, comment, standing, touch, address, paths: rejudged, others } = review;
         let reviewer = self.person("review a request")?;
         let cannot = match verdict {
             Verdict::Approve { .. } => "approved",
@@ -28,8 +28,11 @@ impl Desk<'_> {
                 .with_hint(format!("someone else must; to take it back, run: portcullis cancel {id}")));
         }
         if !standing.may_review {
-            return Err(Refusal::new("not-a-reviewer", format!("{reviewer} may not review {id}"))
-                .with_hint(format!("run: portcullis policy explain {} --action review", super::place(request))));
+            return Err(Refusal::new("not-a-reviewer", format!("{reviewer} may not review {id}")).with_hint(format!(
+                "run: portcullis policy explain {} --action review --requester {}",
+                super::place(request),
+                spec.identity
+            )));
         }
         check_room(pending, reviewer, &id)?;
         let offered = rejudged.unwrap_or_else(|| pending.paths.clone());
@@ -39,6 +42,8 @@ impl Desk<'_> {
             verdict: verdict.clone(),
             groups: answers_for(&standing.groups, pending.paths.iter().chain(&offered)),
             comment: comment.map(String::from),
+            touch,
+            address,
             withdrawn: None,
         };
         let mut facts = vec![self.entry(
@@ -48,6 +53,8 @@ impl Desk<'_> {
                 verdict: verdict.clone(),
                 groups: reviewed.groups.clone(),
                 comment: reviewed.comment.clone(),
+                touch,
+                address,
             },
         )];
         let gaps = match verdict {
@@ -138,7 +145,7 @@ fn check_offer(spec: &RequestSpec, offered: &[PolicyPath]) -> Result<(), Refusal
     if offered.is_empty() {
         let sentence = format!("policy no longer offers {} a way to {place}", spec.identity);
         return Err(Refusal::new("no-path", sentence)
-            .with_hint(format!("run: portcullis policy explain {place} --identity {}", spec.identity)));
+            .with_hint(format!("run: portcullis policy explain {place} --as {}", spec.identity)));
     }
     if offered.len() > MAX_PATHS {
         let sentence = format!("policy offers {} ways to {place}; the limit is {MAX_PATHS}", offered.len());

@@ -62,7 +62,7 @@ impl State {
                 filed: at.time,
                 state: RequestState::Pending(Pending { paths: paths.clone(), reviews: Vec::new() }),
             }),
-            Fact::RequestReviewed { request, verdict, groups, comment } => {
+            Fact::RequestReviewed { request, verdict, groups, comment, touch, address } => {
                 let by = self.reviewer(request, at)?;
                 let reviewed = Reviewed {
                     by,
@@ -70,6 +70,8 @@ impl State {
                     verdict: verdict.clone(),
                     groups: groups.clone(),
                     comment: comment.clone(),
+                    touch: *touch,
+                    address: *address,
                     withdrawn: None,
                 };
                 self.review(request, reviewed)

@@ -1,6 +1,7 @@
 //! Requests and grants. Each step consumes the state before it, so what is over cannot be changed again.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use model::{
     Actor, Asked, GrantEnd, GroupName, IdentityName, PolicyPath, RequestId, RequestSpec, Seq, Span, Timestamp, Verdict,
@@ -66,6 +67,12 @@ pub struct Reviewed {
     /// In the reviewer's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Whether the reviewer had touched a security key at login.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub touch: bool,
+    /// From where they answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// When the reviewer took it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Timestamp>,

@@ -194,7 +194,9 @@ impl Step {
                 let asker = Actor::Identity(spec.identity.clone());
                 let ttl = Span::from_seconds(ttl);
                 let request = req(fresh);
-                (asker, access::FileRequest { request, spec, idempotency_key: key, touch, paths, ttl }.into())
+                let filed =
+                    access::FileRequest { request, spec, idempotency_key: key, touch, address: None, paths, ttl };
+                (asker, filed.into())
             }
             Deed::Extend { minutes, paths } => {
                 let base = granted.map_or_else(spec, |granted| granted.spec.clone());
@@ -205,7 +207,9 @@ impl Step {
             Deed::Review { by, verdict, groups, may, paths } => {
                 let standing = Standing { may_review: may, ..standing(&groups) };
                 let request = id(pending);
-                (identity(by), access::Review { request, verdict, comment: None, standing, paths, others: None }.into())
+                let (comment, touch, address, others) = (None, false, None, None);
+                let review = access::Review { request, verdict, comment, standing, touch, address, paths, others };
+                (identity(by), review.into())
             }
             Deed::Withdraw => {
                 let by = pending.and_then(|pending| pending.reviews().last()).map(|review| review.by.clone());
@@ -423,10 +427,13 @@ fn facts() -> impl Strategy<Value = Fact> {
                 0..=2 => Fact::RequestFiled {
                     request,
                     spec,
-                    asked: model::Asked { idempotency_key: None, touch: false, expires: at(to) },
+                    asked: model::Asked { idempotency_key: None, touch: false, address: None, expires: at(to) },
                     paths: vec![path_of(n)],
                 },
-                3 => Fact::RequestReviewed { request, verdict, groups: BTreeSet::new(), comment: None },
+                3 => {
+                        let (groups, comment) = (BTreeSet::new(), None);
+                        Fact::RequestReviewed { request, verdict, groups, comment, touch: false, address: None }
+                    }
                 4 => Fact::ReviewWithdrawn { request },
                 5 => Fact::RequestApproved {
                     request,

@@ -346,6 +346,18 @@ fn too_far_ahead_is_refused() {
     let mut world = World::default();
     let far = RequestSpec { start: Some(at(0).plus(Span::from_hours(24 * 31))), ..spec() };
     assert_eq!(world.refused("alice", file(req(1), far, vec![path("free", 60, 0, &[])]), at(0)).code, "bad-start");
+    for (start, now, refused) in [(0, 300, false), (0, 301, true), (299, 600, true), (600, 600, false)] {
+        let mut world = World::default();
+        let past = file(req(1), RequestSpec { start: Some(at(start)), ..spec() }, vec![path("free", 60, 0, &[])]);
+        match refused {
+            true => {
+                let refusal = world.refused("alice", past, at(now));
+                assert_eq!(refusal.code, "bad-start");
+                assert!(refusal.sentence.contains("in the past") && refusal.hint.is_some(), "{refusal}");
+            }
+            false => _ = world.must("alice", past, at(now)),
+        }
+    }
     let past = RequestSpec { start: Some(at(0)), ..spec() };
     world.must("alice", file(req(1), past, vec![path("free", 60, 0, &[])]), at(50));
     assert_eq!(ends(&world, 1), at(50).plus(minutes(30)), "a start in the past is now");
@@ -759,6 +771,8 @@ fn what_cannot_have_happened_is_named() {
         verdict: Verdict::Approve { duration: None },
         groups: BTreeSet::new(),
         comment: None,
+        touch: false,
+        address: None,
     };
     let record = model::Record { seq: world.state.next(), entry: entry(own) };
     assert!(matches!(world.state.apply(&record).unwrap_err().problem, Problem::Actor { .. }), "a self-approval");

@@ -76,7 +76,7 @@ pub(crate) fn spec() -> RequestSpec {
 }
 
 pub(crate) fn file(request: RequestId, spec: RequestSpec, paths: Vec<PolicyPath>) -> access::FileRequest {
-    access::FileRequest { request, spec, idempotency_key: None, touch: false, paths, ttl: minutes(60) }
+    access::FileRequest { request, spec, idempotency_key: None, touch: false, address: None, paths, ttl: minutes(60) }
 }
 
 pub(crate) fn standing(groups: &[&str]) -> Standing {
@@ -89,6 +89,8 @@ pub(crate) fn approve(request: RequestId, groups: &[&str]) -> access::Review {
         verdict: Verdict::Approve { duration: None },
         comment: None,
         standing: standing(groups),
+        touch: false,
+        address: None,
         paths: None,
         others: None,
     }

@@ -1,11 +1,13 @@
-//! Policy: checking and explaining.
+//! Policy: explaining.
 
-use model::{Login, TargetName};
+use model::{IdentityName, Login, TargetName};
 use serde::{Deserialize, Serialize};
 
-/// `POST /v1/policy/explain`: what would policy say? Asking for oneself is free; for others it takes the right to
-/// administer.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+use super::Time;
+
+/// `POST /v1/policy/explain`: what would the CA say? Asking for oneself is free; for others it takes the right to
+/// administer. What is left out is as the caller calls.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
     /// Who would ask; absent: the caller.
@@ -21,7 +23,7 @@ pub struct ExplainRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub login: Option<Login>,
-    /// For how long, in seconds.
+    /// For how long, in seconds; absent: half an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<u32>,
     /// One exact command.
@@ -30,24 +32,74 @@ pub struct ExplainRequest {
     /// A ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// Whose request would be reviewed, or whose session replayed; needed for `review` and `replay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub requester: Option<IdentityName>,
+    /// From which address; absent for others than the caller: from none that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub address: Option<std::net::IpAddr>,
+    /// Whether a security key was touched at login; absent for others than the caller: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub touch: Option<bool>,
+    /// When; absent: now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub at: Option<Time>,
 }
 
 /// The answer.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Explanation {
-    /// `permitted`, `forbidden` or `nothing-matches`.
+    /// Whether the CA would do it, or at least let it be asked for.
+    pub yes: bool,
+    /// What policy says: `permitted`, `forbidden` or `nothing-matches`. What it permits can be refused for another
+    /// reason: a lock, a time that is too long, no grant.
     pub verdict: String,
-    /// The paths that are open, each with its obligations in words.
+    /// The question in words: "alice (engineers): request root@web1".
+    pub question: String,
+    /// The answer in a sentence.
+    pub answer: String,
+    /// What would help, or what comes next.
+    pub hints: Vec<String>,
+    /// The paths that policy offers, least burden first; of `request` only.
     pub paths: Vec<ExplainedPath>,
-    /// The explanation, line by line, as `policy explain` prints it.
-    pub reasons: Vec<String>,
+    /// Every policy, in the order of the file.
+    pub policies: Vec<ExplainedPolicy>,
 }
 
-/// One open path.
+/// A path that policy offers.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ExplainedPath {
     /// The policy's `@id`.
     pub policy: String,
+    /// Where it stands: "policy.cedar:38".
+    pub place: String,
     /// What it asks, in words.
     pub obligations: Vec<String>,
+    /// What the request would still lack, in words.
+    pub lacks: Vec<String>,
+    /// Whether it is the one that is taken, or that waits for approvals only.
+    pub taken: bool,
+}
+
+/// The part that one policy has in the answer.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ExplainedPolicy {
+    /// Its `@id`.
+    pub policy: String,
+    /// `permit` or `forbid`.
+    pub effect: String,
+    /// Where it stands: "policy.cedar:38".
+    pub place: String,
+    /// Its `@description`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether what policy says rests on it.
+    pub decides: bool,
+    /// Whether it is about this question at all.
+    pub concerned: bool,
+    /// What it had to do with the answer, in words: "matches, and decides".
+    pub outcome: String,
 }

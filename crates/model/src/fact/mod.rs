@@ -157,6 +157,12 @@ pub enum Fact {
         /// In the reviewer's words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         comment: Option<String>,
+        /// Whether the reviewer had touched a security key at login: a later review judges them again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        touch: bool,
+        /// From where, for the same reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<std::net::IpAddr>,
     },
     /// A reviewer took their answer back while the request was pending.
     #[serde(rename = "request.review-withdrawn")]
