@@ -222,6 +222,24 @@ async fn a_quiet_feed_says_that_it_is_alive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_hears_what_becomes_of_an_extension_and_of_no_other_request() {
+    let site = Site::start().await;
+    let (alice, bob) = (site.client("alice"), site.client("bob"));
+    let (grant, _, opened) = site.session("root", "web1").await;
+    let mut feed = site.client("proxy:proxy1").events(opened.seq).await.unwrap();
+    let other = alice.file_request(&ask("deploy", "web1", 60), &unique()).await.unwrap();
+    bob.deny(&other.id, &wire::Deny { comment: None }).await.unwrap();
+    let body = wire::Extend { duration: 600, reason: "not done yet".to_owned() };
+    let more = alice.extend(&grant, &body, &unique()).await.unwrap();
+    assert_eq!(more.state, wire::RequestState::Pending);
+    bob.deny(&more.id, &wire::Deny { comment: None }).await.unwrap();
+    let filed = hear(&mut feed, |fact| matches!(fact, Fact::RequestFiled { .. })).await;
+    assert_eq!(filed.entry.correlation.as_str(), more.id.as_str(), "not the other request");
+    let denied = hear(&mut feed, |fact| matches!(fact, Fact::RequestDenied { .. })).await;
+    assert_eq!(denied.entry.correlation.as_str(), more.id.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_grant_is_extended_and_released() {
     let site = Site::start().await;
     let alice = site.client("alice");
