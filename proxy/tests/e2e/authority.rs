@@ -192,7 +192,7 @@ impl Authority {
             start: None,
             extends: Some(grant.id.clone()),
         };
-        let asked = Asked { idempotency_key: None, touch: false, expires: grant.ends };
+        let asked = Asked { idempotency_key: None, touch: false, address: None, expires: grant.ends };
         let filed = Fact::RequestFiled { request: request.clone(), spec, asked, paths: Vec::new() };
         self.tell(Actor::Identity(grant.identity.clone()), filed);
         self.tell(Actor::Identity("bob".parse().unwrap()), Fact::RequestDenied { request });
