@@ -328,6 +328,7 @@ impl server::Handler for Door {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         while self.tasks.try_join_next().is_some() {}
+        self.channels.retain(|_, channel| !(channel.closed.is_raised() && channel.done.is_raised()));
         let open = self.channels.values().filter(|channel| !channel.done.is_raised()).count();
         // A client that never answers our close has fewer channels to itself.
         let most = self.gate.config.max_channels;
@@ -357,7 +358,8 @@ impl server::Handler for Door {
     }
 
     async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
-        if let Some(channel) = self.channels.remove(&channel) {
+        // It keeps its place until it has ended here too: its recording may still wait for the disk.
+        if let Some(channel) = self.channels.get(&channel) {
             channel.closed.raise();
         }
         Ok(())

@@ -323,6 +323,13 @@ impl Authority {
         self.sign(&self.user_ca, key.key_data(), CertType::User, &[&principal], time, "req-000000000001")
     }
 
+    /// A person certificate that names its grant, as the CA's do.
+    pub fn person_under(&self, identity: &str, key: &PublicKey, grant: &RequestId) -> Certificate {
+        let principal = Principal::Identity(identity.parse().unwrap()).to_string();
+        let key_id = format!("portcullis person {grant} identity={identity} approvers=bob serial=42");
+        self.sign(&self.user_ca, key.key_data(), CertType::User, &[&principal], Duration::from_secs(3600), &key_id)
+    }
+
     /// What a proxy shows to people.
     pub fn front(&self, name: &str, key: &PublicKey) -> Certificate {
         self.sign(&self.front_ca, key.key_data(), CertType::Host, &[name], Duration::from_secs(3600), name)

@@ -57,6 +57,42 @@ async fn a_lock_ends_a_connection_without_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_session_ends_with_the_grant_of_its_certificate() {
+    for lock in [false, true] {
+        let world = World::new().await;
+        let grants = ["alice", "bob"].map(|name| world.authority.grant(name, "root", "web1", HOUR).id);
+        let mut alice = linger(&world.person_under("alice", &grants[0]));
+        let mut bob = linger(&world.person_under("bob", &grants[1]));
+        let _lines = (logged_in(&mut alice).await, logged_in(&mut bob).await);
+        if lock {
+            world.authority.place_lock(&format!("grant:{}", grants[0]));
+        } else {
+            world.authority.end_grant(&grants[0], model::GrantEnd::Expired, "alice");
+        }
+        timeout(SOON, alice.wait()).await.expect("alice is out").unwrap();
+        assert!(bob.try_wait().unwrap().is_none(), "bob stays");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_turned_away_is_gone_in_time_whatever_they_open() {
+    let world = World::new().await;
+    // There is no grant: nobody is let in, and everybody is told on each channel that they open.
+    let guest = stranger(&world).await;
+    let began = std::time::Instant::now();
+    let opening = async {
+        while let Ok(channel) = guest.channel_open_session().await {
+            let _ = channel.exec(true, "true").await;
+            // Sooner than the time in which somebody who was told must hang up.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), opening).await.expect("they are thrown out");
+    let stayed = began.elapsed();
+    assert!(stayed < Duration::from_secs(45), "{stayed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_session_ends_with_its_certificate() {
     let world = World::new().await;
     let mut alice = linger(&world.person_for("alice", Duration::from_secs(4)));
@@ -96,8 +132,13 @@ impl client::Handler for Guest {
 
 /// A session of a client of our own, which keeps to no custom.
 pub async fn guest(world: &World) -> client::Handle<Guest> {
-    let alice = world.person("alice");
     world.authority.grant("alice", "root", "web1", HOUR);
+    stranger(world).await
+}
+
+/// The same client, with whatever grants there are.
+pub async fn stranger(world: &World) -> client::Handle<Guest> {
+    let alice = world.person("alice");
     let key = PrivateKey::read_openssh_file(&alice.key).unwrap();
     let certificate = format!("{}-cert.pub", alice.key.display());
     let certificate = Certificate::from_openssh(&std::fs::read_to_string(certificate).unwrap()).unwrap();

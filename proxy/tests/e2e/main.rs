@@ -13,6 +13,7 @@
 
 mod authority;
 mod basics;
+mod bounds;
 mod child;
 mod client;
 mod cut;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::RequestId;
 use portcullis_proxy::{Config, Millis, Parts, Proxy};
 use recordings::Vault;
-use ssh_key::LineEnding;
+use ssh_key::{Certificate, LineEnding, PublicKey};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -74,10 +75,19 @@ impl World {
     }
 
     pub fn person_for(&self, name: &str, time: Duration) -> Person {
+        self.person_with(name, |key| self.authority.person(name, key, time))
+    }
+
+    /// A person whose certificate names a grant.
+    pub fn person_under(&self, name: &str, grant: &RequestId) -> Person {
+        self.person_with(name, |key| self.authority.person_under(name, key, grant))
+    }
+
+    fn person_with(&self, name: &str, certify: impl FnOnce(&PublicKey) -> Certificate) -> Person {
         let key = new_key();
         let at = self.folder.path().join(format!("{name}-{}", crate::authority::random_bits()));
         write(&at, key.to_openssh(LineEnding::LF).unwrap().as_str(), 0o600);
-        let certificate = self.authority.person(name, key.public_key(), time);
+        let certificate = certify(key.public_key());
         write(&with(&at, "-cert.pub"), &certificate.to_openssh().unwrap(), 0o644);
         write(&with(&at, ".pub"), &key.public_key().to_openssh().unwrap(), 0o644);
         Person { key: at, port: self.port, folder: self.folder.path().to_owned() }
