@@ -66,9 +66,9 @@ impl App {
 fn means(way: WayIn, user: &str, login: &str, target: &str) -> bool {
     match way {
         WayIn::Jump => user == login,
-        WayIn::Plus => {
-            user.split_once('+').is_some_and(|(as_whom, where_to)| as_whom == login && where_to.eq_ignore_ascii_case(target))
-        }
+        WayIn::Plus => user
+            .split_once('+')
+            .is_some_and(|(as_whom, where_to)| as_whom == login && where_to.eq_ignore_ascii_case(target)),
     }
 }
 

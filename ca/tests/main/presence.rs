@@ -119,16 +119,20 @@ async fn a_certificate_without_its_person_opens_nothing() {
         with(presence)
     };
     let alice = key_of("alice");
-    let signed = |key: &PrivateKey, certificate: &str, user: &str| with(log_in(key, certificate, user, b"a connection"));
+    let signed =
+        |key: &PrivateKey, certificate: &str, user: &str| with(log_in(key, certificate, user, b"a connection"));
     let cases = [
         ("no signature", changed(&|presence| presence.signature.clear())),
         ("no session identifier", changed(&|presence| presence.session_id.clear())),
         ("another session identifier", changed(&|presence| presence.session_id.replace_range(..2, "00"))),
         ("a session identifier that goes on", changed(&|presence| presence.session_id.push_str("00"))),
-        ("a changed signature", changed(&|presence| {
-            let last = presence.signature.pop().unwrap();
-            presence.signature.push(if last == '0' { '1' } else { '0' });
-        })),
+        (
+            "a changed signature",
+            changed(&|presence| {
+                let last = presence.signature.pop().unwrap();
+                presence.signature.push(if last == '0' { '1' } else { '0' });
+            }),
+        ),
         ("the proxy's own key", signed(&key_of("proxy:proxy1"), &certificate, "root")),
         ("somebody else's key", signed(&key_of("erin"), &certificate, "root")),
         ("another certificate of hers", signed(&alice, &other, "root")),

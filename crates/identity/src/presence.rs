@@ -111,11 +111,7 @@ fn read(bytes: &[u8]) -> Result<Signature, PresenceError> {
 }
 
 /// What a client signs: the session identifier, and its request up to the signature.
-fn signed(
-    claim: &Claim<'_>,
-    signature: &Signature,
-    certificate: &Certificate,
-) -> Result<Vec<u8>, ssh_key::Error> {
+fn signed(claim: &Claim<'_>, signature: &Signature, certificate: &Certificate) -> Result<Vec<u8>, ssh_key::Error> {
     let mut bytes = Vec::new();
     claim.session_id.encode(&mut bytes)?;
     USERAUTH_REQUEST.encode(&mut bytes)?;

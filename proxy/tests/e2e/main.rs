@@ -22,6 +22,7 @@ mod evidence;
 mod flow;
 mod fronts;
 mod kill;
+mod presence;
 mod relay;
 mod sshd;
 mod terminal;

@@ -94,10 +94,9 @@ fn rsa_signs_with_sha2_and_never_with_sha1() {
     let key = made_by_ssh_keygen(&Keys::new(), "rsa", "2048");
     let KeypairData::Rsa(pair) = key.key_data() else { panic!() };
     let certificate = certificate(key.public_key().key_data());
-    for (hash, name) in [
-        (HashAlg::Sha256, "rsa-sha2-256-cert-v01@openssh.com"),
-        (HashAlg::Sha512, "rsa-sha2-512-cert-v01@openssh.com"),
-    ] {
+    for (hash, name) in
+        [(HashAlg::Sha256, "rsa-sha2-256-cert-v01@openssh.com"), (HashAlg::Sha512, "rsa-sha2-512-cert-v01@openssh.com")]
+    {
         let signature = (pair, Some(hash)).try_sign(&request(&SESSION, USER, name, &certificate)).unwrap();
         assert!(verify(&SESSION, USER, &wire(&signature), &certificate).is_ok(), "{name}");
         // The name of the algorithm is signed as well.
@@ -108,10 +107,7 @@ fn rsa_signs_with_sha2_and_never_with_sha1() {
     let sha1 = request(&SESSION, USER, "ssh-rsa-cert-v01@openssh.com", &certificate);
     let bytes = (pair, Some(HashAlg::Sha256)).try_sign(&sha1).unwrap().as_bytes().to_vec();
     let signature = wire(&Signature::new(Algorithm::Rsa { hash: None }, bytes).unwrap());
-    assert_eq!(
-        verify(&SESSION, USER, &signature, &certificate),
-        Err(PresenceError::Algorithm("ssh-rsa".to_owned()))
-    );
+    assert_eq!(verify(&SESSION, USER, &signature, &certificate), Err(PresenceError::Algorithm("ssh-rsa".to_owned())));
 }
 
 #[test]
