@@ -36,13 +36,16 @@ pub(super) async fn place(
 }
 
 /// Lifts a lock.
-#[utoipa::path(delete, path = "/v1/locks/{id}", tag = "locks", params(("id" = String, Path)), security(("token" = [])),
+#[utoipa::path(post, path = "/v1/locks/{id}/lift", tag = "locks", params(("id" = String, Path)),
+    request_body = wire::LiftLock, security(("token" = [])),
     responses((status = 204), (status = "default", body = Problem)))]
 pub(super) async fn lift(
     State(app): State<Shared>,
     Who(caller): Who,
     Path(id): Path<LockId>,
+    Json(body): Json<wire::LiftLock>,
 ) -> Result<StatusCode, Fault> {
-    app.unlock(&caller, &id).await?;
+    let reason = body.reason.as_deref().map(view::reason).transpose()?;
+    app.unlock(&caller, &id, reason.as_ref()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -195,7 +195,7 @@ pub(super) fn session(view: SessionView) -> wire::Session {
     let end = match &state {
         SessionState::Live => None,
         SessionState::Cut(cut) => Some(format!("being dropped since {}", cut.at)),
-        SessionState::Ended(ended) => Some(end_in_words(&ended.end)),
+        SessionState::Ended(ended) => Some(ended.end.to_string()),
     };
     let over = match &state {
         SessionState::Live | SessionState::Cut(_) => None,
@@ -237,22 +237,6 @@ const fn ordered(end: &SessionEnd) -> Option<model::Timestamp> {
         | SessionEnd::Idle
         | SessionEnd::Recording { .. }
         | SessionEnd::Proxy { .. } => None,
-    }
-}
-
-fn end_in_words(end: &SessionEnd) -> String {
-    match end {
-        SessionEnd::Client => "the person hung up".to_owned(),
-        SessionEnd::Target { error: None } => "the target hung up".to_owned(),
-        SessionEnd::Target { error: Some(error) } => format!("the target failed: {error}"),
-        SessionEnd::Expired => "its time was up".to_owned(),
-        SessionEnd::Idle => "nothing passed for too long".to_owned(),
-        SessionEnd::Revoked { by, .. } => format!("revoked by {by}"),
-        SessionEnd::Released { .. } => "released".to_owned(),
-        SessionEnd::Locked { lock, .. } => format!("locked by {lock}"),
-        SessionEnd::Cut { by, reason, .. } => format!("cut by {by}: {reason}"),
-        SessionEnd::Recording { error } => format!("its recording failed: {error}"),
-        SessionEnd::Proxy { reason } => format!("its proxy stopped: {reason}"),
     }
 }
 

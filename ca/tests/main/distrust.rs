@@ -39,7 +39,7 @@ async fn a_locked_administrator_administers_nothing() {
     let site = Site::start().await;
     let sam = site.anonymous().with_token(site.token("sam").await);
     let placed = lock(&site, "adam", "identity:sam").await;
-    assert_eq!(refused(sam.unlock(&placed.id).await, &["the laptop is stolen", "ask"]), "locked");
+    assert_eq!(refused(sam.unlock(&placed.id, &Default::default()).await, &["the laptop is stolen", "ask"]), "locked");
     assert_eq!(code(sam.ledger_records(&api::LedgerFilter::default()).await), "locked");
     sam.whoami().await.expect("who they are they may know");
     sam.status().await.expect("and how the CA does");
@@ -49,11 +49,11 @@ async fn a_locked_administrator_administers_nothing() {
             if identity.as_str() == "sam" && reason.contains("locked"))
     });
     assert!(kept, "the ledger says that sam tried");
-    site.client("adam").unlock(&placed.id).await.unwrap();
+    site.client("adam").unlock(&placed.id, &Default::default()).await.unwrap();
     sam.ledger_records(&api::LedgerFilter::default()).await.unwrap();
     // A lock on everything keeps nobody from lifting it.
     let everything = lock(&site, "sam", "everything").await;
-    site.client("adam").unlock(&everything.id).await.unwrap();
+    site.client("adam").unlock(&everything.id, &Default::default()).await.unwrap();
 }
 
 /// In an incident a lock on a mistyped name must not look like one that works.
@@ -93,7 +93,7 @@ async fn a_stolen_laptops_certificate_is_dead_for_ever() {
     let (grant, certificate, _) = site.session("root", "web1").await;
     let proxy = site.client("proxy:proxy1");
     let placed = lock(&site, "sam", "identity:alice").await;
-    site.client("sam").unlock(&placed.id).await.unwrap();
+    site.client("sam").unlock(&placed.id, &Default::default()).await.unwrap();
     let again = proxy.open_session(&Site::knock(&certificate, "root", "web1")).await;
     assert_eq!(refused(again, &["portcullis cert root@web1"]), "certificate-locked");
     let fresh = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
@@ -143,7 +143,7 @@ async fn an_approval_falls_with_its_approver() {
     let carol = site.client("carol");
     let after = carol.approve(&request, &wire::Approve::default()).await.unwrap();
     assert_eq!(after.state, wire::RequestState::Pending, "bob is locked");
-    site.client("sam").unlock(&placed.id).await.unwrap();
+    site.client("sam").unlock(&placed.id, &Default::default()).await.unwrap();
     carol.withdraw(&request).await.unwrap();
     let after = carol.approve(&request, &wire::Approve::default()).await.unwrap();
     assert_eq!(after.state, wire::RequestState::Approved, "bob is back");

@@ -49,7 +49,7 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("POST", "/v1/recovered", [401, 403, 403, 403, 403, 204]),
     ("GET", "/v1/locks", [401, 200, 200, 200, 200, 403]),
     ("POST", "/v1/locks", [401, 403, 403, 403, 200, 403]),
-    ("DELETE", "/v1/locks/{id}", [401, 403, 403, 403, 204, 403]),
+    ("POST", "/v1/locks/{id}/lift", [401, 403, 403, 403, 204, 403]),
     ("GET", "/v1/recordings", [401, 200, 200, 200, 200, 403]),
     ("GET", "/v1/recordings/{id}", [401, 404, 200, 404, 200, 403]),
     ("GET", "/v1/recordings/{id}/content", [401, 404, 404, 404, 403, 403]),
@@ -229,7 +229,7 @@ impl Things {
                 Some(json!({ "target": "dev1", "login": "root", "duration": 60, "reason": "a look" }))
             }
             ("POST", "/v1/requests/{id}/approve" | "/v1/requests/{id}/deny") => Some(json!({})),
-            ("POST", "/v1/grants/{id}/revoke" | "/v1/sessions/{id}/kill") => Some(json!({ "reason": "because" })),
+            ("POST", "/v1/grants/{id}/revoke" | "/v1/sessions/{id}/kill" | "/v1/locks/{id}/lift") => Some(json!({ "reason": "because" })),
             ("POST", "/v1/grants/{id}/extend") => Some(json!({ "duration": 60, "reason": "a little more" })),
             ("POST", "/v1/certificates") => {
                 Some(json!({ "request": self.grant, "public_key": key, "nonce": nonce, "proof": "none" }))

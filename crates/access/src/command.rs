@@ -161,6 +161,8 @@ pub struct SetLock {
 pub struct Unlock {
     /// The lock.
     pub lock: LockId,
+    /// Why, for the ledger.
+    pub reason: Option<Reason>,
     /// Whether policy lets the actor do so. The system needs no leave.
     pub may_lock: bool,
 }

@@ -35,6 +35,7 @@ impl Desk<'_> {
         let placed = self.state.lock(id);
         let placed = placed.ok_or_else(|| Refusal::new("unknown-lock", format!("there is no lock {id} to lift")))?;
         self.allowed(unlock.may_lock, &format!("unlock {}", placed.lock.subject), "--action lock")?;
-        Ok(vec![self.entry(id, Fact::LockLifted { lock: id.clone() })])
+        let reason = unlock.reason.clone().map(String::from);
+        Ok(vec![self.entry(id, Fact::LockLifted { lock: id.clone(), reason })])
     }
 }

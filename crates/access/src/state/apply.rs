@@ -176,7 +176,7 @@ impl State {
                 self.tell(session)
             }
             Fact::LockPlaced { lock } => self.place_lock(lock, at),
-            Fact::LockLifted { lock } => self.lift_lock(lock),
+            Fact::LockLifted { lock, .. } => self.lift_lock(lock),
         }
     }
 }

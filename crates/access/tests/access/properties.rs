@@ -496,7 +496,7 @@ fn facts() -> impl Strategy<Value = Fact> {
             }
         }
         5 => Fact::LockPlaced { lock: lock(lock_id(n), &subject).lock },
-        _ => Fact::LockLifted { lock: lock_id(n) },
+        _ => Fact::LockLifted { lock: lock_id(n), reason: None },
     });
     prop_oneof![4 => requests, 1 => grants, 2 => sessions, 2 => others]
 }

@@ -503,7 +503,7 @@ fn a_lock_lifts_itself() {
     assert_eq!(world.refused("carol", past, at(1)).code, "bad-until");
     world.must("carol", short, at(1));
     assert_eq!(world.state.next_deadline(), Some(at(100)));
-    assert_eq!(world.tick(at(100)), [Fact::LockLifted { lock: lock_id(1) }]);
+    assert_eq!(world.tick(at(100)), [Fact::LockLifted { lock: lock_id(1), reason: None }]);
     assert_eq!(world.state.locks().count(), 0);
 }
 

@@ -152,7 +152,7 @@ pub(crate) fn lock(id: LockId, subject: &str) -> access::SetLock {
 }
 
 pub(crate) fn unlock(lock: LockId) -> access::Unlock {
-    access::Unlock { lock, may_lock: true }
+    access::Unlock { lock, reason: Some("all clear".parse().unwrap()), may_lock: true }
 }
 
 pub(crate) fn revoke(request: RequestId) -> access::Revoke {

@@ -265,8 +265,8 @@ impl Client {
     ///
     /// # Errors
     /// Any error of a call.
-    pub async fn unlock(&self, id: &LockId) -> Answer<()> {
-        self.call(Method::DELETE, &format!("/v1/locks/{id}"), NOTHING, None).await
+    pub async fn unlock(&self, id: &LockId, body: &wire::LiftLock) -> Answer<()> {
+        self.call(Method::POST, &format!("/v1/locks/{id}/lift"), Some(body), None).await
     }
 
     /// `GET /v1/recordings`

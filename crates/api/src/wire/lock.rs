@@ -18,6 +18,15 @@ pub struct PlaceLock {
     pub duration: Option<u32>,
 }
 
+/// `POST /v1/locks/{id}/lift`
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiftLock {
+    /// Why, for the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// A lock in force.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LockView {

@@ -407,5 +407,8 @@ pub enum Fact {
     LockLifted {
         /// The lock.
         lock: LockId,
+        /// Why, in words; absent when its time was up, when nobody said, and in facts of before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
 }

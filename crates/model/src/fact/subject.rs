@@ -107,7 +107,7 @@ impl Fact {
                 add(Subject::of("lock", &lock.id));
                 add(Subject::from_text(lock.subject.to_string()));
             }
-            Self::LockLifted { lock } => add(Subject::of("lock", lock)),
+            Self::LockLifted { lock, .. } => add(Subject::of("lock", lock)),
         }
         subjects
     }

@@ -111,7 +111,7 @@ pub(super) fn sentence(fact: &Fact) -> String {
             let until = lock.until.map(|until| format!(" until {}", clock(until))).unwrap_or_default();
             format!("locks {}{until}: {}", lock.subject, lock.reason)
         }
-        Fact::LockLifted { lock, .. } => format!("lifts {lock}"),
+        Fact::LockLifted { lock, reason } => format!("lifts {lock}{}", behind(reason.as_ref())),
     }
 }
 
