@@ -42,6 +42,8 @@ pub(crate) struct Raw {
     ca_timeout: Option<String>,
     feed_freshness: Option<String>,
     keepalive: Option<String>,
+    roll_call: Option<String>,
+    recording_limit: Option<u64>,
     warnings: Option<Vec<String>>,
     greeting: Option<::proxy::Greeting>,
     environment: Option<Vec<String>>,
@@ -74,12 +76,13 @@ impl Raw {
             settings.listen =
                 listen.parse().map_err(|_| ("listen", format!("{listen:?} is no address with a port")))?;
         }
-        let spans: [(&'static str, Option<String>, &mut Span); 5] = [
+        let spans: [(&'static str, Option<String>, &mut Span); 6] = [
             ("login-grace", self.login_grace, &mut settings.login_grace),
             ("dial-timeout", self.dial_timeout, &mut settings.dial_timeout),
             ("ca-timeout", self.ca_timeout, &mut settings.ca_timeout),
             ("feed-freshness", self.feed_freshness, &mut settings.feed_freshness),
             ("keepalive", self.keepalive, &mut settings.keepalive),
+            ("roll-call", self.roll_call, &mut settings.roll_call),
         ];
         for (key, text, place) in spans {
             if let Some(text) = text {
@@ -99,6 +102,11 @@ impl Raw {
                 Some(number) => *place = number,
                 None => {}
             }
+        }
+        match self.recording_limit {
+            Some(0) => return Err(("recording-limit", "must not be 0".to_owned())),
+            Some(limit) => settings.recording_limit = limit,
+            None => {}
         }
         if let Some(texts) = &self.warnings {
             settings.warnings = texts.iter().map(|text| span("warnings", text)).collect::<Result<_, _>>()?;
