@@ -17,6 +17,7 @@ use crate::control::{Control, ControlError};
 use crate::extensions::Extensions;
 use crate::inner::Outer;
 use crate::registry::{Live, Registered, Registry};
+use crate::sweeper::Sweeper;
 use crate::words;
 
 /// How many facts that could hit a session are kept.
@@ -33,6 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Revocations {
     registry: Arc<Registry>,
+    sweeper: Sweeper,
     state: Mutex<State>,
     /// Told whenever something was heard, or nothing will be.
     beat: Notify,
@@ -84,10 +86,10 @@ pub(crate) enum Stale {
 }
 
 impl Revocations {
-    pub(crate) fn new(registry: Arc<Registry>) -> Arc<Self> {
+    pub(crate) fn new(registry: Arc<Registry>, sweeper: Sweeper) -> Arc<Self> {
         let (kept, extensions) = (VecDeque::new(), Extensions::default());
         let state = State { kept, extensions, from: 0, next: 0, heard: None, failures: 0 };
-        Arc::new(Self { registry, state: Mutex::new(state), beat: Notify::new() })
+        Arc::new(Self { registry, sweeper, state: Mutex::new(state), beat: Notify::new() })
     }
 
     /// Waits until the feed is fresh: at the start, and after a break, the next sign of life may be some seconds away.
@@ -221,6 +223,7 @@ impl Revocations {
         }
         if !hit.is_empty() {
             info!(seq, sessions = hit.len(), "sessions were cut");
+            self.sweeper.sweep(hit);
         }
         state.kept.push_back((seq, order));
         while state.kept.len() > KEPT {

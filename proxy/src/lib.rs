@@ -39,6 +39,7 @@ mod roll;
 mod server;
 mod session;
 mod signal;
+mod sweeper;
 mod trust;
 mod words;
 

@@ -26,6 +26,7 @@ use crate::registry::Registry;
 use crate::report::Reporter;
 use crate::roll;
 use crate::server::{Position, serve};
+use crate::sweeper::Sweeper;
 
 /// How often the CA's public keys are looked at again, so that a rotation needs no restart.
 const KEYS_EVERY: Duration = Duration::from_secs(60);
@@ -77,6 +78,9 @@ pub enum ProxyError {
     /// The vault cannot be looked through.
     #[error("the recordings of an earlier run cannot be closed")]
     Recordings(#[source] recordings::VaultError),
+    /// The system refuses a thread.
+    #[error("a thread cannot be started")]
+    Thread(#[source] std::io::Error),
     /// A background task was ended, because the process is going down.
     #[error("the process is shutting down")]
     ShuttingDown,
@@ -99,7 +103,8 @@ impl Proxy {
         recover(control.as_ref(), &vault).await?;
 
         let registry = Arc::<Registry>::default();
-        let revocations = Revocations::new(registry.clone());
+        let sweeper = Sweeper::start(config.notice.to_std()).map_err(ProxyError::Thread)?;
+        let revocations = Revocations::new(registry.clone(), sweeper);
         let hosts = Hosts::new(control.clone(), ambient.clone(), name, host_key, config.clone())
             .map_err(unreadable("host key"))?;
         let hosts = Arc::new(hosts);

@@ -102,7 +102,7 @@ impl Live {
         let clear = self.person.get().is_none_or(Cutter::hush);
         self.cut_target();
         if !clear || self.passing.load(Ordering::SeqCst) > 0 {
-            self.person.get().inspect(|person| person.cut());
+            self.drop_person();
         }
         let _ = self.cut.set(Instant::now());
         true
@@ -111,6 +111,13 @@ impl Live {
     /// Wakes those who carry the session, so that they say its last words and go.
     pub(crate) fn dismiss(&self) {
         self.stop.raise();
+    }
+
+    /// Closes the person's connection, unless it is closed already.
+    pub(crate) fn drop_person(&self) {
+        if let Some(person) = self.person.get() {
+            person.cut();
+        }
     }
 
     /// What the target says, on its way to the person; `None` once nothing may pass any more.

@@ -348,7 +348,9 @@ impl Visit {
     /// Says why the session ends, as far as the person takes it in time, and closes their connection. Returns when
     /// that was.
     async fn farewell(&self, live: &Live, channels: &mut JoinSet<Closing>, closings: &mut JoinSet<()>) -> Gone {
-        let until = Instant::now() + self.gate.config.notice.to_std();
+        // The time runs from the cut, however late this task comes to it.
+        let late = live.cut_for().unwrap_or_default();
+        let until = Instant::now() + self.gate.config.notice.to_std().saturating_sub(late);
         let words = live.ended().and_then(|end| words::ended(end, live.permit()));
         let mut ended = Vec::new();
         let said = match &words {

@@ -110,12 +110,12 @@ impl<S> Cuttable<S> {
 }
 
 impl Cutter {
-    /// Ends the stream now. A socket is reset, so that nothing which the peer has not taken stays behind.
+    /// Ends the stream now, unless it has ended. A socket is reset, so that nothing which the peer has not taken stays behind.
     pub(crate) fn cut(&self) {
         self.end(socket::abort);
     }
 
-    /// Ends the stream now, and lets the kernel deliver what was written.
+    /// Ends the stream now, unless it has ended, and lets the kernel deliver what was written.
     pub(crate) fn close(&self) {
         self.end(socket::shut);
     }
@@ -163,10 +163,11 @@ impl Cutter {
 
     fn end(&self, socket: impl FnOnce(&TcpStream)) {
         let first = self.shared.phase.swap(Phase::Ended as u8, Ordering::SeqCst) != Phase::Ended as u8;
-        if let Some(stream) = &self.shared.socket {
-            socket(stream);
-        }
+        // Whoever comes second must not throw away what the first has left to the kernel.
         if first {
+            if let Some(stream) = &self.shared.socket {
+                socket(stream);
+            }
             let _ = self.shared.ended.set(Instant::now());
         }
         self.shared.wake();
