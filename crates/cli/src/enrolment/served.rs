@@ -176,9 +176,10 @@ mod tests {
         }
         std::fs::write(at("config"), config).unwrap();
         let child = Command::new(sshd).args(["-D", "-e", "-f", &at("config")]).stderr(Stdio::null()).spawn().unwrap();
+        let started = Sshd { child, port, folder };
         for _ in 0..500 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Sshd { child, port, folder };
+                return started;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
