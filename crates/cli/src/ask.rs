@@ -29,15 +29,32 @@ pub(crate) fn optional(text: Option<&str>) -> Result<Option<String>, CliError> {
     text.map(|text| plain(text, "say it in one line of plain text, or leave the option out")).transpose()
 }
 
-/// A question that is answered with yes or no; an empty line is yes. Where nobody can be asked the answer is no.
-pub(crate) fn yes(context: &Context, question: impl std::fmt::Display) -> Result<bool, CliError> {
+/// A question that is answered with yes or no. Where nobody can be asked the answer is no.
+pub(crate) fn yes(context: &Context, question: impl std::fmt::Display, usual: Usual) -> Result<bool, CliError> {
     if !context.output.can_ask() {
         return Ok(false);
     }
-    context.output.prompt(format_args!("{question} [Y/n] "));
+    let choice = match usual {
+        Usual::Yes => "[Y/n]",
+        Usual::No => "[y/N]",
+    };
+    context.output.prompt(format_args!("{question} {choice} "));
     let typed = line()?;
     // The end of the input is Ctrl-D: no consent to anything.
-    Ok(matches!(typed.strip_suffix('\n').map(str::trim), Some("" | "y" | "Y" | "yes" | "Yes" | "YES")))
+    Ok(match typed.strip_suffix('\n').map(str::trim) {
+        Some("") => usual == Usual::Yes,
+        Some(typed) => ["y", "yes"].contains(&typed.to_ascii_lowercase().as_str()),
+        None => false,
+    })
+}
+
+/// What an empty line means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usual {
+    /// Yes: it changes nothing for anybody.
+    Yes,
+    /// No: somebody else's access depends on it.
+    No,
 }
 
 fn plain(text: &str, hint: &str) -> Result<String, CliError> {

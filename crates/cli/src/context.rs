@@ -100,6 +100,13 @@ impl Context {
                 "the CA's root certificate is needed: portcullis login --root FILE (init writes it to data/tls-root.pem)",
             )
         })?;
+        if !root_pem.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(CliError::configuration(
+                format!("{} holds no certificate", profile.root().display()),
+                "the CA's root certificate begins with -----BEGIN CERTIFICATE-----: init writes it to data/tls-root.pem, and \
+                 portcullis login --root FILE takes it",
+            ));
+        }
         let options = ClientOptions { url: profile.api().to_owned(), root_pem, timeout: CALL_TIMEOUT };
         Ok(Client::new(options)?)
     }

@@ -82,7 +82,7 @@ pub(crate) async fn offer(
             return Err(CliError::failed(still, hint));
         }
         context.output.note(still);
-        if !ask::yes(context, "wait for the decision?")? {
+        if !ask::yes(context, "wait for the decision?", ask::Usual::Yes)? {
             return Err(CliError::failed(format!("{} stays pending", pending.id), hint));
         }
     }

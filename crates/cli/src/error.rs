@@ -178,6 +178,9 @@ impl From<ClientError> for CliError {
                 &error,
                 "compare portcullis --version with the CA's version in portcullis status",
             ),
+            ClientError::Credentials(text) if text.contains("chmod 600") => {
+                Self::new(Kind::NotLoggedIn, &error, "a private key is for its owner's eyes: chmod 600, and try again")
+            }
             ClientError::Credentials(_) => Self::new(Kind::NotLoggedIn, &error, "run portcullis login"),
             ClientError::Options(_) => Self::new(
                 Kind::Configuration,

@@ -23,7 +23,7 @@ pub(crate) async fn grant(client: &Client, text: &str) -> Result<RequestId, CliE
     match Place::typed(text) {
         Some(place) => match own_grant(client, &place).await? {
             Some(grant) => Ok(grant.id),
-            None => Err(no_grant(&place)),
+            None => Err(no_grant(client, &place).await),
         },
         None => grant_by_id(client, text).await,
     }
@@ -131,13 +131,19 @@ async fn open_grants(client: &Client, place: &Place, mine: bool) -> Result<Vec<w
     Ok(grants)
 }
 
-/// That there is no grant, and how to get one.
-pub(crate) fn no_grant(place: &Place) -> CliError {
-    CliError::new(
-        Kind::NotFound,
-        format!("you have no active grant for {place}"),
-        format!("ask for one: portcullis request {place} --for 30m --reason \"why\""),
-    )
+/// That there is no grant, and how to get one: for the place itself, or for the nearest one that may be asked for.
+pub(crate) async fn no_grant(client: &Client, place: &Place) -> CliError {
+    let targets = client.targets().await.map(|page| page.items).unwrap_or_default();
+    let open =
+        targets.iter().flat_map(|target| target.logins.iter().map(move |login| format!("{login}@{}", target.name)));
+    let open: Vec<String> = open.collect();
+    let typed = place.to_string();
+    let near = nearest(&typed, open.iter().map(String::as_str)).filter(|near| *near != typed);
+    let hint = match near {
+        Some(near) if !open.contains(&typed) => format!("did you mean {near}? portcullis target list shows the others"),
+        Some(_) | None => format!("ask for one: portcullis request {place} --for 30m --reason \"why\""),
+    };
+    CliError::new(Kind::NotFound, format!("you have no active grant for {place}"), hint)
 }
 
 /// The one id that begins with `text`, with or without its kind in front.

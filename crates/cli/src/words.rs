@@ -129,7 +129,10 @@ pub(crate) fn listed<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -
 pub(crate) fn count(number: usize, one: &str) -> String {
     match number {
         1 => format!("1 {one}"),
-        _ => format!("{number} {one}s"),
+        _ => match one.strip_suffix("xy") {
+            Some(stem) => format!("{number} {stem}xies"),
+            None => format!("{number} {one}s"),
+        },
     }
 }
 

@@ -67,7 +67,10 @@ async fn sought(client: &Client, text: &str) -> Result<Request, CliError> {
     if let Some(place) = words::Place::typed(text) {
         return match ids::own_grant(client, &place).await? {
             Some(grant) => Ok(client.get_request(&grant.id).await?),
-            None => ids::own_pending(client, &place).await?.ok_or_else(|| ids::no_grant(&place)),
+            None => match ids::own_pending(client, &place).await? {
+                Some(pending) => Ok(pending),
+                None => Err(ids::no_grant(client, &place).await),
+            },
         };
     }
     let id = match ids::grant(client, text).await {

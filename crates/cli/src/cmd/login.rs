@@ -126,14 +126,37 @@ fn key_file(path: &Path) -> Result<KeySource, CliError> {
         return Ok(KeySource::Agent(identity::fingerprint(key.key_data())));
     }
     let absolute = std::path::absolute(path).map_err(|error| CliError::file("find", path, &error))?;
-    match absolute.exists() {
-        true => Ok(KeySource::File(absolute)),
-        false => Err(CliError::new(
-            Kind::NotFound,
-            format!("there is no key file {}", path.display()),
-            "make one with ssh-keygen -t ed25519, and have its .pub file entered in the CA's directory",
-        )),
+    let made = "make one with ssh-keygen -t ed25519, and have its .pub file entered in the CA's directory";
+    if !absolute.exists() {
+        return Err(CliError::new(Kind::NotFound, format!("there is no key file {}", path.display()), made));
     }
+    if !absolute.is_file() {
+        return Err(CliError::usage(format!("{} is no key file", path.display()), "name the private key itself"));
+    }
+    match files::read_secret(&absolute) {
+        Ok(text) if text.contains("-----BEGIN OPENSSH PRIVATE KEY-----") => Ok(KeySource::File(absolute)),
+        Ok(text) if text.contains("PRIVATE KEY-----") => Err(CliError::usage(
+            format!("{} is a private key, and not in OpenSSH's own form", path.display()),
+            format!("convert a copy of it: ssh-keygen -p -f {}", path.display()),
+        )),
+        Ok(_) => Err(CliError::usage(format!("{} is no private key", path.display()), made)),
+        Err(files::FileError::Open { mode, .. }) => Err(too_open(path, mode)),
+        Err(error) => Err(CliError::failed(chain(&error), "check the path and its permissions")),
+    }
+}
+
+/// A key file that others can read. A public key is meant to be read, and is no mistake of permissions.
+fn too_open(path: &Path, mode: u32) -> CliError {
+    if files::read_text(path, 64 * 1024).is_ok_and(|text| identity::parse_public_key(&text).is_ok()) {
+        return CliError::usage(
+            format!("{} is a public key", path.display()),
+            "name the private key beside it, or a file that ends in .pub when the ssh-agent holds the private half",
+        );
+    }
+    CliError::failed(
+        format!("{} can be read by others than its owner (mode {mode:04o})", path.display()),
+        format!("chmod 600 {}", path.display()),
+    )
 }
 
 async fn agent_key(fingerprint: &str) -> Result<KeySource, CliError> {

@@ -111,6 +111,15 @@ enum Against<'a> {
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    // In front of every call: what is not written must not be in the ledger as read.
+    if let Some(Action::Export { out: Some(path), force: false, .. }) = &args.action
+        && path.exists()
+    {
+        return Err(CliError::usage(
+            format!("{} is there already", path.display()),
+            "name another file, or replace it with --force",
+        ));
+    }
     let client = context.client().await?;
     match &args.action {
         None => match &args.id {
@@ -121,13 +130,6 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
             None => list(context, &client, &args.filter).await,
         },
         Some(Action::Export { id, out, force }) => {
-            // In front of the call: what is not written must not be in the ledger as read.
-            if let Some(path) = out.as_deref().filter(|path| !force && path.exists()) {
-                return Err(CliError::usage(
-                    format!("{} is there already", path.display()),
-                    "name another file, or replace it with --force",
-                ));
-            }
             let id = ids::recording(&client, id).await?;
             export(context, &client, &id, out.as_deref(), *force).await
         }

@@ -126,7 +126,7 @@ async fn grant(context: &Context, client: &Client, args: &Args) -> Result<Grant,
         (None, None) => {
             return match scheduled {
                 Some(grant) => decision::active(context, &grant).map(|()| grant),
-                None => Err(ids::no_grant(&args.place)),
+                None => Err(ids::no_grant(client, &args.place).await),
             };
         }
     };

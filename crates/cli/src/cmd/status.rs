@@ -1,11 +1,21 @@
 //! `portcullis status`: how the CA is.
 
+use std::time::Duration;
+
+use api::wire::{ProxyAddress, Status};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
 use crate::context::Context;
 use crate::error::CliError;
-use crate::output::{Tone, clean_lines};
+use crate::output::{Tone, clean, clean_lines};
 use crate::show::{field, moment};
+use crate::words::count;
 
-/// Show how the CA is: version, ledger, policy, directory, what is open
+/// The longest wait for a proxy to say what it is.
+const KNOCK: Duration = Duration::from_secs(2);
+
+/// Show how the site is: the CA, its proxies as they answer from here, the rules in force, what is open
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -16,25 +26,81 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     if context.output.is_json() {
         return context.output.json(&status);
     }
+    let proxies = client.ca().await?.proxies;
+    let mut answers = Vec::new();
+    for proxy in &proxies {
+        answers.push(knock(proxy).await);
+    }
     let output = &context.output;
-    output.line(format_args!("{} at {}", output.tone(Tone::Strong, &status.server), client.url()))?;
-    field(context, "version", &status.version)?;
-    field(context, "up since", moment(context.now(), status.started.0))?;
-    field(context, "ledger", format_args!("{} records, root {}", status.records, status.root))?;
-    let troubles =
-        [("ledger", &status.ledger_error), ("policy", &status.policy_error), ("directory", &status.directory_error)];
-    field(context, "policy", &status.policy)?;
-    field(context, "directory", &status.directory)?;
-    field(context, "pending", status.pending)?;
-    field(context, "grants", status.grants)?;
-    field(context, "sessions", status.sessions)?;
-    field(context, "locks", status.locks)?;
-    for (what, error) in troubles {
-        if let Some(error) = error {
-            // A validator's message has several lines.
-            let text = clean_lines(error).replace('\n', "\n               ");
-            field(context, &format!("{what}!"), output.tone(Tone::Bad, text))?;
+    let silent = answers.iter().filter(|answer| answer.is_err()).count();
+    // The verdict first: whoever looks in an incident reads this line and no other.
+    let verdict = match (troubles(&status).is_empty(), silent) {
+        (true, 0) => output.tone(Tone::Good, "well"),
+        (true, silent) => output.tone(Tone::Bad, format_args!("{} out of reach", count(silent, "proxy"))),
+        (false, _) => output.tone(Tone::Bad, "in trouble"),
+    };
+    output.line(format_args!("{} at {}: {verdict}", output.tone(Tone::Strong, &status.server), client.url()))?;
+    for (what, error) in troubles(&status) {
+        // A validator's message has several lines.
+        let text = clean_lines(error).replace('\n', "\n               ");
+        field(context, &format!("{what}!"), output.tone(Tone::Bad, text))?;
+    }
+    field(context, "requests", waiting(context, status.pending))?;
+    field(
+        context,
+        "open",
+        format_args!("{}, {}", count_of(status.grants, "grant"), count_of(status.sessions, "session")),
+    )?;
+    let locks = count_of(status.locks, "lock");
+    field(context, "locks", if status.locks == 0 { "none".to_owned() } else { output.tone(Tone::Waiting, locks) })?;
+    for (proxy, answer) in proxies.iter().zip(&answers) {
+        let at = format!("{} at {}:{}", proxy.name, proxy.host, proxy.port);
+        match answer {
+            Ok(banner) => field(context, "proxy", format_args!("{at} answers ({})", clean(banner)))?,
+            Err(why) => field(context, "proxy!", output.tone(Tone::Bad, format_args!("{at}: {why}")))?,
         }
     }
-    Ok(())
+    field(context, "ledger", format_args!("{} records, root {}", status.records, status.root))?;
+    field(context, "policy", &status.policy)?;
+    field(context, "directory", &status.directory)?;
+    field(context, "version", &status.version)?;
+    field(context, "up since", moment(context.now(), status.started.0))
+}
+
+/// What is wrong, as the CA says.
+fn troubles(status: &Status) -> Vec<(&'static str, &str)> {
+    let all =
+        [("ledger", &status.ledger_error), ("policy", &status.policy_error), ("directory", &status.directory_error)];
+    all.into_iter().filter_map(|(what, error)| Some((what, error.as_deref()?))).collect()
+}
+
+fn waiting(context: &Context, pending: u32) -> String {
+    match pending {
+        0 => "none pending".to_owned(),
+        _ => context.output.tone(Tone::Waiting, format_args!("{pending} pending: portcullis requests")),
+    }
+}
+
+fn count_of(number: u32, one: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), one)
+}
+
+/// What a proxy's SSH port says first, or why it says nothing.
+async fn knock(proxy: &ProxyAddress) -> Result<String, String> {
+    let greeted = async {
+        let mut stream = TcpStream::connect((proxy.host.as_str(), proxy.port)).await?;
+        let mut banner = Vec::new();
+        let mut byte = [0];
+        // RFC 4253, section 4.2: a line of at most 255 bytes.
+        while banner.len() < 255 && stream.read(&mut byte).await? == 1 && byte != *b"\n" {
+            banner.extend_from_slice(&byte);
+        }
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&banner).trim_end().to_owned())
+    };
+    match tokio::time::timeout(KNOCK, greeted).await {
+        Ok(Ok(banner)) if banner.starts_with("SSH-") => Ok(banner),
+        Ok(Ok(_)) => Err("what listens there is no SSH server".to_owned()),
+        Ok(Err(error)) => Err(format!("cannot be reached from here: {error}")),
+        Err(_) => Err(format!("does not answer within {} s", KNOCK.as_secs())),
+    }
 }

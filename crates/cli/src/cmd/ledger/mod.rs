@@ -8,7 +8,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-use model::Record;
+use model::{Record, Timestamp};
 
 use crate::context::Context;
 use crate::error::{CliError, Kind, chain};
@@ -124,6 +124,13 @@ fn print_in_full(context: &Context, record: &Record) -> Result<(), CliError> {
 
 fn detail(context: &Context, name: &str, value: &serde_json::Value) -> Result<(), CliError> {
     let text = match value {
+        // Facts keep moments as microseconds since 1970; a number of that size is nothing else.
+        serde_json::Value::Number(number) if !name.ends_with("serial") => match number.as_u64() {
+            Some(micros) if micros >= 1_000_000_000_000_000 => {
+                format!("{} ({micros})", clock(Timestamp::from_micros(micros)))
+            }
+            Some(_) | None => number.to_string(),
+        },
         serde_json::Value::String(text) => clean(text),
         serde_json::Value::Array(items) if items.iter().all(serde_json::Value::is_string) => {
             clean(&listed(items.iter().filter_map(serde_json::Value::as_str)))
