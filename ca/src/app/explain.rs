@@ -134,7 +134,7 @@ impl App {
         if !explanation.judgement.is_permitted() {
             hints.extend(would_help(&rules, who, want));
             hints.extend(explanation.nearest().into_iter().map(|account| {
-                format!("{} ({file}:{}) comes nearest: it {}", account.policy, account.line, account.outcome)
+                format!("{} ({file}:{}) comes nearest: {}", account.policy, account.line, account.wants())
             }));
         }
         Ok(Explained { yes: answer.yes, answer: answer.sentence, hints, explanation, paths: answer.paths, file })

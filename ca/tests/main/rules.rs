@@ -204,9 +204,11 @@ async fn an_explanation_says_what_the_ca_then_does() {
     let decides: Vec<_> = said.policies.iter().filter(|policy| policy.decides).map(|one| &one.policy).collect();
     assert_eq!(decides, ["engineers-prod"]);
     // What is explained is not done.
-    let before = site.end().await;
+    let adam = site.client("adam");
+    adam.status().await.unwrap();
+    let before = adam.status().await.unwrap().records;
     alice.explain(&question("request", "dev1")).await.unwrap();
-    assert_eq!(site.end().await, before);
+    assert_eq!(adam.status().await.unwrap().records, before);
     let nowhere = wire::ExplainRequest { target: None, ..question("request", "web1") };
     assert_eq!(code(alice.explain(&nowhere).await), "bad-request");
     assert_eq!(code(alice.explain(&question("request", "web9")).await), "not-found");
@@ -229,6 +231,9 @@ async fn an_explanation_knows_locks_grants_and_whose_request_it_is() {
 
     let review = bob.explain(&of("review", "alice")).await.unwrap();
     assert!(review.yes && review.answer.ends_with("an approval counts for engineers-prod"), "{review:?}");
+    let stranger = bob.explain(&question("request", "web1")).await.unwrap();
+    let wants = "engineers-prod (policy.cedar:38) comes nearest: it is for principal in Group::\"engineers\"";
+    assert!(!stranger.yes && stranger.hints.contains(&wants.to_owned()), "{stranger:?}");
     let own = bob.explain(&of("review", "bob")).await.unwrap();
     assert!(!own.yes && own.answer.contains("nobody reviews their own request"), "{own:?}");
     assert_eq!(code(bob.explain(&question("review", "web1")).await), "bad-request", "whose?");

@@ -1,6 +1,6 @@
 //! Taking a judgement apart: which part of each policy did not fit.
 
-use cedar_policy::{Authorizer, Decision, Policy, PolicyId, PolicySet};
+use cedar_policy::{Authorizer, Decision, Policy, PolicyId, PolicySet, PrincipalConstraint};
 use serde_json::{Value, json};
 
 use crate::ask::Ask;
@@ -22,6 +22,7 @@ pub(crate) fn explain(question: &Question<'_>, entries: &[Entry], judgement: Jud
             Effectual::Forbid => false,
         },
         description: entry.description.clone(),
+        principal: principal(&entry.policy),
         outcome: outcome(entry, decides(entry), ask),
     };
     let policies = entries.iter().map(account).collect();
@@ -38,6 +39,16 @@ pub(crate) fn words(question: &Question<'_>) -> String {
     match (question.login, question.target) {
         (Some(login), Some(target)) => format!("{who}: {} {login}@{}", question.action, target.name),
         (Some(_), None) | (None, Some(_) | None) => format!("{who}: {}", question.action),
+    }
+}
+
+fn principal(policy: &Policy) -> Option<String> {
+    match policy.principal_constraint() {
+        PrincipalConstraint::Any => None,
+        PrincipalConstraint::In(uid) => Some(format!("principal in {uid}")),
+        PrincipalConstraint::Eq(uid) => Some(format!("principal == {uid}")),
+        PrincipalConstraint::Is(kind) => Some(format!("principal is {kind}")),
+        PrincipalConstraint::IsIn(kind, uid) => Some(format!("principal is {kind} in {uid}")),
     }
 }
 

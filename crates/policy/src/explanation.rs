@@ -26,6 +26,8 @@ pub struct Account {
     pub permit: bool,
     /// Its `@description`.
     pub description: Option<String>,
+    /// Whom its scope is about: `principal in Group::"sre"`; `None`: everybody.
+    pub principal: Option<String>,
     /// Whether it matched.
     pub outcome: Outcome,
 }
@@ -66,6 +68,17 @@ impl Explanation {
             return close;
         }
         permits().filter(|account| account.outcome.is_about_others()).collect()
+    }
+}
+
+impl Account {
+    /// What it would take for this policy to match, as far as it is known: "it is for principal in Group::\"sre\"".
+    #[must_use]
+    pub fn wants(&self) -> String {
+        match &self.principal {
+            Some(principal) if self.outcome.is_about_others() => format!("it is for {principal}"),
+            Some(_) | None => format!("it {}", self.outcome),
+        }
     }
 }
 

@@ -44,6 +44,10 @@ fn a_no_names_what_came_nearest() {
     let stranger = case(Action::Request).who("mallory", &[]).ask(|question| policies.explain(question));
     assert!(stranger.to_string().starts_with("mallory (no groups): request root@web1\nno: no policy permits it\n"));
     assert!(stranger.to_string().ends_with("\nnearest: sre, short"), "{stranger}");
+    let wants: Vec<_> = stranger.nearest().into_iter().map(portcullis_policy::Account::wants).collect();
+    assert_eq!(wants, ["it is for principal in Group::\"sre\"", "it is for principal in Group::\"engineers\""]);
+    let wants = explained.nearest()[0].wants();
+    assert!(wants.starts_with("it does not hold: when { context.duration <= 600 }"), "{wants}");
 }
 
 #[test]

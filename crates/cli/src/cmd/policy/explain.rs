@@ -99,7 +99,7 @@ fn show(context: &Context, explanation: &Explanation, all: bool) -> Result<(), C
     output.line(format_args!("{}: {}", output.tone(tone, word), clean(&explanation.answer)))?;
     field(context, "question", clean(&explanation.question))?;
     for path in &explanation.paths {
-        let name = if path.taken { "path" } else { "or" };
+        let name = if path.taken { "takes" } else { "offers" };
         field(context, name, format_args!("{} ({})", output.tone(Tone::Strong, &path.policy), path.place))?;
         field(context, "", format_args!("asks   {}", path.obligations.join(", ")))?;
         field(context, "", format_args!("lacks  {}", lacks(path)))?;
