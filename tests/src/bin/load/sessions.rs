@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use api::wire::{PlaceLock, Revoke};
+use api::wire::{LiftLock, PlaceLock, Revoke};
 use api::{EventStream, Heard};
 use model::{Fact, LockId, RequestId, SessionEnd, SessionId, Timestamp};
 use russh::keys::PublicKeyOrCertificate;
@@ -65,7 +65,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Value> {
     let left = holder.client.sessions(true, None).await?.items.len();
     ensure!(left == 0, "{left} sessions are left");
     if let Some(lock) = lock {
-        reviewer.client.unlock(&lock).await?;
+        reviewer.client.unlock(&lock, &LiftLock::default()).await?;
     }
     Ok(json!({
         "per_second": all as f64 / elapsed,
