@@ -5,10 +5,9 @@ use api::{ClientError, Problem};
 use crate::site::{Site, ask, eventually, unique};
 
 fn problem<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> Problem {
-    match answer.unwrap_err() {
-        ClientError::Problem(problem) => problem,
-        other => panic!("{other}"),
-    }
+    let error = answer.unwrap_err();
+    let ClientError::Problem(problem) = error else { panic!("{error}") };
+    problem
 }
 
 /// A policy under which alice may ask for web1 and nothing else.

@@ -135,7 +135,11 @@ fn detail(context: &Context, name: &str, value: &serde_json::Value) -> Result<()
         serde_json::Value::Array(items) if items.iter().all(serde_json::Value::is_string) => {
             clean(&listed(items.iter().filter_map(serde_json::Value::as_str)))
         }
-        other => clean(&other.to_string()),
+        other @ (serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::Array(_)
+        | serde_json::Value::Object(_)) => clean(&other.to_string()),
     };
     field(context, name, text)
 }
