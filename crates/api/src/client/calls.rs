@@ -261,7 +261,7 @@ impl Client {
         self.call(Method::POST, "/v1/locks", Some(body), None).await
     }
 
-    /// `DELETE /v1/locks/{id}`
+    /// `POST /v1/locks/{id}/lift`
     ///
     /// # Errors
     /// Any error of a call.
