@@ -3,6 +3,7 @@
 
 mod attacks;
 mod crash;
+mod hosts;
 mod rules;
 mod story;
 mod time;
