@@ -145,12 +145,12 @@ pub(crate) fn check_signed(
 /// russh leaves what a verified signature says of it to us.
 pub(crate) fn check_touch(signature: &[u8]) -> Result<(), CertificateRefused> {
     let signature = Signature::try_from(signature).map_err(|_| CertificateRefused::Encoding)?;
-    match signature.algorithm() {
-        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => match signature.as_bytes().split_last_chunk::<5>() {
-            Some((_, [flags, ..])) if flags & USER_PRESENT != 0 => Ok(()),
-            Some(_) | None => Err(CertificateRefused::Touch),
-        },
-        _ => Ok(()),
+    if ![Algorithm::SkEd25519, Algorithm::SkEcdsaSha2NistP256].contains(&signature.algorithm()) {
+        return Ok(());
+    }
+    match signature.as_bytes().split_last_chunk::<5>() {
+        Some((_, [flags, ..])) if flags & USER_PRESENT != 0 => Ok(()),
+        Some(_) | None => Err(CertificateRefused::Touch),
     }
 }
 

@@ -24,9 +24,9 @@ async fn ask(site: &Site, knock: &wire::OpenSession) -> String {
 fn opened(facts: &[model::Record]) -> Vec<&Presence> {
     facts
         .iter()
-        .filter_map(|record| match &record.entry.fact {
-            Fact::SessionOpened { presence, .. } => presence.as_ref(),
-            _ => None,
+        .filter_map(|record| {
+            let Fact::SessionOpened { presence, .. } = &record.entry.fact else { return None };
+            presence.as_ref()
         })
         .collect()
 }
@@ -47,7 +47,7 @@ async fn one_log_in_opens_one_session_and_a_restart_does_not_change_that() {
     assert_eq!(ask(&site, &again).await, "presence-spent");
     let ended = wire::SessionReport::Ended { end: SessionEnd::Client, cut: None, dropped: first.deadline };
     let proxy = site.client("proxy:proxy1");
-    proxy.report(&first.session, &reports(ended)).await.unwrap();
+    proxy.report(&first.session, &reports(&ended)).await.unwrap();
     assert_eq!(ask(&site, &again).await, "presence-spent");
     site.down().await;
     site.up().await;
@@ -62,7 +62,7 @@ async fn one_log_in_opens_one_session_and_a_restart_does_not_change_that() {
     assert!(opened.iter().all(|presence| presence.certificate.get() == serial && !presence.touch));
 }
 
-fn reports(report: wire::SessionReport) -> wire::SessionReports {
+fn reports(report: &wire::SessionReport) -> wire::SessionReports {
     serde_json::from_value(serde_json::json!({ "reports": [report] })).unwrap()
 }
 
@@ -74,7 +74,7 @@ async fn a_log_in_stays_spent_when_its_session_is_long_forgotten() {
     let knock = Site::knock(&certificate, "root", "web1");
     let first = site.client("proxy:proxy1").open_session(&knock).await.unwrap();
     let ended = wire::SessionReport::Ended { end: SessionEnd::Client, cut: None, dropped: first.deadline };
-    site.client("proxy:proxy1").report(&first.session, &reports(ended)).await.unwrap();
+    site.client("proxy:proxy1").report(&first.session, &reports(&ended)).await.unwrap();
     site.down().await;
     let now = site.clock.now();
     let entry = |fact| Entry {
