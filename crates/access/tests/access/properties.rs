@@ -431,9 +431,9 @@ fn facts() -> impl Strategy<Value = Fact> {
                     paths: vec![path_of(n)],
                 },
                 3 => {
-                        let (groups, comment) = (BTreeSet::new(), None);
-                        Fact::RequestReviewed { request, verdict, groups, comment, touch: false, address: None }
-                    }
+                    let (groups, comment) = (BTreeSet::new(), None);
+                    Fact::RequestReviewed { request, verdict, groups, comment, touch: false, address: None }
+                }
                 4 => Fact::ReviewWithdrawn { request },
                 5 => Fact::RequestApproved {
                     request,
