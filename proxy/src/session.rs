@@ -96,6 +96,7 @@ struct Session {
 }
 
 /// When a session ended.
+#[derive(Clone, Copy)]
 struct Gone {
     /// When nothing passed any more.
     cut: Option<Timestamp>,

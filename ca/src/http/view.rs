@@ -7,9 +7,7 @@ use access::{
     SessionState,
 };
 use api::wire;
-use model::{
-    CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Target, Verdict,
-};
+use model::{CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Target, Verdict};
 
 use crate::app::{AppError, Issued, Opened, Paged, RecordingView, RequestView, SessionView, Status};
 

@@ -229,7 +229,9 @@ impl Things {
                 Some(json!({ "target": "dev1", "login": "root", "duration": 60, "reason": "a look" }))
             }
             ("POST", "/v1/requests/{id}/approve" | "/v1/requests/{id}/deny") => Some(json!({})),
-            ("POST", "/v1/grants/{id}/revoke" | "/v1/sessions/{id}/kill" | "/v1/locks/{id}/lift") => Some(json!({ "reason": "because" })),
+            ("POST", "/v1/grants/{id}/revoke" | "/v1/sessions/{id}/kill" | "/v1/locks/{id}/lift") => {
+                Some(json!({ "reason": "because" }))
+            }
             ("POST", "/v1/grants/{id}/extend") => Some(json!({ "duration": 60, "reason": "a little more" })),
             ("POST", "/v1/certificates") => {
                 Some(json!({ "request": self.grant, "public_key": key, "nonce": nonce, "proof": "none" }))

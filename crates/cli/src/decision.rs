@@ -62,7 +62,7 @@ pub(crate) async fn wait(
 /// person at the terminal. `again` is the command that would wait.
 ///
 /// # Errors
-/// Nobody wants to wait, or as [`wait`].
+/// Nobody wants to wait, or as [`wait()`].
 pub(crate) async fn offer(
     context: &Context,
     client: &Client,

@@ -25,7 +25,9 @@ impl Desk<'_> {
                 break;
             }
             match due {
-                Due::Lock(lock) => facts.push(self.system_entry(lock, Fact::LockLifted { lock: lock.clone(), reason: None })),
+                Due::Lock(lock) => {
+                    facts.push(self.system_entry(lock, Fact::LockLifted { lock: lock.clone(), reason: None }))
+                }
                 Due::Request(id) => {
                     for entry in self.request_due(id) {
                         if ends(&entry.fact).is_none_or(|id| ended.insert(id.clone())) {

@@ -172,7 +172,7 @@ impl Talk {
 fn conversation() -> Vec<(Side, Vec<u8>)> {
     let client = |packets: &[Vec<u8>]| (Side::Client, packets.concat());
     let server = |packets: &[Vec<u8>]| (Side::Server, packets.concat());
-    let link = request(SYMLINK, 31, &[&text("../x"), &text("link")]);
+    let link = request(SYMLINK, 31, &[&text("../bob"), &text("link")]);
     let chmod = request(SETSTAT, 32, &[&text("x"), &n32(4), &n32(0o4755)]);
     let rename = request(EXTENDED, 33, &[&text("posix-rename@openssh.com"), &text("x"), &text("y")]);
     let hardlink = request(EXTENDED, 34, &[&text("hardlink@openssh.com"), &text("y"), &text("secret")]);
@@ -238,7 +238,7 @@ fn a_conversation_is_told_line_by_line() {
             format!(r#"{{"op":"hardlink","path":"/home/alice/y","to":"/home/alice/secret",{refused}"#),
             r#"{"op":"extended","name":"odd","result":{"refused":{"reason":"this extension is not passed on"}}}"#
                 .into(),
-            r#"{"op":"symlink","path":"/home/x","to":"/home/alice/link","result":"done"}"#.into(),
+            r#"{"op":"symlink","path":"/home/bob","to":"/home/alice/link","result":"done"}"#.into(),
             r#"{"op":"setstat","path":"/home/alice/x","permissions":"4755","result":"done"}"#.into(),
             r#"{"op":"posix-rename","path":"/home/alice/x","to":"/home/alice/y","result":"done"}"#.into(),
             r#"{"op":"unknown","kind":99,"result":{"refused":{"reason":"this request is not passed on"}}}"#.into(),

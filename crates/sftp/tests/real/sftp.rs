@@ -21,7 +21,7 @@ fn all(_: &Action) -> Verdict {
 
 /// Runs `sftp` with these commands in a folder, whose server begins there too.
 fn sftp(folder: &Path, rule: Rule, commands: &str) -> (Run, Transcript) {
-    let home = folder.join("home");
+    let home = folder.join("srv");
     let batch = folder.join("batch");
     fs::create_dir_all(&home).unwrap();
     fs::write(&batch, commands).unwrap();
@@ -88,15 +88,15 @@ fn whatever_sftp_does_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let bytes = content(300_000);
-    fs::create_dir(path.join("home")).unwrap();
+    fs::create_dir(path.join("srv")).unwrap();
     fs::write(path.join("local"), &bytes).unwrap();
     fs::write(path.join("partial"), &bytes[..1000]).unwrap();
-    fs::write(path.join("home/short"), &bytes[..1000]).unwrap();
+    fs::write(path.join("srv/short"), &bytes[..1000]).unwrap();
     let (run, transcript) = sftp(path, all, EVERYTHING);
     assert!(run.output.status.success(), "{}", run.said());
     assert_eq!(fs::read(path.join("back")).unwrap(), bytes);
     assert_eq!(fs::read(path.join("partial")).unwrap(), bytes);
-    assert_eq!(fs::read(path.join("home/short")).unwrap(), bytes);
+    assert_eq!(fs::read(path.join("srv/short")).unwrap(), bytes);
     let digest = match sha256(&bytes) {
         sftp::Digest::Sha256(digest) => digest,
         sftp::Digest::Absent(why) => panic!("{why:?}"),
@@ -105,26 +105,26 @@ fn whatever_sftp_does_is_told() {
         |way| format!(r#""{way}":{{"bytes":300000,"from":0,"to":300000,"sha256":"{digest}"}},"result":"done"}}"#);
     let lines = run.lines(path);
     let has = |line: &str| assert!(lines.iter().any(|told| told.starts_with(line)), "{line} is not in {lines:#?}");
-    has(r#"{"op":"open","path":"/home/up","write":true,"create":true,"truncate":true,"permissions":"#);
-    has(&format!(r#"{{"op":"close","path":"/home/up",{}"#, whole("written")));
-    has(&format!(r#"{{"op":"close","path":"/home/up",{}"#, whole("read")));
-    has(&format!(r#"{{"op":"close","path":"/home/folder/second",{}"#, whole("written")));
-    has(r#"{"op":"mkdir","path":"/home/folder","permissions":"0777","result":"done"}"#);
-    has(r#"{"op":"open","path":"/home/folder/missing/third","write":true"#);
+    has(r#"{"op":"open","path":"/srv/up","write":true,"create":true,"truncate":true,"permissions":"#);
+    has(&format!(r#"{{"op":"close","path":"/srv/up",{}"#, whole("written")));
+    has(&format!(r#"{{"op":"close","path":"/srv/up",{}"#, whole("read")));
+    has(&format!(r#"{{"op":"close","path":"/srv/folder/second",{}"#, whole("written")));
+    has(r#"{"op":"mkdir","path":"/srv/folder","permissions":"0777","result":"done"}"#);
+    has(r#"{"op":"open","path":"/srv/folder/missing/third","write":true"#);
     assert!(lines.iter().any(|line| line.contains("missing/third") && line.contains(r#""failed":{"code":2,"#)));
-    has(r#"{"op":"posix-rename","path":"/home/folder/second","to":"/home/folder/2nd","result":"done"}"#);
-    has(r#"{"op":"symlink","path":"/home/up","to":"/home/folder/link","result":"done"}"#);
-    has(r#"{"op":"hardlink","path":"/home/up","to":"/home/hard","result":"done"}"#);
-    has(r#"{"op":"setstat","path":"/home/up","permissions":"0600","result":"done"}"#);
-    has(r#"{"op":"list","path":"/home/folder","entries":4,"result":"done"}"#);
-    has(r#"{"op":"copy-data","path":"/home/up","to":"/home/copied","length":0,"result":"done"}"#);
+    has(r#"{"op":"posix-rename","path":"/srv/folder/second","to":"/srv/folder/2nd","result":"done"}"#);
+    has(r#"{"op":"symlink","path":"/srv/up","to":"/srv/folder/link","result":"done"}"#);
+    has(r#"{"op":"hardlink","path":"/srv/up","to":"/srv/hard","result":"done"}"#);
+    has(r#"{"op":"setstat","path":"/srv/up","permissions":"0600","result":"done"}"#);
+    has(r#"{"op":"list","path":"/srv/folder","entries":4,"result":"done"}"#);
+    has(r#"{"op":"copy-data","path":"/srv/up","to":"/srv/copied","length":0,"result":"done"}"#);
     has(
-        r#"{"op":"close","path":"/home/hard","read":{"bytes":299000,"from":1000,"to":300000,"no-digest":"not-from-start"}"#,
+        r#"{"op":"close","path":"/srv/hard","read":{"bytes":299000,"from":1000,"to":300000,"no-digest":"not-from-start"}"#,
     );
-    has(r#"{"op":"close","path":"/home/short","written":{"bytes":299000,"#);
-    has(r#"{"op":"remove","path":"/home/folder/link","result":"done"}"#);
-    has(r#"{"op":"remove","path":"/home/folder/gone","result":{"failed":{"code":2,"text":"No such file"}}}"#);
-    has(r#"{"op":"rmdir","path":"/home/folder","result":"done"}"#);
+    has(r#"{"op":"close","path":"/srv/short","written":{"bytes":299000,"#);
+    has(r#"{"op":"remove","path":"/srv/folder/link","result":"done"}"#);
+    has(r#"{"op":"remove","path":"/srv/folder/gone","result":{"failed":{"code":2,"text":"No such file"}}}"#);
+    has(r#"{"op":"rmdir","path":"/srv/folder","result":"done"}"#);
 
     // What has passed is what was sent, and pieces of any size tell the same.
     let sent = |wanted| -> Vec<u8> {
@@ -145,7 +145,7 @@ fn a_big_file_has_its_digest_both_ways() {
     fs::write(path.join("big"), &bytes).unwrap();
     let (run, transcript) = sftp(path, all, "put big\nget big back\n");
     assert!(run.output.status.success(), "{}", run.said());
-    assert!(fs::read(path.join("home/big")).unwrap() == bytes);
+    assert!(fs::read(path.join("srv/big")).unwrap() == bytes);
     assert!(fs::read(path.join("back")).unwrap() == bytes);
     let moved: Vec<_> = run
         .operations
@@ -166,7 +166,7 @@ fn a_big_file_has_its_digest_both_ways() {
 #[test]
 fn what_is_refused_is_refused_as_a_server_would_and_the_rest_goes_on() {
     fn uploads_into_in_only(action: &Action) -> Verdict {
-        let within = action.paths().all(|path| path.text().contains("/home/in/"));
+        let within = action.paths().all(|path| path.text().contains("/srv/in/"));
         match action.direction() {
             Direction::Look => Verdict::Allow,
             Direction::Upload | Direction::Change if within => Verdict::Allow,
@@ -177,8 +177,8 @@ fn what_is_refused_is_refused_as_a_server_would_and_the_rest_goes_on() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    fs::create_dir_all(path.join("home/in")).unwrap();
-    fs::write(path.join("home/theirs"), b"theirs").unwrap();
+    fs::create_dir_all(path.join("srv/in")).unwrap();
+    fs::write(path.join("srv/theirs"), b"theirs").unwrap();
     fs::write(path.join("mine"), b"mine").unwrap();
     let commands = "\
 -get theirs
@@ -197,15 +197,15 @@ ls
     let (run, transcript) = sftp(path, uploads_into_in_only, commands);
     assert!(run.output.status.success(), "{}", run.said());
     assert_eq!(run.said().matches("Permission denied").count(), 9, "{}", run.said());
-    assert_eq!(fs::read(path.join("home/in/yours")).unwrap(), b"mine");
-    assert_eq!(fs::read(path.join("home/theirs")).unwrap(), b"theirs");
+    assert_eq!(fs::read(path.join("srv/in/yours")).unwrap(), b"mine");
+    assert_eq!(fs::read(path.join("srv/theirs")).unwrap(), b"theirs");
     let names = |folder: &str| -> Vec<_> {
         let mut names: Vec<_> =
             fs::read_dir(path.join(folder)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names
     };
-    assert_eq!((names("home"), names("home/in")), (vec!["in".into(), "theirs".into()], vec!["yours".into()]));
+    assert_eq!((names("srv"), names("srv/in")), (vec!["in".into(), "theirs".into()], vec!["yours".into()]));
     assert!(!path.join("theirs").exists());
     let refused = run.operations.iter().filter(|op| matches!(op.result, Outcome::Refused { .. })).count();
     assert_eq!(refused, 9);

@@ -71,9 +71,8 @@ fn directory(context: &Context, given: Option<&Path>) -> Result<Option<Directory
         (None, Err(error)) if error.kind() == Kind::NotFound => return Ok(None),
         (None, Err(error)) => return Err(error),
     };
-    let text = files::read_text(&path, 16 << 20).map_err(|error| {
-        CliError::new(Kind::NotFound, chain(&error), "name the directory with --directory FILE")
-    })?;
+    let text = files::read_text(&path, 16 << 20)
+        .map_err(|error| CliError::new(Kind::NotFound, chain(&error), "name the directory with --directory FILE"))?;
     let directory = Directory::parse(&text, &path.display().to_string());
     directory.map(Some).map_err(|error| crate::config::refused(&error))
 }
