@@ -63,7 +63,7 @@ fn a_session_that_ended_before_the_moment_of_its_cut_was_kept_reads_and_verifies
     verifier.check(old, &chain(&Digest::ZERO, old)).unwrap();
     assert_eq!(verifier.finish().unwrap().size, 1);
     let mut told = read;
-    let Fact::SessionEnded { cut, .. } = &mut told.entry.fact else { unreachable!() };
+    let Fact::SessionEnded { cut, .. } = &mut told.entry.fact else { panic!("a session that ended") };
     *cut = Some(Timestamp::from_micros(1_800_000_006_999_000));
     let bytes = encode(&told).unwrap();
     assert!(String::from_utf8_lossy(&bytes).contains(r#""cut":1800000006999000"#));
