@@ -68,6 +68,16 @@ impl Outer {
         }
     }
 
+    /// A session inside was taken away: what it sent before must not arrive behind that. Ends the connection when it
+    /// still holds something, whoever else is in it, since nobody can tell whose that is; `false` then.
+    pub(crate) fn clear(&self) -> bool {
+        let clear = self.cutter.is_clear();
+        if !clear {
+            self.cutter.cut();
+        }
+        clear
+    }
+
     /// A session inside was ended from our side. A client that does not hang up the outer connection by itself, within
     /// the time that a notice has, loses it, unless it carries something else.
     pub(crate) fn leave(self: &Arc<Self>, within: Duration) {

@@ -40,6 +40,8 @@ pub(crate) struct Live {
     notices: watch::Sender<Option<Arc<Words>>>,
     /// The person's side, once something passes.
     person: OnceLock<Cutter>,
+    /// The connection that the person's runs inside of.
+    outer: Option<Arc<Outer>>,
     target: OnceLock<Cutter>,
     began: Instant,
     refusals: Mutex<Refusals>,
@@ -48,7 +50,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(permit: Permit) -> Arc<Self> {
+    pub(crate) fn new(permit: Permit, outer: Option<Arc<Outer>>) -> Arc<Self> {
         Arc::new(Self {
             deadline: watch::Sender::new(permit.deadline()),
             permit,
@@ -60,6 +62,7 @@ impl Live {
             stop: Signal::default(),
             notices: watch::Sender::new(None),
             person: OnceLock::new(),
+            outer,
             target: OnceLock::new(),
             began: Instant::now(),
             refusals: Mutex::default(),
@@ -99,18 +102,26 @@ impl Live {
             return true;
         }
         self.shut.store(true, Ordering::SeqCst);
-        let clear = self.person.get().is_none_or(Cutter::hush);
+        let clear = self.person.get().is_none_or(Cutter::hush) && self.outer_is_clear();
         self.cut_target();
         if !clear || self.passing.load(Ordering::SeqCst) > 0 {
-            self.drop_person();
+            self.person.get().inspect(|person| person.sever());
         }
         let _ = self.cut.set(Instant::now());
         true
     }
 
+    /// Whether nothing is left in the connection that the person's runs inside of; it is ended when something is.
+    pub(crate) fn outer_is_clear(&self) -> bool {
+        self.outer.as_ref().is_none_or(|outer| outer.clear())
+    }
+
     /// Wakes those who carry the session, so that they say its last words and go.
     pub(crate) fn dismiss(&self) {
         self.stop.raise();
+        for side in [self.person.get(), self.target.get()].into_iter().flatten() {
+            side.rouse();
+        }
     }
 
     /// Closes the person's connection, unless it is closed already.
@@ -134,7 +145,7 @@ impl Live {
 
     fn cut_target(&self) {
         if let Some(target) = self.target.get() {
-            target.cut();
+            target.sever();
         }
     }
 
@@ -164,6 +175,7 @@ impl Live {
         // Whoever cut the session in between did not find it.
         if self.shut.load(Ordering::SeqCst) {
             person.hush();
+            person.rouse();
         }
     }
 

@@ -30,6 +30,11 @@ use crate::registry::{Live, Registered};
 use crate::signal::Signal;
 use crate::words::{self, Words};
 
+/// How many sessions say their last words at a time: of a crowd that is cut at once, most are told within the time that
+/// all have if they take turns, and few if all of them speak at once.
+pub(crate) const FAREWELLS: usize = 16;
+/// How long one turn may take. Whoever needs longer goes on without it.
+const TURN: Duration = Duration::from_millis(5);
 /// How long a person who is turned away may take to read why.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long they may stay at all.
@@ -134,7 +139,7 @@ impl Visit {
                 return Err(Words::say(why));
             }
         };
-        let live = Live::new(permit);
+        let live = Live::new(permit, self.outer.clone());
         gate.revocations.fresh(gate.config.feed_freshness.to_std(), gate.config.ca_timeout.to_std()).await;
         let registered = match gate.revocations.enter(&live, gate.config.feed_freshness.to_std()) {
             Ok(registered) => registered,
@@ -387,22 +392,30 @@ impl Visit {
         ended: &mut Vec<Result<Closing, JoinError>>,
     ) -> bool {
         // Behind a cut no byte of the target may pass, so nothing is said to somebody who is still being sent some.
-        if live.cut_for().is_some() && !self.cutter.settled().await {
+        if live.cut_for().is_some() && !(self.cutter.settled().await && live.outer_is_clear()) {
             return false;
         }
-        self.cutter.speak();
-        live.words().raise();
-        while let Some(closed) = channels.join_next().await {
-            ended.push(closed);
+        let turn = self.gate.farewells.acquire().await;
+        let speech = async {
+            self.cutter.speak();
+            live.words().raise();
+            while let Some(closed) = channels.join_next().await {
+                ended.push(closed);
+            }
+            // Whoever was told on a channel gets no disconnect message behind it: a client that reads both at once
+            // throws away what it has not printed.
+            if ended.is_empty() {
+                let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());
+                let _ = said.await;
+            }
+            self.cutter.leave();
+            self.cutter.finished().await;
+        };
+        tokio::pin!(speech);
+        if tokio::time::timeout(TURN, &mut speech).await.is_err() {
+            drop(turn);
+            speech.await;
         }
-        // Whoever was told on a channel gets no disconnect message behind it: a client that reads both at once throws
-        // away what it has not printed.
-        if ended.is_empty() {
-            let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());
-            let _ = said.await;
-        }
-        self.cutter.leave();
-        self.cutter.finished().await;
         true
     }
 

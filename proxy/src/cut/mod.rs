@@ -112,35 +112,57 @@ impl<S> Cuttable<S> {
 impl Cutter {
     /// Ends the stream now, unless it has ended. A socket is reset, so that nothing which the peer has not taken stays behind.
     pub(crate) fn cut(&self) {
+        self.sever();
+        self.rouse();
+    }
+
+    /// As [`cut`](Self::cut), but wakes nobody: whoever cuts many streams wakes their users when all of them are cut.
+    pub(crate) fn sever(&self) {
         self.end(socket::abort);
     }
 
     /// Ends the stream now, unless it has ended, and lets the kernel deliver what was written.
     pub(crate) fn close(&self) {
         self.end(socket::shut);
+        self.rouse();
     }
 
     /// Stops both directions: what the peer sends is not taken, and what is written waits. `false` when something waits
-    /// for the peer already, which could only be let out or be thrown away with the stream.
+    /// for the peer already, which could only be let out or be thrown away with the stream. Wakes nobody.
     pub(crate) fn hush(&self) -> bool {
         self.shared.advance(Phase::Hushed);
-        self.shared.blocked.load(Ordering::SeqCst) == 0
+        self.is_clear()
+    }
+
+    /// Whether everything that was written has left this machine.
+    pub(crate) fn is_clear(&self) -> bool {
+        let written = self.shared.blocked.load(Ordering::SeqCst) == 0;
+        written && self.shared.socket.as_ref().is_none_or(|stream| socket::drained(stream))
     }
 
     /// Waits until the user of a hushed stream is at rest; `false` when it wanted to write something before it was.
     pub(crate) async fn settled(&self) -> bool {
         self.shared.at_rest.raised().await;
-        !self.shared.held.load(Ordering::SeqCst) && self.shared.blocked.load(Ordering::SeqCst) == 0
+        // A write that was under way when the stream was hushed is through by now, and may have filled the kernel's buffer.
+        !self.shared.held.load(Ordering::SeqCst) && self.is_clear()
     }
 
     /// Lets out what is written from now on; what the peer sends is not taken any more.
     pub(crate) fn speak(&self) {
         self.shared.advance(Phase::Speaking);
+        self.rouse();
     }
 
     /// Tells the user of the stream that its input has ended, once it has written what it has.
     pub(crate) fn leave(&self) {
         self.shared.advance(Phase::Leaving);
+        self.rouse();
+    }
+
+    /// Wakes whoever uses the stream, to see what has become of it.
+    pub(crate) fn rouse(&self) {
+        self.shared.reader.wake();
+        self.shared.writer.wake();
     }
 
     /// Whether the peer has left something unread for so long that a write waits for it.
@@ -170,7 +192,6 @@ impl Cutter {
             }
             let _ = self.shared.ended.set(Instant::now());
         }
-        self.shared.wake();
     }
 }
 
@@ -182,12 +203,6 @@ impl Shared {
 
     fn advance(&self, to: Phase) {
         self.phase.fetch_max(to as u8, Ordering::SeqCst);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        self.reader.wake();
-        self.writer.wake();
     }
 
     fn phase(&self) -> io::Result<Phase> {

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -26,6 +28,21 @@ pub(super) fn abort(socket: &TcpStream) {
 pub(super) fn shut(socket: &TcpStream) {
     // It can only fail on a socket that is closed already.
     let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
+}
+
+/// Whether the kernel has sent everything that was written. What is on its way to the peer, or waits in the peer's own
+/// kernel, has left our hands. `false` when that cannot be found out.
+pub(super) fn drained(socket: &TcpStream) -> bool {
+    // A socket can be written to when less than half of this mark is unsent (tcp(7), TCP_NOTSENT_LOWAT): with a mark of
+    // one byte, when nothing is. Afterwards it has no mark again.
+    let options = SockRef::from(socket);
+    if options.set_tcp_notsent_lowat(1).is_err() {
+        return false;
+    }
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    let ready = poll(&mut asked, Some(&Timespec::default()));
+    let unmarked = options.set_tcp_notsent_lowat(0);
+    ready.is_ok() && unmarked.is_ok() && asked.iter().all(|one| one.revents() == PollFlags::OUT)
 }
 
 impl AsyncRead for Socket {

@@ -114,6 +114,7 @@ async fn nothing_passes_a_hushed_stream_and_only_its_own_words_a_speaking_one() 
     let mut taken = [0; 6];
     reading.read_exact(&mut taken).await.unwrap();
     assert!(cutter.hush(), "nothing waits");
+    cutter.rouse();
     theirs.write_all(b"behind").await.unwrap();
     let reader = tokio::spawn(async move {
         let mut rest = Vec::new();
@@ -141,6 +142,7 @@ async fn who_wants_to_write_while_hushed_is_not_settled() {
     let (stream, cutter) = Cuttable::tcp(ours);
     let (mut reading, mut writing) = tokio::io::split(stream);
     cutter.hush();
+    cutter.rouse();
     let writer = tokio::spawn(async move { writing.write_all(b"late").await });
     let reader = tokio::spawn(async move { reading.read_u8().await });
     let held = async {

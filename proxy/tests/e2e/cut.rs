@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use model::{GrantEnd, SessionEnd};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
@@ -63,6 +63,54 @@ async fn no_byte_of_the_target_reaches_the_person_behind_the_cut() {
     let taken = relay.rest().await;
     assert!(taken <= arrived, "{arrived} bytes had arrived, and {taken} did");
     child.kill().await.unwrap();
+}
+
+/// A burst that the kernel takes whole while the person takes nothing of it, and then a revocation.
+async fn a_burst_is_thrown_away(world: &World, alice: &Person, relay: &Relay, ssh: &mut Command) {
+    let grant = world.authority.grant("alice", "root", "web1", HOUR);
+    let burst = format!("read -r go; head -c 1000000 /dev/zero; {LINGER}");
+    let mut child = begin(ssh.stdin(Stdio::piped()), &burst).await;
+    relay.hold();
+    child.stdin.as_mut().unwrap().write_all(b"go\n").await.unwrap();
+    relay.full().await;
+    world.authority.end_grant(&grant.id, GrantEnd::Revoked, "bob");
+    world.authority.receipt().await;
+    let arrived = relay.waiting();
+    let taken = relay.rest().await;
+    assert!(arrived < 1_000_000, "{} could take it all", alice.port);
+    assert!(taken <= arrived, "{arrived} bytes had arrived, and {taken} did");
+    child.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_the_kernel_for_a_person_who_takes_nothing_is_thrown_away() {
+    for way in WAYS {
+        let world = World::new().await;
+        let mut alice = world.person("alice");
+        let relay = Relay::start(world.port, Proxy::Behind).await;
+        alice.port = relay.port;
+        a_burst_is_thrown_away(&world, &alice, &relay, &mut alice.ssh(way, "root", "web1", &[])).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jump_host_that_others_use_too_protects_nothing() {
+    let world = World::new().await;
+    let mut alice = world.person("alice");
+    let relay = Relay::start(world.port, Proxy::Behind).await;
+    alice.port = relay.port;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("m");
+    let config = alice.config(&format!("ControlPath {}", socket.display()));
+    let shared = |words: &[&str]| {
+        let mut command = Command::new("ssh");
+        command.arg("-F").arg(&config).args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+    };
+    let _master = shared(&["-o", "ControlMaster=yes", "-N", "proxy"]).spawn().unwrap();
+    until("the shared connection", || socket.exists()).await;
+    let _other = shared(&["-W", "web1:22", "proxy"]).spawn().unwrap();
+    a_burst_is_thrown_away(&world, &alice, &relay, &mut shared(&["-S", "none", "root@web1"])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
