@@ -1,12 +1,12 @@
 //! Sessions and their channels, as their proxies report them.
 
-use model::{Actor, Entry, Fact, ProxyName, SessionId};
+use model::{Actor, Entry, Fact, ProxyName, SessionId, Timestamp};
 
 use super::{Decision, Desk};
 use crate::command::{ChannelClosed, ChannelOpened, ChannelRefused, CutSession, EndSession, OpenSession, Reported};
 use crate::limits::MAX_CHANNELS;
 use crate::state::{Session, SessionState};
-use crate::{Permit, Refusal};
+use crate::{Command, Permit, Refusal};
 
 impl<'a> Desk<'a> {
     pub(super) fn open_session(&self, open: OpenSession) -> Result<Decision, Refusal> {
@@ -100,9 +100,7 @@ impl<'a> Desk<'a> {
     pub(super) fn end_session(&self, end: EndSession) -> Result<Vec<Entry>, Refusal> {
         let EndSession { session, end, cut, dropped } = end;
         let request = &self.own(&session, "ended")?.request;
-        // An end is never refused; and a proxy's clock that was set back in between makes no receipt that contradicts
-        // itself.
-        let cut = cut.map(|cut| cut.min(dropped));
+        let cut = no_later(cut, dropped);
         Ok(vec![self.entry(request, Fact::SessionEnded { session, end, cut, dropped })])
     }
 
@@ -138,7 +136,7 @@ impl<'a> Desk<'a> {
     pub(super) fn reported(&self, reported: Reported) -> Result<Decision, Refusal> {
         let Reported { session, number, command } = reported;
         match self.state.session(&session) {
-            Some(known) if known.told > number => {
+            Some(known) if known.told > number || is_end_of(known, &command) => {
                 self.reports_on(&known.proxy, &format!("session {session}"))?;
                 Ok(Decision::default())
             }
@@ -187,4 +185,16 @@ impl<'a> Desk<'a> {
             }
         }
     }
+}
+
+/// An end is never refused; and a proxy's clock that was set back in between makes no receipt that contradicts itself.
+fn no_later(cut: Option<Timestamp>, dropped: Timestamp) -> Option<Timestamp> {
+    cut.map(|cut| cut.min(dropped))
+}
+
+/// Whether this tells the very end that the session has. Another one, which the CA entered because it took the session
+/// for lost, is not what the proxy told: it must hear that its session is over.
+fn is_end_of(known: &Session, command: &Command) -> bool {
+    let (Command::EndSession(told), SessionState::Ended(ended)) = (command, &known.state) else { return false };
+    (&told.end, no_later(told.cut, told.dropped), told.dropped) == (&ended.end, ended.cut, ended.dropped)
 }

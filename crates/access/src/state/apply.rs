@@ -146,9 +146,10 @@ impl State {
                 let cut = Cut { cause, by: at.actor.clone(), at: at.time };
                 self.session_step(session, |live| live.cut(cut))
             }
+            // It counts nothing: the CA ends sessions too, when it hears that nobody carries them. The end that a proxy
+            // tells again is known by what it says.
             Fact::SessionEnded { session, end, cut, dropped } => {
-                self.session_step(session, |live| live.ended(end.clone(), *cut, *dropped, at.seq))?;
-                self.tell(session)
+                self.session_step(session, |live| live.ended(end.clone(), *cut, *dropped, at.seq))
             }
             Fact::ChannelOpened { session, channel, channel_kind, pty } => {
                 let (kind, pty) = (channel_kind.clone(), pty.clone());

@@ -80,7 +80,8 @@ impl State {
         Ok(())
     }
 
-    /// Counts a fact that a proxy has told of its session, ended or not. One that is forgotten counts nothing.
+    /// Counts a fact other than its end that a proxy has told of its session, ended or not. One that is forgotten
+    /// counts nothing.
     pub(super) fn tell(&mut self, session: &SessionId) -> Result<(), Problem> {
         if let Some(session) = self.facts.sessions.get_mut(session) {
             session.told = session.told.saturating_add(1);

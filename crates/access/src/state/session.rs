@@ -46,7 +46,7 @@ pub struct Session {
     pub channels: BTreeMap<u32, Channel>,
     /// How many channels were opened.
     pub channels_opened: u32,
-    /// How many facts its proxy has told of it.
+    /// How many facts its proxy has told of it, but for its end.
     #[serde(default)]
     pub told: u64,
     /// Bytes from the person to the target, over the closed channels.

@@ -42,6 +42,32 @@ fn an_end_that_is_told_again_is_one_fact() {
     assert_eq!(world.refused("proxy1", numbered(2, refused()), at(5)).code, "session-not-live");
 }
 
+/// The roll-call ends a session without a number, and in its proxy's name.
+fn lost() -> access::EndSession {
+    let end = model::SessionEnd::Proxy { reason: "its proxy knows nothing of it".to_owned() };
+    access::EndSession { session: ses(1), end, cut: None, dropped: at(2) }
+}
+
+#[test]
+fn an_end_that_nobody_told_makes_nothing_told() {
+    for before in 0..2 {
+        let mut world = live();
+        for number in 0..before {
+            world.must("proxy1", numbered(number, refused()), at(2));
+        }
+        world.must("proxy1", lost(), at(2));
+        // What comes next is not in the ledger, and its proxy must hear that: the session is over.
+        for next in [channel(ses(1), 0).into(), Command::from(refused()), end(ses(1)).into()] {
+            assert_eq!(world.refused("proxy1", numbered(before, next), at(3)).code, "session-not-live");
+        }
+        // What it had told is.
+        for number in 0..before {
+            assert!(world.must("proxy1", numbered(number, refused()), at(3)).facts.is_empty());
+        }
+        assert_eq!(world.refused("proxy2", numbered(before, lost()), at(3)).code, "not-its-proxy");
+    }
+}
+
 #[test]
 fn what_was_refused_does_not_count() {
     let mut world = live();
