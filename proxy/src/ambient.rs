@@ -41,8 +41,11 @@ impl Timekeeper {
         let steady = Mutex::new(Steady::new(wall, wall, ambient.uptime()));
         Self { ambient, steady }
     }
+}
 
-    pub(crate) fn now(&self) -> Timestamp {
+/// What is done with a steady clock in the place of the machine's own.
+impl Ambient for Timekeeper {
+    fn now(&self) -> Timestamp {
         let mut steady = self.steady.lock().unwrap_or_else(PoisonError::into_inner);
         // The wall clock first: what passes between the two readings must not count as time.
         let wall = self.ambient.now();
@@ -62,6 +65,14 @@ impl Timekeeper {
             None => {}
         }
         now
+    }
+
+    fn uptime(&self) -> Duration {
+        self.ambient.uptime()
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        self.ambient.fill(bytes);
     }
 }
 

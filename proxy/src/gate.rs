@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use model::{IdentityName, Timestamp};
 use recordings::Vault;
+use tokio::sync::Semaphore;
 
-use crate::ambient::{Ambient, Timekeeper};
+use crate::ambient::Ambient;
 use crate::auth::Authorities;
 use crate::config::Config;
 use crate::control::Control;
@@ -20,13 +21,15 @@ use crate::report::Reporter;
 pub(crate) struct Gate {
     pub(crate) config: Config,
     pub(crate) control: Arc<dyn Control>,
+    /// The random source and the steady clock: the machine's own is out of reach here.
     pub(crate) ambient: Arc<dyn Ambient>,
-    pub(crate) time: Timekeeper,
     pub(crate) vault: Vault,
     pub(crate) reporter: Reporter,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) hosts: Arc<Hosts>,
+    /// Who says last words; see [`FAREWELLS`](crate::session::FAREWELLS).
+    pub(crate) farewells: Semaphore,
     /// Connections that have not logged in, by neighbourhood.
     pub(crate) waiting: Arc<Limit<IpAddr>>,
     /// Sessions, by person.
@@ -38,7 +41,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn now(&self) -> Timestamp {
-        self.time.now()
+        self.ambient.now()
     }
 
     /// The keys that sign person certificates at present.

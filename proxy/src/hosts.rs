@@ -218,6 +218,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_clock_that_is_set_back_keeps_no_ended_certificate() {
+        let ca = Arc::new(Ca::default());
+        ca.now.store(1_700_000_000, Ordering::SeqCst);
+        let ambient = Arc::new(crate::ambient::Timekeeper::new(Arc::new(Clock(ca.now.clone()))));
+        let hosts = Hosts::new(ca.clone(), ambient.clone(), "proxy1".parse().unwrap(), key(), Config::default());
+        let hosts = Arc::new(hosts.unwrap());
+        hosts.face(None).await.unwrap();
+        ca.now.fetch_add(7200, Ordering::SeqCst);
+        ambient.now();
+        ca.now.fetch_sub(7000, Ordering::SeqCst);
+        ca.away.store(true, Ordering::SeqCst);
+        assert!(hosts.face(None).await.is_err(), "it has ended, whatever the clock says now");
+    }
+
+    #[tokio::test]
     async fn a_certificate_is_asked_for_once_renewed_in_time_and_kept_while_the_ca_is_away() {
         let ca = Arc::new(Ca::default());
         ca.now.store(1_700_000_000, Ordering::SeqCst);

@@ -9,6 +9,7 @@ use model::{ProxyName, SessionEnd, SessionId};
 use recordings::Vault;
 use ssh_key::PrivateKey;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info, warn};
 
@@ -26,6 +27,7 @@ use crate::registry::Registry;
 use crate::report::Reporter;
 use crate::roll;
 use crate::server::{Position, serve};
+use crate::session::FAREWELLS;
 use crate::sweeper::Sweeper;
 
 /// How often the CA's public keys are looked at again, so that a rotation needs no restart.
@@ -102,6 +104,8 @@ impl Proxy {
         let authorities = Authorities::parse(&keys.user_ca).map_err(unreadable("user CA key"))?;
         recover(control.as_ref(), &vault).await?;
 
+        // From here on nobody reads the machine's clock itself: set back, it would make good what has ended.
+        let ambient: Arc<dyn Ambient> = Arc::new(Timekeeper::new(ambient));
         let registry = Arc::<Registry>::default();
         let sweeper = Sweeper::start(config.notice.to_std()).map_err(ProxyError::Thread)?;
         let revocations = Revocations::new(registry.clone(), sweeper);
@@ -113,10 +117,10 @@ impl Proxy {
         let gate = Arc::new(Gate {
             waiting: Limit::new(config.max_waiting, config.max_waiting_per_address),
             people: Limit::new(usize::MAX, config.max_sessions_per_person),
+            farewells: Semaphore::new(FAREWELLS),
             jumps: Limit::new(usize::MAX, config.max_sessions_per_person),
             config,
             control: control.clone(),
-            time: Timekeeper::new(ambient.clone()),
             ambient,
             vault,
             reporter,

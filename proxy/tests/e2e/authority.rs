@@ -19,12 +19,13 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PrivateKey, PublicKey};
 use tokio::sync::Notify;
 
-/// The machine's clock and random source, as the edge would read them.
-pub struct Machine;
+/// The machine's clock, set back by so many seconds, and its random source, as the edge would read them.
+#[derive(Clone, Default)]
+pub struct Machine(pub Arc<AtomicU64>);
 
 impl Ambient for Machine {
     fn now(&self) -> Timestamp {
-        now()
+        now().minus(Span::from_seconds(u32::try_from(self.0.load(Ordering::SeqCst)).unwrap()))
     }
 
     fn fill(&self, bytes: &mut [u8]) {
@@ -210,6 +211,13 @@ impl Authority {
         self.tell(Actor::Identity("bob".parse().unwrap()), fact);
     }
 
+    /// Ends a session as the real CA does when it takes it for lost: in the name of its proxy.
+    pub fn lose(&self, session: &SessionId) {
+        let end = model::SessionEnd::Proxy { reason: "its proxy knows nothing of it".to_owned() };
+        let fact = Fact::SessionEnded { session: session.clone(), end, cut: None, dropped: now() };
+        self.tell(Actor::Proxy("proxy1".parse().unwrap()), fact);
+    }
+
     fn tell(&self, actor: Actor, fact: Fact) -> Timestamp {
         let mut facts = lock(&self.facts);
         let seq = Seq(facts.len() as u64);
@@ -340,10 +348,10 @@ impl Authority {
         self.sign(&self.host_ca, key.key_data(), CertType::Host, &[name], Duration::from_secs(3600), name)
     }
 
-    /// One that was valid for a second, a minute ago.
+    /// One that was valid for two hours, until a minute ago.
     pub fn expired_host(&self, name: &str, key: &PublicKey) -> Certificate {
         let now = now().seconds();
-        let mut builder = Builder::new(vec![9; 32], key.key_data().clone(), now - 61, now - 60).unwrap();
+        let mut builder = Builder::new(vec![9; 32], key.key_data().clone(), now - 7200, now - 60).unwrap();
         builder.cert_type(CertType::Host).unwrap().key_id(name).unwrap().valid_principal(name).unwrap();
         builder.sign(&self.host_ca).unwrap()
     }

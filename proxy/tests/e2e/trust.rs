@@ -72,6 +72,13 @@ async fn a_certificate_over_the_pinned_key_passes_whatever_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_makes_no_ended_certificate_good_again() {
+    let (world, alice, _sshd) = with_host("web2", Proof::Expired("web2"), &[]).await;
+    world.machine.0.store(3600, std::sync::atomic::Ordering::SeqCst);
+    refused(&world, &alice, "web2", &["the host certificate of web2 ended at"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_without_a_key_of_the_pinned_kind_is_named_as_such() {
     let pinned = ["ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU=".to_owned()];
     let (world, alice, _sshd) = with_host("web2", Proof::Certificate("web2"), &pinned).await;

@@ -23,6 +23,8 @@ pub struct World {
     pub authority: Arc<Authority>,
     pub sshd: Sshd,
     pub port: u16,
+    /// Whose clock the proxy reads.
+    pub machine: Machine,
     stop: Option<oneshot::Sender<()>>,
     proxy: Option<JoinHandle<()>>,
 }
@@ -49,13 +51,14 @@ impl World {
         // What people are told is tested here on machines that have much else to do; how long it may take is benched.
         let mut config = Config { notice: Millis(2000), ..Config::default() };
         change(&mut config);
+        let machine = Machine::default();
         let parts = Parts {
             name: "proxy1".parse().unwrap(),
             config,
             control: Arc::new(Line(authority.clone())),
             vault: Vault::open(folder.path().join("recordings")).unwrap(),
             host_key: new_key(),
-            ambient: Arc::new(Machine),
+            ambient: Arc::new(machine.clone()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -66,7 +69,7 @@ impl World {
         }));
         let known = format!("@cert-authority * {}\n", authority.front_ca.public_key().to_openssh().unwrap());
         write(&folder.path().join("known_hosts"), &known, 0o644);
-        Self { folder, authority, sshd, port, stop: Some(stop), proxy: Some(proxy) }
+        Self { folder, authority, sshd, port, machine, stop: Some(stop), proxy: Some(proxy) }
     }
 
     /// A person with a certificate.
