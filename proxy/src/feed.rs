@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::Heard;
-use model::{Fact, GrantEnd, LockSubject, Record, RequestId, SessionEnd, SessionId, Timestamp};
+use model::{Actor, Fact, GrantEnd, LockSubject, Record, RequestId, SessionEnd, SessionId, Timestamp};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
@@ -225,6 +225,9 @@ impl Revocations {
             info!(seq, sessions = hit.len(), "sessions were cut");
             self.sweeper.sweep(hit);
         }
+        if is_old_news(&record.entry.fact) {
+            return;
+        }
         state.kept.push_back((seq, order));
         while state.kept.len() > KEPT {
             if let Some((gone, _)) = state.kept.pop_front() {
@@ -236,6 +239,12 @@ impl Revocations {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a fact can hit no session that enters later: an end that the proxy told itself. Kept, so many of them would
+/// push out what can. An end that the CA enters for a lost session is the proxy's in the ledger, and is kept.
+fn is_old_news(fact: &Fact) -> bool {
+    matches!(fact, Fact::SessionEnded { end, .. } if !matches!(end, SessionEnd::Proxy { .. }))
 }
 
 impl Order {
@@ -258,6 +267,12 @@ impl Order {
             Fact::SessionCut { session, reason } => {
                 let end = SessionEnd::Cut { by: by.clone(), reason: reason.clone(), at };
                 Some(Self::Cut(session.clone(), end))
+            }
+            // Of a session that goes on here it can only be the CA's own: it took it for lost, and takes nothing more of
+            // what happens in it.
+            Fact::SessionEnded { session, end, .. } => {
+                let reason = format!("it has ended in the ledger: {end}");
+                Some(Self::Cut(session.clone(), SessionEnd::Cut { by: Actor::System, reason, at }))
             }
             // What else happens does not touch a live session.
             Fact::LedgerOpened { .. }
@@ -286,7 +301,6 @@ impl Order {
             | Fact::CertificateFailed { .. }
             | Fact::SessionOpened { .. }
             | Fact::SessionRefused { .. }
-            | Fact::SessionEnded { .. }
             | Fact::ChannelOpened { .. }
             | Fact::ChannelRefused { .. }
             | Fact::ChannelClosed { .. }

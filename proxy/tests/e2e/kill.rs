@@ -166,6 +166,29 @@ async fn a_release_a_lock_and_an_order_end_sessions_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_has_ended_in_the_ledger_ends_here() {
+    let world = World::new().await;
+    let alice = world.person("alice");
+    world.authority.grant("alice", "root", "web1", HOUR);
+    for way in WAYS {
+        let running = start(&alice, way, LINGER).await;
+        let ended = world.authority.ended_sessions();
+        let mut opened = world.authority.sessions();
+        opened.retain(|id| !ended.contains(id));
+        assert_eq!(opened.len(), 1, "{opened:?}");
+        world.authority.lose(&opened[0]);
+        let output = wait(running.child).await;
+        assert_eq!(output.status.code(), Some(255), "{way:?} {}", shown(&output));
+        assert!(text(&output.stderr).contains("it has ended in the ledger: "), "{way:?} {}", shown(&output));
+        until("its end is told", || world.authority.ended_sessions().contains(&opened[0])).await;
+        let cut = |r: &SessionReport| {
+            matches!(r, SessionReport::Ended { end: SessionEnd::Cut { by: Actor::System, .. }, .. }).then_some(())
+        };
+        world.authority.wait_for("the cut", cut).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_of_another_grant_live_on() {
     let world = World::new().await;
     let (alice, carol) = (world.person("alice"), world.person("carol"));
