@@ -25,6 +25,9 @@ const KEPT: usize = 4096;
 /// So many feeds may break at one place of the ledger. After that the fact there counts as one that cannot be heard, and
 /// nobody gets in: it may be a revocation.
 const FAILURES: u32 = 5;
+/// From this many sessions on they are cut in several threads: dissolving a connection takes microseconds each.
+const CROWD: usize = 256;
+const THREADS: usize = 4;
 /// A feed that has lived for so long is past whatever broke others.
 const SETTLED: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -213,8 +216,7 @@ impl Revocations {
         let Some(order) = order else { return };
         // Within the lock, so that no session enters between the look and the note. Cutting never waits. All are cut
         // before the first is told: telling takes the processor from those that still pass something.
-        let mut hit = order.targets(&self.registry);
-        hit.retain(|live| order.cut(live));
+        let hit = order.cut_all(&order.targets(&self.registry));
         for outer in order.fronts(&self.registry) {
             outer.dismiss();
         }
@@ -332,6 +334,32 @@ impl Order {
                 Vec::new()
             }
         }
+    }
+
+    /// Does to sessions what is ordered, a crowd of them in several threads; returns those that were cut.
+    fn cut_all(&self, sessions: &[Arc<Live>]) -> Vec<Arc<Live>> {
+        let cut = |part: &[Arc<Live>]| part.iter().filter(|live| self.cut(live)).cloned().collect::<Vec<_>>();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+        let (own, others) = match sessions.len() {
+            crowd if crowd >= CROWD => sessions.split_at(crowd.div_ceil(threads)),
+            _ => (sessions, &[][..]),
+        };
+        std::thread::scope(|scope| {
+            let parts = others.chunks(own.len().max(1)).map(|part| {
+                let started = std::thread::Builder::new().spawn_scoped(scope, move || cut(part));
+                started.map_err(|_| part)
+            });
+            let parts: Vec<_> = parts.collect();
+            let mut hit = cut(own);
+            for part in parts {
+                match part {
+                    Ok(thread) => hit.extend(thread.join().unwrap_or_default()),
+                    // The system refuses a thread.
+                    Err(part) => hit.extend(cut(part)),
+                }
+            }
+            hit
+        })
     }
 
     /// Does to a session what is ordered; whether it was cut.
