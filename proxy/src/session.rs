@@ -241,7 +241,7 @@ impl Visit {
     /// The last fact of a session.
     fn receipt(&self, live: &Live, gone: Gone) {
         let Some(end) = live.ended() else { return };
-        info!(session = %live.permit().session(), ?end, "the session has ended");
+        info!(session = %live.permit().session(), %end, "the session has ended");
         let Gone { cut, dropped } = gone;
         let ended = SessionReport::Ended { end: end.clone(), cut: cut.map(Into::into), dropped: dropped.into() };
         // The end of a session is always taken.
