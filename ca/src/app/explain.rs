@@ -8,7 +8,7 @@ use model::{Actor, Fact, IdentityName, Login, PolicyPath, RequestId, RequestSpec
 use policy::{Action, Explanation};
 
 use super::request::How;
-use super::rights::{Matter, Rules, Stance, Want};
+use super::rights::{ANY_TICKET, Matter, Rules, Stance, Want};
 use super::sight::Sight;
 use super::{App, AppError, Caller};
 
@@ -95,16 +95,19 @@ impl App {
         }
         let now = riddle.at.unwrap_or(now);
         let mut spec = spec(riddle, name)?;
+        let mut sight = Sight::new(self, caller);
         if let Some(spec) = spec.as_ref().filter(|spec| spec.identity != *me && !administers)
-            && !Sight::new(self, caller).request(self, spec)
+            && !sight.request(self, spec)
         {
             return Err(for_others(&format!("what {} does is not for {me} to see", spec.identity)));
         }
         let mut touch = riddle.touch.or(own.then(|| caller.touch())).unwrap_or(false);
         let mut grant = None;
+        let address = riddle.address.or(own.then(|| caller.address()));
         if let Some(spec) = &mut spec {
-            rules.target(&spec.target, &spec.login)?;
+            let known = rules.target(&spec.target, &spec.login).map(|_| ());
             if rules.directory.identity(&spec.identity).is_none() {
+                known?;
                 return Err(AppError::not_found("identity", &spec.identity));
             }
             if riddle.action == Action::Connect {
@@ -115,23 +118,35 @@ impl App {
                 touch = riddle.touch.unwrap_or(grant.touch);
                 spec.command = spec.command.take().or_else(|| grant.command.clone());
             }
+            let who = Stance { name, touch, from: address, now };
+            if !sight.is_all() && grant.is_none() && !knows(&rules, who, want(riddle.action, Some(spec))) {
+                return Err(AppError::not_found("target", &spec.target));
+            }
+            known?;
         }
-        let who = Stance { name, touch, from: riddle.address.or(own.then(|| caller.address())), now };
+        let who = Stance { name, touch, from: address, now };
         let want = want(riddle.action, spec.as_ref());
         let explanation = rules.explain(who, want).ok_or_else(|| AppError::not_found("identity", name))?;
-        let answer = match (self.locked(who, want), want) {
+        let permitted = explanation.judgement.is_permitted();
+        // To connect is mostly permitted to everybody, and the grant is what lets in.
+        let tells = permitted
+            && match want {
+                Want::Connect(of, _) => grant.is_some() || rules.judge(who, Want::Anything(of, None)).is_permitted(),
+                Want::Request(_) | Want::Anything(..) | Want::Review(_) | Want::Replay(_) | Want::System(_) => true,
+            };
+        let answer = match (self.locked(&sight, tells, who, want), want) {
             (Some(sentence), _) => Answer::no(sentence),
             (None, Want::Request(spec)) => self.would_file(&rules, who, spec),
-            (None, _) if !explanation.judgement.is_permitted() => Answer::no(explanation.judgement.sentence()),
+            (None, _) if !permitted => Answer::no(explanation.judgement.sentence()),
             (None, Want::Review(spec)) => would_review(&rules, who, spec),
             (None, Want::Connect(of, _)) => would_connect(of, grant.as_ref()),
-            (None, Want::Anything(_) | Want::Replay(_) | Want::System(_)) => {
+            (None, Want::Anything(..) | Want::Replay(_) | Want::System(_)) => {
                 Answer::yes(explanation.judgement.sentence())
             }
         };
         let file = self.policies.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut hints: Vec<String> = answer.hint.into_iter().collect();
-        if !explanation.judgement.is_permitted() {
+        if !permitted {
             hints.extend(would_help(&rules, who, want));
             hints.extend(explanation.nearest().into_iter().map(|account| {
                 format!("{} ({file}:{}) comes nearest: {}", account.policy, account.line, account.wants())
@@ -140,8 +155,8 @@ impl App {
         Ok(Explained { yes: answer.yes, answer: answer.sentence, hints, explanation, paths: answer.paths, file })
     }
 
-    /// Why a lock forbids it.
-    fn locked(&self, who: Stance<'_>, want: Want<'_>) -> Option<String> {
+    /// Why a lock forbids it: told where policy's own answer is yes (`tells`), and otherwise of locks in their sight.
+    fn locked(&self, sight: &Sight, tells: bool, who: Stance<'_>, want: Want<'_>) -> Option<String> {
         self.engine.peek(|state, _| {
             if let Err(refusal) = state.check_unlocked(who.name, who.now) {
                 return Some(refusal.sentence);
@@ -149,10 +164,11 @@ impl App {
             let of = match want {
                 Want::Request(spec) | Want::Review(spec) => Matter::of(spec),
                 Want::Connect(of, _) => of,
-                Want::Anything(_) | Want::Replay(_) | Want::System(_) => return None,
+                Want::Anything(..) | Want::Replay(_) | Want::System(_) => return None,
             };
             let placed = state.lock_over(of.owner, of.target, of.login, None, who.now)?;
-            Some(format!("{} is locked: {}", placed.lock.subject, placed.lock.reason))
+            let told = tells || sight.lock(&placed.lock.subject);
+            told.then(|| format!("{} is locked: {}", placed.lock.subject, placed.lock.reason))
         })
     }
 
@@ -210,6 +226,18 @@ impl Answer {
     fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
+}
+
+/// Whether they may know of the place that they ask about. It must not be enough that everybody may connect to where
+/// they have a grant, or replay what is their own.
+fn knows(rules: &Rules, who: Stance<'_>, want: Want<'_>) -> bool {
+    let (of, counts) = match want {
+        Want::Request(spec) | Want::Review(spec) => (Matter::of(spec), true),
+        Want::Replay(of) => (of, of.owner != who.name),
+        Want::Connect(of, _) | Want::Anything(of, _) => (of, false),
+        Want::System(_) => return true,
+    };
+    rules.may_know(who, of.target) || (counts && rules.judge(who, want).is_permitted())
 }
 
 fn for_others(sentence: &str) -> AppError {
@@ -308,7 +336,7 @@ fn would_help(rules: &Rules, who: Stance<'_>, want: Want<'_>) -> Vec<String> {
     }
     let Want::Request(spec) = want else { return help };
     let with = |spec: &RequestSpec| rules.judge(who, Want::Request(spec)).is_permitted();
-    if spec.ticket.is_none() && with(&RequestSpec { ticket: Some("OPS-1".to_owned()), ..spec.clone() }) {
+    if spec.ticket.is_none() && with(&RequestSpec { ticket: Some(ANY_TICKET.to_owned()), ..spec.clone() }) {
         help.push("a ticket would do: --ticket ID".to_owned());
     }
     let shorter = [240, 120, 60, 30, 15, 5, 1].map(Span::from_minutes);

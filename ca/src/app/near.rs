@@ -4,15 +4,17 @@
 use std::net::IpAddr;
 
 use access::State;
-use identity::strict::nearest;
-use model::{IdentityName, Login, RequestId, Target, TargetName};
+use identity::strict::{distance, nearest};
+use model::{IdentityName, Login, RequestId, RequestSpec, Target, TargetName};
 
-use super::rights::Rules;
+use super::rights::{Rules, Stance, Want};
 use super::sight::Sight;
 use super::{App, AppError, Caller};
 
 /// How many near names are looked at: each costs questions to the policy.
 const LOOKS: usize = 8;
+/// How many targets a mistyped name is compared with: whoever keeps mistyping holds nobody up.
+const COMPARED: usize = 1_000;
 
 /// Somebody, as far as it decides what they may ask for.
 #[derive(Clone, Copy)]
@@ -26,40 +28,40 @@ impl App {
     /// The place nearest to `login@target` among those that the person may ask for; `None` when they may ask for that
     /// very one, and when nothing is near.
     pub(super) fn near_place(&self, seeker: Seeker<'_>, login: &str, target: &str) -> Option<String> {
-        let rules = self.rules();
-        let may = |target: &Target, login: &Login| {
-            rules.may_ask(seeker.name, seeker.touch, target, login, seeker.from, self.engine.now())
-        };
+        let (rules, now) = (self.rules(), self.engine.now());
+        let may =
+            |target: &Target, login: &Login| rules.may_ask(seeker.name, seeker.touch, target, login, seeker.from, now);
         let typed = target.parse::<TargetName>().ok().and_then(|name| rules.directory.target(&name));
         if typed.is_some_and(|typed| typed.logins.iter().any(|known| known.as_str() == login && may(typed, known))) {
             return None;
         }
-        let mut known: Vec<&Target> = rules.directory.targets().collect();
-        for _ in 0..LOOKS {
-            let near = nearest(target, known.iter().map(|target| target.name.as_str()))?.to_owned();
-            let found = known.iter().find(|target| target.name.as_str() == near).copied()?;
+        let near = rules.directory.targets().take(COMPARED);
+        let near = near.filter_map(|known| Some((distance(target, known.name.as_str())?, known)));
+        let mut near: Vec<(usize, &Target)> = near.collect();
+        near.sort_by_key(|(distance, _)| *distance);
+        near.into_iter().take(LOOKS).find_map(|(_, found)| {
             let open: Vec<&Login> = found.logins.iter().filter(|login| may(found, login)).collect();
-            if !open.is_empty() {
-                let meant = nearest(login, open.iter().map(|login| login.as_str()));
-                let meant = meant.or_else(|| open.first().map(|login| login.as_str()))?;
-                return Some(format!("{meant}@{}", found.name));
-            }
-            known.retain(|target| target.name.as_str() != near);
-        }
-        None
+            let meant = nearest(login, open.iter().map(|login| login.as_str()));
+            let meant = meant.or_else(|| open.first().map(|login| login.as_str()))?;
+            Some(format!("{meant}@{}", found.name))
+        })
     }
 
-    /// That there is no such target or login, with the place that the caller may have meant.
-    pub(super) fn known_place(
-        &self,
-        rules: &Rules,
-        caller: &Caller,
-        target: &TargetName,
-        login: &Login,
-    ) -> Result<(), AppError> {
-        let Err(error) = rules.target(target, login) else { return Ok(()) };
-        let seeker = Seeker { name: caller.identity()?, touch: caller.touch(), from: caller.address() };
-        Err(match self.near_place(seeker, login.as_str(), target.as_str()) {
+    /// That there is no such target or login, with the place that the caller may have meant. One that policy hides from
+    /// them is answered as if it were absent.
+    pub(super) fn known_place(&self, rules: &Rules, caller: &Caller, spec: &RequestSpec) -> Result<(), AppError> {
+        let who = Stance::of(caller, caller.identity()?, self.engine.now());
+        let all = Sight::new(self, caller).is_all();
+        let known = rules.target(&spec.target, &spec.login).map(|_| ());
+        let permitted = known.is_ok() && rules.judge(who, Want::Request(spec)).is_permitted();
+        let shown = all || permitted || rules.may_know(who, &spec.target);
+        let error = match known {
+            Ok(()) if shown => return Ok(()),
+            Err(error) if shown => error,
+            Ok(()) | Err(_) => AppError::not_found("target", &spec.target),
+        };
+        let seeker = Seeker { name: who.name, touch: who.touch, from: caller.address() };
+        Err(match self.near_place(seeker, spec.login.as_str(), spec.target.as_str()) {
             Some(place) => error.with_near(place),
             None => error,
         })
@@ -68,19 +70,16 @@ impl App {
     /// That there is no such request or grant, with the id that the caller may have mistyped.
     pub(super) async fn no_request(&self, caller: &Caller, what: &'static str, id: &RequestId) -> AppError {
         let error = AppError::not_found(what, id);
-        let mut sight = Sight::new(self, caller);
-        let near = self.engine.peek(|state: &State, _| {
-            let near = nearest(id.as_str(), state.requests().map(|request| request.id.as_str()));
-            let near = near.filter(|near| differing(near, id.as_str()) <= SLIPS)?;
-            state
-                .requests()
-                .find(|request| request.id.as_str() == near)
-                .map(|request| request.spec.clone())
-                .zip(Some(near.to_owned()))
+        // Revocations wait for the state meanwhile. So nothing is measured or asked there, and next to nothing copied:
+        // ids are random, and hardly ever is one that close.
+        let near: Vec<(RequestId, RequestSpec)> = self.engine.peek(|state: &State, _| {
+            let near = state.requests().filter(|request| is_slip(id.as_str(), request.id.as_str()));
+            near.take(LOOKS).map(|request| (request.id.clone(), request.spec.clone())).collect()
         });
-        match near {
-            Some((spec, near)) if sight.request(self, &spec) => error.with_near(near),
-            Some(_) | None => error,
+        let mut sight = Sight::new(self, caller);
+        match near.into_iter().find(|(_, spec)| sight.request(self, spec)) {
+            Some((near, _)) => error.with_near(near.as_str()),
+            None => error,
         }
     }
 }
@@ -88,6 +87,27 @@ impl App {
 /// How many characters of an id may be mistyped: an id is random, so more than these are another one.
 const SLIPS: usize = 2;
 
-fn differing(a: &str, b: &str) -> usize {
-    a.bytes().zip(b.bytes()).filter(|(a, b)| a != b).count()
+/// Whether the ids differ in so few characters; the first ones tell for nearly all.
+fn is_slip(typed: &str, known: &str) -> bool {
+    let differing = typed.bytes().zip(known.bytes()).filter(|(typed, known)| typed != known);
+    typed.len() == known.len() && (1..=SLIPS).contains(&differing.take(SLIPS + 1).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_of_the_same_length_and_of_two_characters_at_most() {
+        for (typed, known, slip) in [
+            ("r-0123456789", "r-0123456788", true),
+            ("r-0123456789", "r-0123456798", true),
+            ("r-0123456789", "r-0123456000", false),
+            ("r-0123456789", "r-012345678", false),
+            ("r-0123456789", "r-0123456789", false),
+            ("", "", false),
+        ] {
+            assert_eq!(is_slip(typed, known), slip, "{typed} {known}");
+        }
+    }
 }

@@ -47,7 +47,11 @@ impl App {
             start: ask.start,
             extends: None,
         };
-        self.known_place(&self.rules(), caller, &spec.target, &spec.login)?;
+        if let Err(error) = self.known_place(&self.rules(), caller, &spec) {
+            // Whoever tries names leaves traces, and the same ones for what is hidden and for what is absent.
+            self.note_refused(caller, &spec, error.to_string()).await;
+            return Err(error);
+        }
         self.file(caller, spec, ask.idempotency_key).await
     }
 
@@ -70,10 +74,14 @@ impl App {
         };
         let filed = self.engine.execute(&caller.actor(), build, view).await;
         if let Err(AppError::Forbidden { sentence, .. }) = &filed {
-            let fact = Fact::RequestRefused { spec: spec.clone(), reason: sentence.clone() };
-            self.note(caller.subject(), &caller.actor(), fact, None).await;
+            self.note_refused(caller, &spec, sentence.clone()).await;
         }
         filed?
+    }
+
+    async fn note_refused(&self, caller: &Caller, spec: &RequestSpec, reason: String) {
+        let fact = Fact::RequestRefused { spec: spec.clone(), reason };
+        self.note(caller.subject(), &caller.actor(), fact, None).await;
     }
 
     /// The command that files a request, where policy offers a way: what [`App::explain`] asks as well.

@@ -41,8 +41,8 @@ pub(super) struct Stance<'a> {
 pub(super) enum Want<'a> {
     /// To have their own request filed.
     Request(&'a RequestSpec),
-    /// To ask for a login, for no time and without anything that could be named.
-    Anything(Matter<'a>),
+    /// To ask for a login, for no time and without anything that could be named, but for a ticket.
+    Anything(Matter<'a>, Option<&'a str>),
     /// To review somebody's request.
     Review(&'a RequestSpec),
     /// To open a session, under a grant for this one command if there is one.
@@ -75,6 +75,9 @@ pub fn names(directory: &Directory) -> Known<'_> {
         directory.targets(),
     )
 }
+
+/// A ticket as good as any other, for asking whether one would help.
+pub(super) const ANY_TICKET: &str = "OPS-1";
 
 /// Nobody's groups.
 static NO_GROUPS: BTreeSet<GroupName> = BTreeSet::new();
@@ -132,7 +135,20 @@ impl Rules {
         now: Timestamp,
     ) -> bool {
         let of = Matter { owner: name, target: &target.name, login };
-        self.judge(Stance { name, touch, from: Some(from), now }, Want::Anything(of)).is_permitted()
+        self.judge(Stance { name, touch, from: Some(from), now }, Want::Anything(of, None)).is_permitted()
+    }
+
+    /// Whether somebody may know that there is a target: they may ask for one of its logins, or could with what they
+    /// can bring along, a touched security key and a ticket. To everybody else it is as good as absent.
+    pub(super) fn may_know(&self, who: Stance<'_>, target: &TargetName) -> bool {
+        let Some(target) = self.directory.target(target) else { return false };
+        let could = |login: &Login| {
+            let of = Matter { owner: who.name, target: &target.name, login };
+            let ways = [(who.touch, None), (true, None), (who.touch, Some(ANY_TICKET)), (true, Some(ANY_TICKET))];
+            let mut ways = ways.into_iter();
+            ways.any(|(touch, ticket)| self.judge(Stance { touch, ..who }, Want::Anything(of, ticket)).is_permitted())
+        };
+        target.logins.iter().any(could)
     }
 
     /// What policy says of a reviewer of a request.
@@ -208,7 +224,7 @@ impl Rules {
         };
         let (action, of, context) = match want {
             Want::Request(spec) => (Action::Request, Some(Matter::of(spec)), asking(spec)),
-            Want::Anything(of) => (Action::Request, Some(of), bare),
+            Want::Anything(of, ticket) => (Action::Request, Some(of), Context { ticket, ..bare }),
             Want::Review(spec) => {
                 let context = Context { requester: Some(self.requester(&spec.identity)), ..asking(spec) };
                 (Action::Review, Some(Matter::of(spec)), context)

@@ -66,8 +66,10 @@ async fn refusals_have_their_codes() {
     assert_eq!(code(alice.file_request(&ask("nobody", "web1", 60), "k2").await), "not-found");
     assert_eq!(code(alice.file_request(&ask("root", "web1", 86_400), "k3").await), "too-long");
     assert_eq!(code(alice.file_request(&ask("root", "web1", 0), "k4").await), "bad-duration");
-    let refused = bob.file_request(&ask("root", "web1", 60), "k5").await.unwrap_err();
-    assert_eq!(refused.code(), Some("forbidden"));
+    let hidden = bob.file_request(&ask("root", "web1", 60), "k5").await;
+    assert_eq!(code(hidden), "not-found", "he may ask for nothing there");
+    let refused = site.client("adam").file_request(&ask("root", "web1", 60), "k5").await.unwrap_err();
+    assert_eq!(refused.code(), Some("forbidden"), "he sees all");
     assert!(refused.to_string().contains("root@web1"), "{refused}");
 
     let filed = alice.file_request(&ask("root", "web1", 60), "k6").await.unwrap();
@@ -80,7 +82,7 @@ async fn refusals_have_their_codes() {
     assert_eq!(code(bob.approve(&filed.id, &wire::Approve::default()).await), "request-not-pending");
     let refusals =
         ledger(&site).await.into_iter().filter(|record| matches!(record.entry.fact, Fact::RequestRefused { .. }));
-    assert_eq!(refusals.count(), 1, "what policy refuses is kept");
+    assert_eq!(refusals.count(), 4, "what policy refuses is kept, and what is not there as what is hidden");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("GET", "/v1/openapi.json", [200, 200, 200, 200, 200, 200]),
     ("GET", "/v1/whoami", [401, 200, 200, 200, 200, 200]),
     ("GET", "/v1/requests", [401, 200, 200, 200, 200, 403]),
-    ("POST", "/v1/requests", [401, 200, 200, 403, 403, 403]),
+    ("POST", "/v1/requests", [401, 200, 200, 404, 403, 403]),
     ("GET", "/v1/requests/{id}", [401, 404, 200, 200, 200, 404]),
     ("POST", "/v1/requests/{id}/approve", [401, 404, 403, 200, 403, 403]),
     ("POST", "/v1/requests/{id}/deny", [401, 404, 403, 200, 403, 403]),
@@ -130,6 +130,9 @@ async fn the_locked_may_ask_who_they_are_and_nothing_else() {
         duration: None,
     };
     site.client("sam").lock(&lock).await.unwrap();
+    let me = http.get(format!("{url}/v1/whoami")).bearer_auth(&token).send().await.unwrap();
+    let me = me.json::<Value>().await.unwrap();
+    assert!(me["locked"].as_str().is_some_and(|why| why.contains("under suspicion")), "{me}");
     for (method, path, expected) in ROWS {
         let (path_now, body) = things.call(method, path);
         let mut request = http.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{url}{path_now}"));

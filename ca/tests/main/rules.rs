@@ -20,6 +20,8 @@ async fn a_bad_policy_is_refused_and_the_old_one_stays() {
     assert!(status.policy_error.unwrap().contains("requets"));
     let theirs = site.client("alice").status().await.unwrap();
     assert_eq!(theirs.policy_error, None, "what the file says is for those who write it");
+    assert!(theirs.policy_refused.is_some(), "that it is not in force is for everyone");
+    assert!(theirs.directory_refused.is_none());
     site.client("alice").file_request(&ask("root", "dev1", 60), &unique()).await.unwrap();
     // A good one is in force at once, and the error is gone.
     site.write_policy(&policy::EXAMPLE.replace("@approvals(\"0\")", "@approvals(\"1\")"));
@@ -231,7 +233,8 @@ async fn an_explanation_knows_locks_grants_and_whose_request_it_is() {
 
     let review = bob.explain(&of("review", "alice")).await.unwrap();
     assert!(review.yes && review.answer.ends_with("an approval counts for engineers-prod"), "{review:?}");
-    let stranger = bob.explain(&question("request", "web1")).await.unwrap();
+    let as_bob = wire::ExplainRequest { identity: Some("bob".to_owned()), ..question("request", "web1") };
+    let stranger = adam.explain(&as_bob).await.unwrap();
     let wants = "engineers-prod (policy.cedar:38) comes nearest: it is for principal in Group::\"engineers\"";
     assert!(!stranger.yes && stranger.hints.contains(&wants.to_owned()), "{stranger:?}");
     let own = bob.explain(&of("review", "bob")).await.unwrap();

@@ -118,9 +118,20 @@ impl std::error::Error for StrictError {}
 /// The known name nearest to `name`, when one is near enough to be meant.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |candidate: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
-    let close = |candidate: &&str| distance(candidate) <= 1 + candidate.chars().count() / 3;
-    known.into_iter().filter(close).min_by_key(|candidate| distance(candidate))
+    let near = known.into_iter().filter_map(|candidate| Some((distance(name, candidate)?, candidate)));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
+}
+
+/// How many slips of the finger lie between `name` and a known one, when it is near enough to be meant.
+#[must_use]
+pub fn distance(name: &str, known: &str) -> Option<usize> {
+    let most = 1 + known.chars().count() / 3;
+    // Every character more or less is a slip of its own: what is clearly shorter or longer is not worth the measuring.
+    if name.chars().count().abs_diff(known.chars().count()) > most {
+        return None;
+    }
+    let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
+    (distance <= most).then_some(distance)
 }
 
 /// How much of a line is shown.
