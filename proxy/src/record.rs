@@ -1,10 +1,11 @@
 //! The recording of one channel, as strict as the grant's path wants it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use api::wire::SessionReport;
 use bytes::Bytes;
-use model::{ChannelKind, ExitReport, Pty, RecordingId, RecordingMode, SessionId};
+use model::{ChannelKind, ExitReport, Pty, RecordingId, RecordingMode, SessionEnd, SessionId};
 use recordings::{Header, RecordError, Recorder};
 use tracing::{error, warn};
 
@@ -146,9 +147,20 @@ impl Tape {
         }
     }
 
-    /// Closes the recording and tells the ledger.
-    pub(crate) async fn finish(self, gate: &Gate, permit: &Permit, exit: Option<&ExitReport>) {
+    /// Closes the recording and tells the ledger. The last that it holds of a session that was ended is why.
+    pub(crate) async fn finish(
+        self,
+        gate: &Gate,
+        permit: &Permit,
+        exit: Option<&ExitReport>,
+        ended: Option<&SessionEnd>,
+    ) {
         let Some(recorder) = self.recorder else { return };
+        if let Some(end) = ended.filter(|end| !matches!(end, SessionEnd::Client | SessionEnd::Target { .. })) {
+            // One that failed, or is full, has no room for it, and closes all the same. The closing waits for no room.
+            let marker = format!("session ended: {end}");
+            let _ = tokio::time::timeout(Duration::ZERO, recorder.marker(&marker)).await;
+        }
         let recording = recorder.id().clone();
         let report = match recorder.finish(exit).await {
             Ok(closed) => SessionReport::RecordingClosed { recording, closed },

@@ -325,7 +325,8 @@ impl Closing {
         // Both directions have ended, so nobody else holds it.
         let Some(shared) = Arc::into_inner(self.shared) else { return };
         if let Some(tape) = shared.tape.into_inner() {
-            tape.finish(&shared.gate, shared.live.permit(), shared.exit.get()).await;
+            let live = &shared.live;
+            tape.finish(&shared.gate, live.permit(), shared.exit.get(), live.ended()).await;
         }
         if shared.running.get().is_none() {
             return;
