@@ -167,6 +167,13 @@ impl App {
             let paths = rules.connect(of, touch, command, Some(knock.address), now).paths();
             found = rules.directory.target(&target).cloned();
             bought.check(&rules, &shown.identity, &login, &target)?;
+            // Whoever has a grant there knows that it was there.
+            let granted = state.grant(&shown.request).is_some_and(|(request, grant)| {
+                grant.is_active(now) && request.spec.target == target && request.spec.login == login
+            });
+            if found.is_none() && granted {
+                return Err(gone(&target));
+            }
             Ok(OpenSession {
                 session: session.clone(),
                 request: shown.request.clone(),
@@ -308,6 +315,12 @@ fn digest(certificate: &Certificate) -> Option<String> {
 fn no_grant(login: &str, target: &str) -> AppError {
     Refusal::new("no-active-grant", format!("no active grant for {login}@{target}"))
         .with_hint("ask for it first: portcullis request LOGIN@TARGET --for 30m")
+        .into()
+}
+
+fn gone(target: &TargetName) -> AppError {
+    Refusal::new("unknown-target", format!("{target} is not in the directory any more"))
+        .with_hint("ask whoever administers the targets; portcullis target list shows those that are there")
         .into()
 }
 

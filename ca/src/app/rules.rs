@@ -13,11 +13,14 @@ use super::engine::blocking;
 use super::rights::{Matter, Rules, names};
 use super::{App, AppError};
 
+/// A changed file that was refused: why, and when.
+pub(super) type Refused = (String, Timestamp);
+
 /// Why changed files were refused while the old ones are kept.
 #[derive(Default)]
 pub(super) struct Trouble {
-    policy: Mutex<Option<String>>,
-    directory: Mutex<Option<String>>,
+    policy: Mutex<Option<Refused>>,
+    directory: Mutex<Option<Refused>>,
     /// What the log was told of names that the directory lacks.
     told: Mutex<BTreeSet<String>>,
 }
@@ -31,8 +34,8 @@ pub(super) struct Waiting {
 
 impl Trouble {
     /// Of the policy, and of the directory.
-    pub(super) fn both(&self) -> (Option<String>, Option<String>) {
-        let copy = |cell: &Mutex<Option<String>>| cell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    pub(super) fn both(&self) -> (Option<Refused>, Option<Refused>) {
+        let copy = |cell: &Mutex<Option<Refused>>| cell.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (copy(&self.policy), copy(&self.directory))
     }
 }
@@ -105,7 +108,7 @@ impl App {
             }
             Some(Change::Refused { sha256, error }) => {
                 tracing::error!(%error, path = %self.policies.path().display(), "a changed policy was refused; the old one stays");
-                set(&self.rules_trouble.policy, Some(error.clone()));
+                set(&self.rules_trouble.policy, Some((error.clone(), self.engine.now())));
                 self.keep(&Actor::System, Fact::PolicyRefused { sha256, error: shortened(error) }).await
             }
         }
@@ -122,7 +125,7 @@ impl App {
             Some(Change::Loaded(candidate)) => self.install_directory(waiting, actor, candidate).await,
             Some(Change::Refused { sha256, error }) => {
                 tracing::error!(%error, path = %self.directory.path().display(), "a changed directory was refused; the old one stays");
-                set(&self.rules_trouble.directory, Some(error.clone()));
+                set(&self.rules_trouble.directory, Some((error.clone(), self.engine.now())));
                 self.keep(&Actor::System, Fact::DirectoryRefused { sha256, error: shortened(error) }).await
             }
         }
@@ -239,7 +242,7 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-fn set(cell: &Mutex<Option<String>>, value: Option<String>) {
+fn set(cell: &Mutex<Option<Refused>>, value: Option<Refused>) {
     *cell.lock().unwrap_or_else(PoisonError::into_inner) = value;
 }
 

@@ -5,6 +5,7 @@ use access::State;
 use model::{Seq, Timestamp};
 use policy::Action;
 
+use super::rules::Refused;
 use super::{App, AppError, Caller};
 
 /// How the CA does.
@@ -20,10 +21,14 @@ pub struct Status {
     pub policy: String,
     /// Why a changed policy was refused; for those who may administer.
     pub policy_error: Option<String>,
+    /// When a changed policy was refused while the old one is kept; for everyone.
+    pub policy_refused: Option<Timestamp>,
     /// SHA-256 of the directory in force.
     pub directory: String,
     /// Why a changed directory was refused; for those who may administer.
     pub directory_error: Option<String>,
+    /// When a changed directory was refused while the old one is kept; for everyone.
+    pub directory_refused: Option<Timestamp>,
     /// Requests that wait for reviews.
     pub pending: usize,
     /// Active grants.
@@ -57,15 +62,23 @@ impl App {
             )
         };
         let (pending, grants, sessions, locks) = self.engine.peek(count);
-        let (policy_error, directory_error) = if administers { self.rules_trouble.both() } else { (None, None) };
+        // What is wrong in a file is for those who write it; that the rules are not what it says concerns everyone.
+        let apart = |refused: Option<Refused>| {
+            let (error, at) = refused.unzip();
+            (error.filter(|_| administers), at)
+        };
+        let (policy, directory) = self.rules_trouble.both();
+        let ((policy_error, policy_refused), (directory_error, directory_refused)) = (apart(policy), apart(directory));
         Ok(Status {
             started: self.started,
             records: head.next,
             root: head.root,
             policy: self.policies.sha256(),
             policy_error,
+            policy_refused,
             directory: self.directory.sha256(),
             directory_error,
+            directory_refused,
             pending,
             grants,
             sessions,

@@ -120,7 +120,8 @@ fn edit_refused(error: EditError) -> AppError {
         EditError::Exists { kind, name } => {
             let refusal =
                 access::Refusal::new("target-exists", format!("the {kind} {name} is in the directory already"));
-            refusal.with_hint("say that it may be replaced: --replace").into()
+            let enrol = format!("to enrol it, or again: portcullis target enrol {name} --apply USER@HOST");
+            refusal.with_hint(format!("{enrol}; to change what it is, say that it may be replaced: --replace")).into()
         }
         EditError::Missing { kind, name } => AppError::not_found(kind, name),
         EditError::Invalid(source) => AppError::Invalid(format!("the directory would not be valid: {source}")),

@@ -63,6 +63,7 @@ pub(super) async fn whoami(State(app): State<Shared>, Who(caller): Who) -> Json<
         key: caller.key().to_owned(),
         touch: caller.touch(),
         expires: caller.expires().into(),
+        locked: caller.unlocked().err().map(|error| error.to_string()),
     })
 }
 

@@ -88,6 +88,16 @@ async fn a_removed_target_is_in_the_ledger_before_the_file_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_grant_for_a_removed_target_hears_that_it_is_gone() {
+    let site = Site::start().await;
+    let (_, certificate, _) = site.session("root", "dev1").await;
+    site.client("adam").remove_target(&"dev1".parse().unwrap()).await.unwrap();
+    let proxy = site.client("proxy:proxy1");
+    let again = proxy.open_session(&Site::knock(&certificate, "root", "dev1")).await;
+    assert_eq!(refused(again, &["portcullis target list"]), "unknown-target");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_laptops_certificate_is_dead_for_ever() {
     let site = Site::start().await;
     let (grant, certificate, _) = site.session("root", "web1").await;

@@ -82,4 +82,7 @@ pub struct WhoAmI {
     /// When the session token dies.
     #[schema(value_type = String)]
     pub expires: Time,
+    /// The lock that holds this person, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<String>,
 }

@@ -20,14 +20,22 @@ pub struct Status {
     pub root: String,
     /// SHA-256 of the policy in force.
     pub policy: String,
-    /// Why a changed policy was refused, while the old one is kept.
+    /// Why a changed policy was refused, while the old one is kept; for those who may administer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_error: Option<String>,
+    /// When a changed policy was refused, while the old one is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub policy_refused: Option<Time>,
     /// SHA-256 of the directory in force.
     pub directory: String,
-    /// Why a changed directory was refused, while the old one is kept.
+    /// Why a changed directory was refused, while the old one is kept; for those who may administer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory_error: Option<String>,
+    /// When a changed directory was refused, while the old one is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub directory_refused: Option<Time>,
     /// Requests that wait for reviews.
     pub pending: u32,
     /// Active grants.

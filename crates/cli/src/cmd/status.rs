@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{Tone, clean, clean_lines};
 use crate::show::{field, moment};
-use crate::words::count;
+use crate::words::{clock, count};
 
 /// The longest wait for a proxy to say what it is.
 const KNOCK: Duration = Duration::from_secs(2);
@@ -34,10 +34,12 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     let output = &context.output;
     let silent = answers.iter().filter(|answer| answer.is_err()).count();
     // The verdict first: whoever looks in an incident reads this line and no other.
-    let verdict = match (troubles(&status).is_empty(), silent) {
-        (true, 0) => output.tone(Tone::Good, "well"),
-        (true, silent) => output.tone(Tone::Bad, format_args!("{} out of reach", count(silent, "proxy"))),
-        (false, _) => output.tone(Tone::Bad, "in trouble"),
+    let refused = refused(&status);
+    let verdict = match (&status.ledger_error, refused.is_empty(), silent) {
+        (Some(_), ..) => output.tone(Tone::Bad, "in trouble"),
+        (None, false, _) => output.tone(Tone::Bad, refused.join("; ")),
+        (None, true, 0) => output.tone(Tone::Good, "well"),
+        (None, true, silent) => output.tone(Tone::Bad, format_args!("{} out of reach", count(silent, "proxy"))),
     };
     output.line(format_args!("{} at {}: {verdict}", output.tone(Tone::Strong, &status.server), client.url()))?;
     for (what, error) in troubles(&status) {
@@ -72,6 +74,23 @@ fn troubles(status: &Status) -> Vec<(&'static str, &str)> {
     let all =
         [("ledger", &status.ledger_error), ("policy", &status.policy_error), ("directory", &status.directory_error)];
     all.into_iter().filter_map(|(what, error)| Some((what, error.as_deref()?))).collect()
+}
+
+/// Which changed files were refused, so that older ones are in force. The CA tells everyone when, and why only those who
+/// administer.
+fn refused(status: &Status) -> Vec<String> {
+    let files = [
+        ("policy", status.policy_refused, &status.policy_error),
+        ("directory", status.directory_refused, &status.directory_error),
+    ];
+    let sentence = |what: &str, when: &str| format!("the changed {what} file{when} was refused, the old one is in force");
+    let all = files.into_iter().filter_map(|(what, at, error)| match (at, error) {
+        (Some(at), _) => Some(sentence(what, &format!(" of {}", clock(at.0)))),
+        // An older CA does not say when.
+        (None, Some(_)) => Some(sentence(what, "")),
+        (None, None) => None,
+    });
+    all.collect()
 }
 
 fn waiting(context: &Context, pending: u32) -> String {

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::output::Tone;
+use crate::output::{Tone, clean};
 use crate::show::{field, moment};
 use crate::words::listed;
 
@@ -21,5 +21,8 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     field(context, "groups", if me.groups.is_empty() { "none".to_owned() } else { listed(&me.groups) })?;
     field(context, "key", format_args!("{}{}", me.key, if me.touch { " (touched)" } else { "" }))?;
     field(context, "until", moment(context.now(), me.expires.0))?;
+    if let Some(locked) = &me.locked {
+        field(context, "locked!", context.output.tone(Tone::Bad, clean(locked)))?;
+    }
     field(context, "api", client.url())
 }

@@ -61,6 +61,9 @@ pub(crate) async fn start(config: &Config, passphrase: &Passphrase) -> Result<Ru
     };
     let ca = Ca::start(parts).await.map_err(|error| {
         let text = chain(&error);
+        if matches!(error, ca::StartError::Listen { .. }) {
+            return CliError::failed(text, "change listen below [ca] in portcullis.toml");
+        }
         // A policy or directory that is refused is several lines long, and its own first hint.
         CliError::configuration(text, "correct it and start again; portcullis policy check looks at the policy alone")
     })?;
