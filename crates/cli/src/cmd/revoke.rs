@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use api::Client;
-use api::wire::{self, Grant};
+use api::wire::{self, Grant, Session};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -59,13 +59,13 @@ async fn dropped(client: &Client, mut grant: Grant) -> Result<Grant, CliError> {
 /// How many sessions were cut and dropped, and how long the slowest took, as the ledger has it.
 async fn receipts(context: &Context, client: &Client, grant: &Grant) -> Result<(), CliError> {
     let sessions = pages::sessions(client, false).await?;
-    let of_grant = || sessions.iter().filter(|session| session.request == grant.id);
-    let cuts = slowest(of_grant().filter_map(|session| session.cut_micros));
+    let ended = || sessions.iter().filter(|session| ended_by_revocation(session, grant));
+    let cuts = slowest(ended().filter_map(|session| session.cut_micros));
     if let Some((sessions, micros)) = cuts {
         let sessions = count(sessions, "session");
         field(context, "cut", format_args!("{sessions} within {}: nothing passed any more", milliseconds(micros)))?;
     }
-    match slowest(of_grant().filter_map(|session| session.drop_micros)) {
+    match slowest(ended().filter_map(|session| session.drop_micros)) {
         Some((sessions, micros)) => {
             let sessions = count(sessions, "session");
             field(context, "dropped", format_args!("{sessions} within {}: connections closed", milliseconds(micros)))
@@ -74,10 +74,50 @@ async fn receipts(context: &Context, client: &Client, grant: &Grant) -> Result<(
     }
 }
 
+/// Whether the revocation ended it: a grant is revoked once, and what was killed or expired before is no receipt of it.
+fn ended_by_revocation(session: &Session, grant: &Grant) -> bool {
+    // The wire has the end in words, which are those of the model.
+    session.request == grant.id && session.end.as_deref().is_some_and(|end| end.starts_with("revoked by "))
+}
+
 /// How many there are, and the longest of them.
 fn slowest(micros: impl Iterator<Item = u64>) -> Option<(usize, u64)> {
     micros.fold(None, |found, micros| {
         let (many, longest) = found.unwrap_or_default();
         Some((many + 1, micros.max(longest)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Actor, SessionEnd, Timestamp};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_revocation_ended_counts() {
+        let grant: Grant = serde_json::from_value(json!({
+            "id": "req-000000000000", "identity": "alice", "target": "web1", "login": "root", "state": "revoked",
+            "policy": "p", "approvers": [], "starts": "2026-11-20T18:00:00Z", "ends": "2026-11-20T18:30:00Z",
+            "sessions": 0,
+        }))
+        .unwrap();
+        let session = |request: &str, end: Option<SessionEnd>| -> Session {
+            serde_json::from_value(json!({
+                "id": "ses-000000000000", "request": request, "identity": "alice", "target": "web1", "login": "root",
+                "address": "127.0.0.1", "proxy": "proxy1", "opened": "2026-11-20T18:00:00Z",
+                "end": end.map(|end| end.to_string()), "recordings": [],
+            }))
+            .unwrap()
+        };
+        let (by, at) = (Actor::Identity("bob".parse().unwrap()), Timestamp::from_seconds(0));
+        let revoked = SessionEnd::Revoked { by: by.clone(), at, reason: None };
+        let killed = SessionEnd::Cut { by, at, reason: "revoked by mistake".to_owned() };
+        assert!(ended_by_revocation(&session("req-000000000000", Some(revoked.clone())), &grant));
+        assert!(!ended_by_revocation(&session("req-000000000001", Some(revoked)), &grant));
+        for end in [Some(killed), Some(SessionEnd::Expired), None] {
+            assert!(!ended_by_revocation(&session("req-000000000000", end), &grant));
+        }
+    }
 }
