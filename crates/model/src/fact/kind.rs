@@ -2,52 +2,64 @@
 
 use super::Fact;
 
-impl Fact {
-    /// The kind as it is written in the ledger: "request.filed".
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::LedgerOpened { .. } => "ledger.opened",
-            Self::SystemStarted { .. } => "system.started",
-            Self::FrontCaLoaded { .. } => "front-ca.loaded",
-            Self::SystemStopped {} => "system.stopped",
-            Self::PolicyLoaded { .. } => "policy.loaded",
-            Self::PolicyRefused { .. } => "policy.refused",
-            Self::DirectoryLoaded { .. } => "directory.loaded",
-            Self::DirectoryRefused { .. } => "directory.refused",
-            Self::TargetRegistered { .. } => "target.registered",
-            Self::TargetRemoved { .. } => "target.removed",
-            Self::IdentityLoggedIn { .. } => "identity.logged-in",
-            Self::IdentityLoginRefused { .. } => "identity.login-refused",
-            Self::RequestFiled { .. } => "request.filed",
-            Self::RequestRefused { .. } => "request.refused",
-            Self::RequestReviewed { .. } => "request.reviewed",
-            Self::ReviewWithdrawn { .. } => "request.review-withdrawn",
-            Self::RequestApproved { .. } => "request.approved",
-            Self::RequestDenied { .. } => "request.denied",
-            Self::RequestCancelled { .. } => "request.cancelled",
-            Self::RequestExpired { .. } => "request.expired",
-            Self::GrantActivated { .. } => "grant.activated",
-            Self::GrantExtended { .. } => "grant.extended",
-            Self::GrantEnded { .. } => "grant.ended",
-            Self::CertificateIntended { .. } => "certificate.intended",
-            Self::CertificateIssued { .. } => "certificate.issued",
-            Self::CertificateFailed { .. } => "certificate.failed",
-            Self::SessionOpened { .. } => "session.opened",
-            Self::SessionRefused { .. } => "session.refused",
-            Self::SessionCut { .. } => "session.cut",
-            Self::SessionEnded { .. } => "session.ended",
-            Self::ChannelOpened { .. } => "channel.opened",
-            Self::ChannelRefused { .. } => "channel.refused",
-            Self::ChannelClosed { .. } => "channel.closed",
-            Self::RecordingStarted { .. } => "recording.started",
-            Self::RecordingClosed { .. } => "recording.closed",
-            Self::RecordingFailed { .. } => "recording.failed",
-            Self::RecordingReplayed { .. } => "recording.replayed",
-            Self::LockPlaced { .. } => "lock.placed",
-            Self::LockLifted { .. } => "lock.lifted",
+/// The kinds, each written once.
+macro_rules! kinds {
+    ($($fact:ident => $kind:literal,)*) => {
+        impl Fact {
+            /// Every kind, as it is written in the ledger.
+            pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
+            /// The kind as it is written in the ledger: "request.filed".
+            #[must_use]
+            pub const fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$fact { .. } => $kind,)*
+                }
+            }
         }
-    }
+    };
+}
+
+kinds! {
+    LedgerOpened => "ledger.opened",
+    SystemStarted => "system.started",
+    FrontCaLoaded => "front-ca.loaded",
+    SystemStopped => "system.stopped",
+    PolicyLoaded => "policy.loaded",
+    PolicyRefused => "policy.refused",
+    DirectoryLoaded => "directory.loaded",
+    DirectoryRefused => "directory.refused",
+    TargetRegistered => "target.registered",
+    TargetRemoved => "target.removed",
+    IdentityLoggedIn => "identity.logged-in",
+    IdentityLoginRefused => "identity.login-refused",
+    RequestFiled => "request.filed",
+    RequestRefused => "request.refused",
+    RequestReviewed => "request.reviewed",
+    ReviewWithdrawn => "request.review-withdrawn",
+    RequestApproved => "request.approved",
+    RequestDenied => "request.denied",
+    RequestCancelled => "request.cancelled",
+    RequestExpired => "request.expired",
+    GrantActivated => "grant.activated",
+    GrantExtended => "grant.extended",
+    GrantEnded => "grant.ended",
+    CertificateIntended => "certificate.intended",
+    CertificateIssued => "certificate.issued",
+    CertificateFailed => "certificate.failed",
+    SessionOpened => "session.opened",
+    SessionRefused => "session.refused",
+    SessionCut => "session.cut",
+    SessionEnded => "session.ended",
+    ChannelOpened => "channel.opened",
+    ChannelRefused => "channel.refused",
+    ChannelClosed => "channel.closed",
+    RecordingStarted => "recording.started",
+    RecordingClosed => "recording.closed",
+    RecordingFailed => "recording.failed",
+    RecordingReplayed => "recording.replayed",
+    LockPlaced => "lock.placed",
+    LockLifted => "lock.lifted",
 }
 
 #[cfg(test)]
