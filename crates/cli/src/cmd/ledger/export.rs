@@ -1,13 +1,13 @@
 //! `portcullis ledger export`: the whole ledger as JSON lines, from the CA or from its disk.
 
-use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use api::LedgerFilter;
 use identity::files::{self, Access};
 use ledger::Digest;
 use model::Seq;
+use tempfile::NamedTempFile;
 
 use super::{PAGE, data_folder, unsound};
 use crate::context::Context;
@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// Where to; standard output without it
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Replace the file when it is there already
+    #[arg(long, requires = "out")]
+    force: bool,
     /// Write the signed checkpoint that covers it to this file
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     checkpoint: Option<PathBuf>,
@@ -30,8 +33,12 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    // In front of every call: what cannot be written need not be fetched.
+    if let Some(path) = args.out.as_deref().filter(|path| !args.force && path.exists()) {
+        return Err(there_already(path));
+    }
     match &args.data {
-        Some(data) => from_disk(context, &data_folder(data), args.out.as_deref()),
+        Some(data) => from_disk(context, &data_folder(data), args),
         None => from_api(context, args).await,
     }
 }
@@ -47,7 +54,7 @@ async fn from_api(context: &Context, args: &Args) -> Result<(), CliError> {
         Some(note) => note.size,
         None => client.status().await?.records,
     };
-    let mut out = Sink::open(args.out.as_deref())?;
+    let mut out = Sink::open(args)?;
     let progress = Progress::count("exporting records", Some(total));
     let mut chain_hash = Digest::ZERO;
     let mut next = 0;
@@ -84,8 +91,8 @@ async fn from_api(context: &Context, args: &Args) -> Result<(), CliError> {
     Ok(())
 }
 
-fn from_disk(context: &Context, data: &Path, out: Option<&Path>) -> Result<(), CliError> {
-    let mut sink = Sink::open(out)?;
+fn from_disk(context: &Context, data: &Path, args: &Args) -> Result<(), CliError> {
+    let mut sink = Sink::open(args)?;
     let progress = Progress::bytes("exporting", None);
     let checked = store::export(data, Seq(0), &mut sink, &mut |done, _| progress.set(done));
     drop(progress);
@@ -95,20 +102,19 @@ fn from_disk(context: &Context, data: &Path, out: Option<&Path>) -> Result<(), C
     Ok(())
 }
 
-/// A new file, or standard output.
-enum Sink {
-    File(std::io::BufWriter<File>, PathBuf),
+/// A file that is there once it is whole, or standard output.
+enum Sink<'a> {
+    File { file: BufWriter<NamedTempFile>, path: &'a Path, force: bool },
     Out,
 }
 
-impl Sink {
-    fn open(path: Option<&Path>) -> Result<Self, CliError> {
-        match path {
-            None => Ok(Self::Out),
-            Some(path) => File::create_new(path)
-                .map(|file| Self::File(std::io::BufWriter::new(file), path.to_owned()))
-                .map_err(|error| CliError::file("write", path, &error)),
-        }
+impl<'a> Sink<'a> {
+    fn open(args: &'a Args) -> Result<Self, CliError> {
+        let Some(path) = args.out.as_deref() else { return Ok(Self::Out) };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new().prefix(".ledger-").suffix(".part").tempfile_in(folder);
+        let file = file.map_err(|error| CliError::file("write", path, &error))?;
+        Ok(Self::File { file: BufWriter::new(file), path, force: args.force })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
@@ -116,33 +122,43 @@ impl Sink {
     }
 
     fn close(mut self) -> Result<(), CliError> {
-        let done = self.flush().and_then(|()| match &self {
-            Self::File(file, _) => file.get_ref().sync_all(),
-            Self::Out => Ok(()),
-        });
-        done.map_err(|error| self.failed(&error))
+        self.flush().map_err(|error| self.failed(&error))?;
+        let Self::File { file, path, force } = self else { return Ok(()) };
+        let unwritten = |error: &std::io::Error| CliError::file("write", path, error);
+        let file = file.into_inner().map_err(|error| unwritten(error.error()))?;
+        file.as_file().sync_all().map_err(|error| unwritten(&error))?;
+        let kept = if force { file.persist(path) } else { file.persist_noclobber(path) };
+        match kept {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Err(there_already(path)),
+            Err(error) => Err(unwritten(&error.error)),
+        }
     }
 
     fn failed(&self, error: &std::io::Error) -> CliError {
         match self {
-            Self::File(_, path) => CliError::file("write", path, error),
+            Self::File { path, .. } => CliError::file("write", path, error),
             Self::Out if error.kind() == std::io::ErrorKind::BrokenPipe => CliError::closed_pipe(),
             Self::Out => CliError::failed(format!("standard output cannot be written: {error}"), "check the disk"),
         }
     }
 }
 
-impl Write for Sink {
+fn there_already(path: &Path) -> CliError {
+    CliError::usage(format!("{} is there already", path.display()), "name another file, or replace it with --force")
+}
+
+impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self {
-            Self::File(file, _) => file.write(bytes),
+            Self::File { file, .. } => file.write(bytes),
             Self::Out => std::io::stdout().lock().write(bytes),
         }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         match self {
-            Self::File(file, _) => file.flush(),
+            Self::File { file, .. } => file.flush(),
             Self::Out => std::io::stdout().lock().flush(),
         }
     }

@@ -1,12 +1,19 @@
 //! `portcullis ledger show`: records, filtered, and as they happen.
 
+use std::collections::VecDeque;
+
 use api::{Client, Heard, LedgerFilter};
-use model::{Record, Timestamp};
+use identity::strict::nearest;
+use model::{Fact, Record, Timestamp};
 
 use super::{PAGE, print, print_in_full};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::ids;
+use crate::words::listed;
+
+/// How many are shown of what has no end of its own.
+const LIMIT: usize = 50;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -17,12 +24,12 @@ pub(super) struct Args {
     #[arg(value_name = "SEQ", conflicts_with_all = ["from", "limit", "request", "actor", "subject", "kind", "since",
         "until", "follow"])]
     seq: Option<u64>,
-    /// From this record on; without it and without a filter, the newest
+    /// From this record on; without it, the newest
     #[arg(long, value_name = "SEQ")]
     from: Option<u64>,
-    /// At most so many
-    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 50)]
-    limit: u32,
+    /// At most so many; without it 50, and everything of a request or a session
+    #[arg(long, short = 'n', value_name = "COUNT")]
+    limit: Option<u32>,
     /// Everything that belongs to this request, grant or lock
     #[arg(long, value_name = "ID", visible_alias = "correlation")]
     request: Option<String>,
@@ -32,7 +39,7 @@ pub(super) struct Args {
     /// About: identity:NAME, target:NAME, login:NAME@TARGET, session:ID, recording:ID
     #[arg(long, value_name = "WHAT")]
     subject: Option<String>,
-    /// Of this kind, as request.filed
+    /// Of this kind, as request.filed; with "request." of every kind of that noun
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Not before, as 2026-11-20T18:00:00Z
@@ -48,6 +55,7 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    args.kind.as_deref().map(known).transpose()?;
     let client = context.client().await?;
     if let Some(seq) = args.seq {
         return one(context, &client, seq).await;
@@ -67,33 +75,34 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         since: since.as_deref(),
         until: until.as_deref(),
     };
-    let filtered = [filter.correlation, filter.actor, filter.subject, filter.kind, filter.since, filter.until];
-    filter.from = match (args.from, filtered.iter().any(Option::is_some)) {
-        (Some(from), _) => from,
-        (None, true) => 0,
-        (None, false) => client.status().await?.records.saturating_sub(u64::from(args.limit)),
+    let whole = filter.correlation.is_some() || filter.subject.is_some_and(|subject| subject.starts_with("session:"));
+    let limit = match args.limit {
+        Some(limit) => Some(usize::try_from(limit).unwrap_or(usize::MAX)),
+        None => (!whole).then_some(LIMIT),
     };
-    let mut left = args.limit;
-    let mut records = Vec::new();
-    let stream = !context.output.is_json() || args.follow;
-    while left > 0 {
-        filter.limit = left.min(PAGE);
-        let page = client.ledger_records(&filter).await?;
-        let end = page.records.is_empty() && page.next <= filter.from;
-        left = left.saturating_sub(u32::try_from(page.records.len()).unwrap_or(u32::MAX));
-        for record in page.records {
-            match stream {
-                true => print(context, &record)?,
-                false => records.push(record),
+    let filtered = [filter.correlation, filter.actor, filter.subject, filter.kind, filter.since, filter.until];
+    let unfiltered = filtered.iter().all(Option::is_none);
+    let mut shown = Shown::new(context, !context.output.is_json() || args.follow);
+    let left_out = match (args.from, limit) {
+        (Some(from), Some(limit)) => {
+            filter.from = from;
+            forward(&client, &mut filter, limit, &mut shown).await?;
+            match args.follow {
+                // What follows begins with what the limit left out.
+                true => None,
+                false => rest(&client, filter).await?,
             }
         }
-        if end || page.next <= filter.from {
-            break;
+        (None, Some(limit)) => newest(&client, &mut filter, limit, unfiltered, &mut shown).await?,
+        (from, None) => {
+            filter.from = from.unwrap_or_default();
+            forward(&client, &mut filter, usize::MAX, &mut shown).await?;
+            None
         }
-        filter.from = page.next;
-    }
-    if !stream {
-        return context.output.json(&records);
+    };
+    shown.close()?;
+    if let Some((count, first)) = left_out {
+        context.output.note(format_args!("{count} more: --from {first}"));
     }
     if !args.follow {
         return Ok(());
@@ -116,6 +125,138 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     }
 }
 
+/// What is shown: printed as it comes, or kept for one array.
+struct Shown<'a> {
+    context: &'a Context,
+    kept: Option<Vec<Record>>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(context: &'a Context, stream: bool) -> Self {
+        Self { context, kept: (!stream).then(Vec::new) }
+    }
+
+    fn add(&mut self, record: Record) -> Result<(), CliError> {
+        match &mut self.kept {
+            None => print(self.context, &record),
+            Some(kept) => {
+                kept.push(record);
+                Ok(())
+            }
+        }
+    }
+
+    fn close(self) -> Result<(), CliError> {
+        match self.kept {
+            None => Ok(()),
+            Some(kept) => self.context.output.json(&kept),
+        }
+    }
+}
+
+/// The next page, and the filter behind it; empty at the end.
+async fn page(client: &Client, filter: &mut LedgerFilter<'_>, limit: usize) -> Result<Vec<Record>, CliError> {
+    filter.limit = u32::try_from(limit).unwrap_or(PAGE).min(PAGE);
+    let page = client.ledger_records(filter).await?;
+    if page.next <= filter.from {
+        return Ok(Vec::new());
+    }
+    filter.from = page.next;
+    Ok(page.records)
+}
+
+/// Shows up to `limit` records from where the filter stands.
+async fn forward(
+    client: &Client,
+    filter: &mut LedgerFilter<'_>,
+    limit: usize,
+    shown: &mut Shown<'_>,
+) -> Result<(), CliError> {
+    let mut left = limit;
+    while left > 0 {
+        let records = page(client, filter, left).await?;
+        if records.is_empty() {
+            break;
+        }
+        left = left.saturating_sub(records.len());
+        for record in records {
+            shown.add(record)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many records fit from where the filter stands, and the first of them; `None` without any.
+async fn rest(client: &Client, mut filter: LedgerFilter<'_>) -> Result<Option<(u64, u64)>, CliError> {
+    let mut found = None;
+    loop {
+        let records = page(client, &mut filter, usize::MAX).await?;
+        let Some(first) = records.first() else { return Ok(found) };
+        let (count, first) = found.unwrap_or((0, first.seq.0));
+        found = Some((count + records.len() as u64, first));
+    }
+}
+
+/// Shows the newest `limit` that fit, in order; answers how many older ones are left out, and the first of them.
+async fn newest(
+    client: &Client,
+    filter: &mut LedgerFilter<'_>,
+    limit: usize,
+    unfiltered: bool,
+    shown: &mut Shown<'_>,
+) -> Result<Option<(u64, u64)>, CliError> {
+    if unfiltered {
+        filter.from = client.status().await?.records.saturating_sub(limit as u64);
+        let older = filter.from;
+        forward(client, filter, limit, shown).await?;
+        return Ok((older > 0).then_some((older, 0)));
+    }
+    // The CA answers from the oldest on.
+    let mut kept = VecDeque::new();
+    let mut older = None;
+    loop {
+        let records = page(client, filter, usize::MAX).await?;
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            kept.push_back(record);
+            if kept.len() > limit
+                && let Some(left) = kept.pop_front()
+            {
+                let (count, first) = older.unwrap_or((0, left.seq.0));
+                older = Some((count + 1, first));
+            }
+        }
+    }
+    for record in kept {
+        shown.add(record)?;
+    }
+    Ok(older)
+}
+
+/// That a kind, or a noun with its dot, is one that the ledger has.
+fn known(kind: &str) -> Result<(), CliError> {
+    if Fact::KINDS.iter().any(|known| is_kind(known, kind)) {
+        return Ok(());
+    }
+    let noun = format!("{kind}.");
+    let noun = Fact::KINDS.iter().any(|known| known.starts_with(&noun)).then_some(noun.as_str());
+    let hint = match noun.or_else(|| nearest(kind, Fact::KINDS.iter().copied())) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("the kinds are {}", listed(Fact::KINDS)),
+    };
+    Err(CliError::usage(format!("the ledger has no kind {kind:?}"), hint))
+}
+
+/// Whether a fact's kind is the wanted one, or of the wanted noun ("session.", with its dot).
+fn is_kind(kind: &str, wanted: &str) -> bool {
+    match wanted.split_once('.') {
+        Some((_, "")) => kind.starts_with(wanted),
+        Some(_) | None => kind == wanted,
+    }
+}
+
 async fn one(context: &Context, client: &Client, seq: u64) -> Result<(), CliError> {
     let page = client.ledger_records(&LedgerFilter { from: seq, limit: 1, ..LedgerFilter::default() }).await?;
     match page.records.first() {
@@ -132,6 +273,6 @@ fn fits(filter: &LedgerFilter<'_>, record: &Record) -> bool {
     let entry = &record.entry;
     filter.correlation.is_none_or(|wanted| entry.correlation.as_str() == wanted)
         && filter.actor.is_none_or(|wanted| entry.actor.to_string() == wanted)
-        && filter.kind.is_none_or(|wanted| entry.fact.kind() == wanted)
+        && filter.kind.is_none_or(|wanted| is_kind(entry.fact.kind(), wanted))
         && filter.subject.is_none_or(|wanted| entry.fact.subjects().iter().any(|subject| subject.as_str() == wanted))
 }

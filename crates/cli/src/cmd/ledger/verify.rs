@@ -73,6 +73,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
             ));
         }
     };
+    // Whatever was begun has its first record, ledger.opened.
+    if verified.size == 0 {
+        return Err(CliError::integrity(
+            format!("{} holds no record, not even the first of every ledger, ledger.opened", args.path.display()),
+            "it is no ledger, or all of it is lost: portcullis ledger export writes one",
+        ));
+    }
     report(context, &verified)
 }
 
