@@ -180,7 +180,8 @@ impl Scenes<'_> {
     fn proof(&mut self, grant: &str) -> Result<()> {
         let Site { dana, carol, stage, .. } = self.site;
         self.narrator.scene("The ledger holds all of it, and proves it");
-        self.run(carol, &["ledger", "show", "--request", grant])?;
+        let shown = self.run(carol, &["ledger", "show", "--request", grant])?;
+        ensure!(shown.text().contains("revokes the grant"), "the ledger does not show the revocation");
         let (export, note) = (text(&stage.path("carol/ledger.jsonl")), text(&stage.path("carol/ledger.note")));
         self.run(carol, &["ledger", "export", "--out", &export, "--checkpoint", &note])?;
         self.run(carol, &["ledger", "verify", &export, "--checkpoint", &note])?;
