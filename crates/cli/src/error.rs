@@ -127,6 +127,15 @@ impl CliError {
         Self::new(kind, format!("cannot {what} {}: {error}", path.display()), "check the path and its permissions")
     }
 
+    /// The same error, with one thing more to do about it.
+    pub(crate) fn and_hint(mut self, more: impl fmt::Display) -> Self {
+        self.hint = match self.hint.is_empty() {
+            true => more.to_string(),
+            false => format!("{}; {more}", self.hint),
+        };
+        self
+    }
+
     /// The reader of our output went away.
     pub(crate) fn closed_pipe() -> Self {
         Self::new(Kind::ClosedPipe, "", "")

@@ -3,7 +3,7 @@
 use api::Client;
 use api::wire::{self, GrantState};
 use identity::strict::nearest;
-use model::{LockId, RecordingId, RequestId, SessionId};
+use model::{LockId, LockSubject, RecordingId, RequestId, SessionId};
 
 use crate::error::{CliError, Kind};
 use crate::pages;
@@ -71,8 +71,18 @@ pub(crate) async fn lock(client: &Client, text: &str) -> Result<LockId, CliError
     }
     let all = client.locks().await?.items;
     let matching: Vec<_> = all.iter().filter(|lock| lock.subject == text).collect();
-    if let [only] = matching.as_slice() {
-        return Ok(only.id.clone());
+    match matching.as_slice() {
+        [] if text.parse::<LockSubject>().is_ok() => {
+            let message = format!("{text} is not locked, as far as you may see");
+            return Err(CliError::new(Kind::NotFound, message, "portcullis locks shows what is"));
+        }
+        [] => {}
+        [only] => return Ok(only.id.clone()),
+        many => {
+            let each = crate::words::listed(many.iter().map(|lock| lock.id.to_string()));
+            let message = format!("{} locks hold {text}: {each}", many.len());
+            return Err(CliError::usage(message, "name one by its id; it is free once all are lifted"));
+        }
     }
     unique(text, LockId::PREFIX, "lock", "portcullis locks", all.into_iter().map(|item| item.id))
 }

@@ -13,7 +13,7 @@ use crate::{ask, ids, pages, show};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  portcullis approve                  # shows the one that waits for you, and asks
+  portcullis approve  # shows the one that waits for you, and asks
   portcullis approve x7 --for 15m -m \"only for the restart\"")]
 pub(crate) struct Args {
     /// The request; a unique beginning of its id is enough

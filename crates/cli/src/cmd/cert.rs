@@ -18,11 +18,12 @@ use crate::{decision, ids, pages, words};
 #[command(after_help = "\
 Examples:
   portcullis cert root@web1
-  portcullis cert root@web1 --wait        # its request is pending: wait for the decision, then go on
-  portcullis cert req-x7 --out ./key      # writes ./key (0600) and ./key-cert.pub
-  portcullis cert --list                  # the certificates that were issued to you
+  portcullis cert root@web1 --wait    # it is pending: wait, then go on
+  portcullis cert req-x7 --out ./key  # writes ./key (0600), ./key-cert.pub
+  portcullis cert --list              # those that were issued to you
 
-Without --wait, a pending request is asked about on a terminal and refused in a script (exit code 1).")]
+Without --wait, a pending request is asked about on a terminal and refused in
+a script (exit code 1).")]
 pub(crate) struct Args {
     /// The grant: an id, a unique beginning of one, or LOGIN@TARGET
     #[arg(required_unless_present = "list")]

@@ -26,11 +26,13 @@ use crate::show::field;
 #[command(after_help = "\
 Examples:
   portcullis init ./site --admin alice --admin-key ~/.ssh/id_ed25519.pub
-  portcullis init /etc/portcullis --data /var/lib/portcullis --host ssh.example.org --listen 0.0.0.0:7443 \\
+  portcullis init /etc/portcullis --data /var/lib/portcullis \\
+      --host ssh.example.org --listen 0.0.0.0:7443 \\
       --proxy-listen 0.0.0.0:2222 --source-address 10.1.0.5
 
-The CA keys are sealed under a passphrase: it is asked for, or taken from PORTCULLIS_PASSPHRASE, from
---passphrase-file, or from the systemd credential portcullis-passphrase.")]
+The CA keys are sealed under a passphrase: it is asked for, or taken from
+PORTCULLIS_PASSPHRASE, from --passphrase-file, or from the systemd credential
+portcullis-passphrase.")]
 pub(crate) struct Args {
     /// Where portcullis.toml, policy.cedar and directory.toml go
     #[arg(default_value = "/etc/portcullis")]

@@ -6,6 +6,7 @@ use model::{LockSubject, Span};
 use crate::ask;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::output::clean;
 use crate::show::{field, moment};
 use crate::words::count;
 
@@ -34,7 +35,18 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let client = context.client().await?;
     let body =
         wire::PlaceLock { subject: args.subject.to_string(), reason, duration: args.duration.map(Span::seconds) };
+    // A second lock has its own reason and its own end, so it is placed; nobody must take one for both, though. Who may
+    // not see the locks can place one all the same, and so can whoever is in a hurry while the list fails.
+    let held = client.locks().await.map(|page| page.items).unwrap_or_default();
     let lock = client.lock(&body).await?;
+    for other in held.iter().filter(|other| other.subject == lock.subject && other.id != lock.id) {
+        context.output.note(format_args!(
+            "careful: {} is locked already, by {} ({}); it is free once both locks are lifted",
+            other.subject,
+            other.id,
+            clean(&other.reason)
+        ));
+    }
     if context.output.is_json() {
         return context.output.json(&lock);
     }

@@ -21,12 +21,13 @@ use crate::words::listed;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The first time:
-  portcullis login --api https://ca.example.org:7443 --root root.pem --identity alice --key ~/.ssh/id_ed25519
+  portcullis login --api https://ca.example.org:7443 --root root.pem \\
+      --identity alice --key ~/.ssh/id_ed25519
 What is given is kept in client.toml, so later it is:
   portcullis login
 
-The key stays where it is. A sealed key file asks for its passphrase (or takes PORTCULLIS_KEY_PASSPHRASE);
-a key in the ssh-agent (--agent) is never seen.")]
+The key stays where it is. A sealed key file asks for its passphrase (or takes
+PORTCULLIS_KEY_PASSPHRASE); a key in the ssh-agent (--agent) is never seen.")]
 pub(crate) struct Args {
     /// The API's address: https:// with host and port
     #[arg(long, value_name = "URL")]

@@ -24,13 +24,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[command(after_help = "\
 Examples:
   portcullis play rec-k2 --speed 4 --idle-limit 1s
-  portcullis play ses-9f --follow            # what happens there now
+  portcullis play ses-9f --follow  # what happens there now
   portcullis play rec-k2 --text | grep passwd
-  portcullis play ./rec-k2.cast              # an exported file; stock asciinema plays it too
+  portcullis play ./rec-k2.cast    # an exported file; asciinema plays it too
 
-On a terminal: space pauses and goes on, . shows the next event and pauses, + and - change the speed, q or Ctrl-C ends.
+On a terminal: space pauses and goes on, . shows the next event and pauses,
++ and - change the speed, q or Ctrl-C ends.
 
-What could act upon your terminal (clipboard, title, questions) is left out, unless --raw is given.")]
+What could act upon your terminal (clipboard, title, questions) is left out,
+unless --raw is given.")]
 pub(crate) struct Args {
     /// The recording: its id, a unique beginning of it, its session's id, or a file
     id: String,

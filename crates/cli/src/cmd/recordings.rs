@@ -30,7 +30,7 @@ Examples:
   portcullis recordings export rec-k2 --out k2.cast
   portcullis recordings verify rec-k2 --file k2.cast
   portcullis recordings verify --all
-  portcullis recordings verify --all --digests  # hands nothing out and enters nothing in the ledger"
+  portcullis recordings verify --all --digests  # hands nothing out"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -10,15 +10,18 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::keyring::{self, Place};
 use crate::show::moment;
-use crate::{ask, decision, show, words};
+use crate::words::clock;
+use crate::{ask, decision, ids, show, words};
 
 /// Ask for access; waits for the decision and then gets the certificate
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   portcullis request root@web1 --for 30m --reason \"deploy 4.2\"
-  portcullis request db@db1 --command \"pg_dump app\" -r \"weekly dump\" --ticket OPS-7
-  portcullis request root@web1 --for 1h --at 2026-11-21T22:00:00Z -r \"maintenance\" --no-wait")]
+  portcullis request db@db1 --command \"pg_dump app\" -r \"weekly dump\" \\
+      --ticket OPS-7
+  portcullis request root@web1 --for 1h --at 2026-11-21T22:00:00Z \\
+      -r \"maintenance\" --no-wait")]
 pub(crate) struct Args {
     /// The account and the server, as root@web1
     #[arg(value_name = "LOGIN@TARGET")]
@@ -65,6 +68,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         command: args.command.clone(),
         start: args.at.map(Time),
     };
+    held(context, &client, args).await;
     let filed = client.file_request(&body, &context.idempotency_key()).await?;
     if args.no_wait && filed.state == RequestState::Pending {
         return match context.output.is_json() {
@@ -92,6 +96,23 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     match context.output.is_json() {
         true => context.output.json(&approved),
         false => show::request(context, &approved),
+    }
+}
+
+/// Says which grant the caller has there already. Only a note: what fails here must not stand in the way.
+async fn held(context: &Context, client: &Client, args: &Args) {
+    let own = ids::own_grants(client, &args.place).await.unwrap_or_default();
+    // A grant for one exact command is more time only for that command.
+    let same = |grant: &&Grant| grant.state == GrantState::Active && grant.command == args.command;
+    if let Some(grant) = own.iter().rev().find(same) {
+        context.output.note(format_args!(
+            "you have {} for {} until {}; to go on longer: portcullis extend {} --for {}",
+            grant.id,
+            args.place,
+            clock(grant.ends.0),
+            grant.id,
+            args.duration
+        ));
     }
 }
 

@@ -13,8 +13,8 @@ use crate::{ids, pages, show};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  portcullis requests                 # what waits, who can decide it, and how long it still waits
-  portcullis requests x7              # one in full; a unique beginning of its id is enough
+  portcullis requests     # what waits, for how long, and who can decide it
+  portcullis requests x7  # one in full; the beginning of its id is enough
   portcullis requests --all --mine
   portcullis requests --state denied --json")]
 pub(crate) struct Args {

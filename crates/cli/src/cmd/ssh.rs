@@ -15,6 +15,7 @@ use crate::error::CliError;
 use crate::home::Home;
 use crate::keyring::{self, Place};
 use crate::profile::unwritten;
+use crate::words::clock;
 use crate::{ask, decision, ids, ssh_files, words};
 
 /// Connect with stock ssh, with the right certificate; asks for a grant when --reason is given
@@ -23,11 +24,12 @@ use crate::{ask, decision, ids, ssh_files, words};
 Examples:
   portcullis ssh root@web1
   portcullis ssh root@web1 --for 30m --reason \"look at the disk\"
-  portcullis ssh root@web1 --wait     # the request is pending: connect once it is approved
+  portcullis ssh root@web1 --wait  # it is pending: connect once it is approved
   portcullis ssh root@web1 -- -L 8080:localhost:80
   portcullis ssh root@web1 uptime
 
-What stands behind LOGIN@TARGET is passed on to ssh: options first (behind --), then the command.")]
+What stands behind LOGIN@TARGET is passed on to ssh: options first (behind --),
+then the command.")]
 pub(crate) struct Args {
     /// The account and the server, as root@web1
     #[arg(value_name = "LOGIN@TARGET")]
@@ -100,6 +102,16 @@ async fn grant(context: &Context, client: &Client, args: &Args) -> Result<Grant,
     };
     let scheduled = own.iter().find(|grant| grant.state == GrantState::Scheduled).cloned();
     if let Some(grant) = own.into_iter().filter(|grant| grant.state == GrantState::Active).max_by_key(fit) {
+        // --for and --ticket need --reason.
+        if args.reason.is_some() {
+            context.output.note(format_args!(
+                "{} until {} is used, and nothing is asked for; for more time: portcullis extend {} --for {}",
+                grant.id,
+                clock(grant.ends.0),
+                grant.id,
+                args.duration
+            ));
+        }
         return Ok(grant);
     }
     // Whoever asked already waits for that answer: a second request would only be in the reviewers' way.

@@ -13,7 +13,8 @@ use crate::ssh_files;
 /// Print the ssh configuration and known_hosts lines for the proxy and its targets
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-With --write, stock ssh needs one line more at the top of ~/.ssh/config, which is printed; or let --include add it.
+With --write, stock ssh needs one line more at the top of ~/.ssh/config, which
+is printed; or let --include add it.
 Run it again when targets were added.")]
 pub(crate) struct Args {
     /// Write ssh_config and known_hosts into your directory instead of printing them

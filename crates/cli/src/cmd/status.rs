@@ -83,7 +83,8 @@ fn refused(status: &Status) -> Vec<String> {
         ("policy", status.policy_refused, &status.policy_error),
         ("directory", status.directory_refused, &status.directory_error),
     ];
-    let sentence = |what: &str, when: &str| format!("the changed {what} file{when} was refused, the old one is in force");
+    let sentence =
+        |what: &str, when: &str| format!("the changed {what} file{when} was refused, the old one is in force");
     let all = files.into_iter().filter_map(|(what, at, error)| match (at, error) {
         (Some(at), _) => Some(sentence(what, &format!(" of {}", clock(at.0)))),
         // An older CA does not say when.

@@ -12,16 +12,19 @@ use model::{Login, Target, TargetAddress, TargetName};
 use crate::context::Context;
 use crate::enrolment::{self, Enrolment, Expected, HostCertificate, HostKey, Port, Remote};
 use crate::error::{CliError, Kind, chain};
-use crate::words::{Pair, listed};
+use crate::pages;
+use crate::words::{Pair, clock, listed};
 
 /// Register servers, and enrol them: make their sshd trust the CA
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  portcullis target add web1 --address 10.1.2.3:22 --login root --login deploy --label env=prod --apply admin@10.1.2.3
-  portcullis target add db1 --address db1:22 --login dba --host-key ssh_host_ed25519_key.pub
+  portcullis target add web1 --address 10.1.2.3:22 --login root \\
+      --login deploy --label env=prod --apply admin@10.1.2.3
+  portcullis target add db1 --address db1:22 --login dba \\
+      --host-key ssh_host_ed25519_key.pub
   portcullis target list
-  portcullis target enrol web1 --apply root@web1      # again, after a change of its logins")]
+  portcullis target enrol web1 --apply root@web1  # again: its logins changed")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -104,7 +107,21 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         }
         Action::List => list(context).await,
         Action::Remove { name } => {
-            context.client().await?.remove_target(name).await?;
+            let client = context.client().await?;
+            // Looked at before: afterwards the CA may show them to nobody. What fails here must not stand in the way.
+            let mut open = pages::grants(&client, None, false).await.unwrap_or_default();
+            open.retain(|grant| grant.target == *name);
+            client.remove_target(name).await?;
+            for grant in open {
+                context.output.note(format_args!(
+                    "careful: {} still has {} for {}@{name} until {}; take it back with: portcullis revoke {}",
+                    grant.identity,
+                    grant.id,
+                    grant.login,
+                    clock(grant.ends.0),
+                    grant.id
+                ));
+            }
             match context.output.is_json() {
                 true => context.output.json(&serde_json::json!({ "name": name, "removed": true })),
                 false => context.output.line(format_args!("{name} is off the list")),
@@ -134,7 +151,15 @@ async fn add(context: &Context, args: &Add) -> Result<(), CliError> {
     if !context.output.is_json() {
         context.output.note(format_args!("{} is registered, with the logins {}", view.name, listed(&view.logins)));
     }
-    enrol(context, &client, &view, remote.as_ref(), host_key.as_ref()).await
+    let enrolled = enrol(context, &client, &view, remote.as_ref(), host_key.as_ref()).await;
+    enrolled.map_err(|error| match &args.enrolment.apply {
+        // Whoever types the same again is told that it is there already.
+        Some(destination) => error.and_hint(format_args!(
+            "{0} is registered and not enrolled; once that is corrected: portcullis target enrol {0} --apply {destination}",
+            view.name
+        )),
+        None => error,
+    })
 }
 
 /// The way to the server, and its host key: from the file that was given, else read over that way.

@@ -15,7 +15,7 @@ for candidate in "$(command -v sshd || true)" /usr/sbin/sshd /usr/local/sbin/ssh
 done
 [ -n "$sshd" ] || die "there is no sshd on this server"
 [ -f "$config" ] || die "there is no $config"
-[ -w "$folder" ] || die "$folder cannot be written: use an account that may, or one that may sudo without a password"
+[ -w "$folder" ] || { printf 'portcullis: %s cannot be written\n' "$folder" >&2; exit 77; }
 
 kept=$(mktemp -d "$folder/.portcullis.XXXXXX")
 # How many files were replaced. Counted by what is there: a variable would not survive the pipes below.

@@ -14,6 +14,8 @@ use crate::error::{CliError, Kind};
 
 const PROBE: &str = include_str!("probe.sh");
 const APPLY: &str = include_str!("apply.sh");
+/// The script's exit status that says that the account may not do it.
+const NOT_ROOT: i32 = 77;
 
 /// How to reach a server as somebody who may change its sshd.
 #[derive(Clone, Debug)]
@@ -118,6 +120,8 @@ impl Remote {
     /// Hands a script to the server's sh, as root. ssh may ask the operator on the terminal.
     fn run(&self, script: &str) -> Result<String, CliError> {
         const AS_ROOT: &str = "if [ \"$(id -u)\" = 0 ]; then exec sh -s; else exec sudo -n sh -s; fi";
+        // The script's first word: without it the account may not run it, whatever sudo's exit status was.
+        const BEGUN: &str = "portcullis begins\n";
         let child = Command::new("ssh")
             .arg("-T")
             .args(self.way())
@@ -130,16 +134,23 @@ impl Remote {
             .map_err(|error| CliError::failed(format!("ssh cannot be run: {error}"), "install the OpenSSH client"))?;
         if let Some(mut stdin) = child.stdin.take() {
             // A server that hangs up early says why by its exit status.
-            let _ = stdin.write_all(script.as_bytes());
+            let _ = stdin.write_all(format!("echo {BEGUN}{script}").as_bytes());
         }
         let broken = |error: std::io::Error| CliError::failed(format!("ssh cannot be heard: {error}"), "try again");
         let output = child.wait_with_output().map_err(broken)?;
-        match output.status.code() {
-            Some(0) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            Some(255) => Err(self.unreachable()),
-            Some(_) | None => Err(CliError::failed(
-                format!("the enrolment failed on {}; it has said why above", self.destination),
+        let said = String::from_utf8_lossy(&output.stdout);
+        // What a shell greets with stands in front.
+        let said = said.split_once(BEGUN).map(|(_, said)| said.to_owned());
+        match (output.status.code(), said) {
+            (Some(0), Some(said)) => Ok(said),
+            (Some(255), _) => Err(self.unreachable()),
+            (Some(NOT_ROOT), _) | (_, None) => Err(CliError::failed(
+                format!("{} may do nothing there as root; it has said why above", self.destination),
                 "the account must be root, or one that may run sudo without a password",
+            )),
+            (_, Some(_)) => Err(CliError::failed(
+                format!("the enrolment failed on {}; it has said why above", self.destination),
+                "correct that and run it again; without --apply it is printed, to be done by hand",
             )),
         }
     }
