@@ -53,6 +53,26 @@ fn every_verb_has_its_help_in_a_transcript() {
     }
 }
 
+/// What is copied from a terminal of 80 columns is what was meant: no line of an example is broken.
+#[test]
+fn the_examples_fit_into_80_columns() {
+    let examples = |verb: &str, columns: &str| {
+        let done = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args([verb, "--help"])
+            .env("COLUMNS", columns)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(done.stdout).unwrap();
+        let lines =
+            text.lines().skip_while(|line| !line.starts_with("Examples:") && !line.starts_with("The first time:"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // The ledger's are still to be shortened.
+    for verb in verbs().into_iter().filter(|verb| verb != "ledger") {
+        assert_eq!(examples(&verb, "80"), examples(&verb, "110"), "{verb}");
+    }
+}
+
 /// The verbs, as `portcullis --help` lists them.
 fn verbs() -> Vec<String> {
     let done = Command::new(env!("CARGO_BIN_EXE_portcullis")).arg("--help").output().unwrap();
