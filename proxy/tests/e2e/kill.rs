@@ -82,6 +82,8 @@ async fn a_revocation_ends_a_session_says_why_and_leaves_its_receipt() {
         assert!(late(revoked, dropped) < Duration::from_millis(500), "{way:?}: {:?}", late(revoked, dropped));
         until("the socket is closed", || established(world.port) == 0).await;
         until("the target has closed its end", || established(world.sshd.port) == 0).await;
+        let recording = world.only_recording().await;
+        assert!(recording.contains("session ended: revoked by bob"), "{way:?}: {recording}");
     }
 }
 
