@@ -139,14 +139,18 @@ impl Rules {
     }
 
     /// Whether somebody may know that there is a target: they may ask for one of its logins, or could with what they
-    /// can bring along, a touched security key and a ticket. To everybody else it is as good as absent.
+    /// can bring along, a touched security key and a ticket, or if no forbid stopped them. To everybody else it is as
+    /// good as absent.
     pub(super) fn may_know(&self, who: Stance<'_>, target: &TargetName) -> bool {
         let Some(target) = self.directory.target(target) else { return false };
         let could = |login: &Login| {
             let of = Matter { owner: who.name, target: &target.name, login };
             let ways = [(who.touch, None), (true, None), (who.touch, Some(ANY_TICKET)), (true, Some(ANY_TICKET))];
             let mut ways = ways.into_iter();
-            ways.any(|(touch, ticket)| self.judge(Stance { touch, ..who }, Want::Anything(of, ticket)).is_permitted())
+            let offers = |question: &Question<'_>| self.policies.offers(question);
+            ways.any(|(touch, ticket)| {
+                self.put(Stance { touch, ..who }, Want::Anything(of, ticket), offers).unwrap_or(false)
+            })
         };
         target.logins.iter().any(could)
     }

@@ -3,7 +3,7 @@
 use api::{ClientError, Problem, wire};
 use model::Fact;
 
-use crate::site::{Site, ask, eventually, ledger, unique};
+use crate::site::{Site, ask, eventually, hear, ledger, unique};
 
 fn problem<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> Problem {
     let error = answer.unwrap_err();
@@ -144,6 +144,19 @@ async fn a_hidden_target_is_asked_for_and_explained_like_an_absent_one() {
     for target in ["dev1", "dec1"] {
         assert!(refused.contains(&(target.to_owned(), format!("there is no target {target}"))), "{refused:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_a_freeze_stops_hears_of_the_freeze() {
+    let site = Site::start().await;
+    let adam = site.client("adam");
+    let mut feed = adam.events(site.end().await).await.unwrap();
+    let freeze = "@id(\"freeze\") @description(\"no changes until Monday\") forbid (principal, action == Action::\"request\", resource);";
+    site.write_policy(&format!("{}\n{freeze}", policy::EXAMPLE));
+    hear(&mut feed, |fact| matches!(fact, Fact::PolicyLoaded { .. })).await;
+    let refused = problem(site.client("alice").file_request(&ask("root", "dev1", 600), &unique()).await);
+    assert_eq!(refused.status, 403);
+    assert!(refused.detail.contains("no changes until Monday"), "{refused:?}");
 }
 
 /// A policy under which anybody may ask for deploy on web1, and nobody for root.

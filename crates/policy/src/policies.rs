@@ -109,6 +109,15 @@ impl Policies {
         }
     }
 
+    /// Whether some permit matches, whatever the forbids say: somebody whom a freeze stops may hear that it does.
+    #[must_use]
+    pub fn offers(&self, question: &Question<'_>) -> bool {
+        ask::build(question, &self.schema, &self.names).is_ok_and(|ask| {
+            let answers = self.answers(self.permits.get(&question.action), &ask);
+            answers.iter().any(|(_, error)| error.is_none())
+        })
+    }
+
     /// Judges a question and says what each policy had to do with the answer.
     #[must_use]
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
