@@ -93,6 +93,15 @@ fn a_server_is_enrolled_when_it_shows_its_certificate_and_not_before() -> Result
     fs::write(&config, before)?;
     web2.enrol(&site, &again, &port, &reload)?.ok()?;
 
+    // What fails there is no matter of the account; the second try is another verb.
+    let unloaded = web2.enrol(&site, &again, &port, "false")?;
+    ensure!(unloaded.stderr.contains("could not be reloaded") && !unloaded.stderr.contains("sudo"), "{unloaded:?}");
+    let add_again = [&add[..], &["--replace"]].concat();
+    let unloaded = web2.enrol(&site, &add_again, &port, "false")?;
+    ensure!(unloaded.stderr.contains("portcullis target enrol web2 --apply root@127.0.0.1"), "{unloaded:?}");
+    let there = web2.enrol(&site, &add, &port, &reload)?;
+    ensure!(there.stderr.contains("portcullis target enrol web2 --apply"), "{there:?}");
+
     // Ports where no sshd is.
     let dead = web2.enrol(&site, &again, &Sshd::free_port()?.to_string(), "true")?;
     ensure!(dead.status.code() == Some(5) && dead.stderr.contains("nothing answers there"), "{dead:?}");
