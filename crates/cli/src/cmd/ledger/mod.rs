@@ -24,12 +24,12 @@ const PAGE: u32 = 500;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  portcullis ledger show --request req-x7             # one line a fact, in words; --json for the facts themselves
-  portcullis ledger show 4711                         # one fact in full
+  portcullis ledger show --request req-x7   # a line a fact; or --json
+  portcullis ledger show 4711               # one fact in full
   portcullis ledger show --kind session.opened --follow
   portcullis ledger export --out ledger.jsonl --checkpoint ledger.note
   portcullis ledger verify ledger.jsonl --checkpoint ledger.note
-  portcullis ledger verify /var/lib/portcullis        # the data directory itself, also while it is in use
+  portcullis ledger verify /var/lib/portcullis   # also while in use
   portcullis ledger proof 4711")]
 pub(crate) struct Args {
     #[command(subcommand)]
