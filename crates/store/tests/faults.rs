@@ -251,7 +251,11 @@ fn a_full_file_system_refuses_and_goes_on() {
     }
     drop(store);
     let store = Embedded::open(&dir, Options::default(), &mut |_| {}).unwrap();
-    assert_eq!(store.latest_snapshot("state").unwrap(), Some((Seq(50), snapshot)));
+    // The index may fail once more behind the save; then it was built again without its snapshots, and says so.
+    match store.latest_snapshot("state").unwrap() {
+        Some((seq, bytes)) => assert!(seq == Seq(50) && bytes == snapshot, "another snapshot"),
+        None => assert!(matches!(store.report().index, IndexReport::Rebuilt { .. }), "{:?}", store.report().index),
+    }
     assert_eq!(check_all(&store), acknowledged + 101);
     assert!(!matches!(store.report().index, IndexReport::Unavailable { .. }));
     drop(store);
