@@ -18,6 +18,7 @@ use crate::extensions::Extensions;
 use crate::inner::Outer;
 use crate::registry::{Live, Registered, Registry};
 use crate::sweeper::Sweeper;
+use crate::usher;
 use crate::words;
 
 /// How many facts that could hit a session are kept.
@@ -27,6 +28,7 @@ const KEPT: usize = 4096;
 const FAILURES: u32 = 5;
 /// From this many sessions on they are cut in several threads: dissolving a connection takes microseconds each.
 const CROWD: usize = 256;
+/// In so many, however few processors there are: they compete with everything that a cut wakes.
 const THREADS: usize = 4;
 /// A feed that has lived for so long is past whatever broke others.
 const SETTLED: Duration = Duration::from_secs(30);
@@ -220,12 +222,10 @@ impl Revocations {
         for outer in order.fronts(&self.registry) {
             outer.dismiss();
         }
-        for live in &hit {
-            live.dismiss();
-        }
         if !hit.is_empty() {
             info!(seq, sessions = hit.len(), "sessions were cut");
-            self.sweeper.sweep(hit);
+            self.sweeper.sweep(hit.clone());
+            usher::see_off(hit, self.sweeper.notice());
         }
         if is_old_news(&record.entry.fact) {
             return;
@@ -339,9 +339,8 @@ impl Order {
     /// Does to sessions what is ordered, a crowd of them in several threads; returns those that were cut.
     fn cut_all(&self, sessions: &[Arc<Live>]) -> Vec<Arc<Live>> {
         let cut = |part: &[Arc<Live>]| part.iter().filter(|live| self.cut(live)).cloned().collect::<Vec<_>>();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         let (own, others) = match sessions.len() {
-            crowd if crowd >= CROWD => sessions.split_at(crowd.div_ceil(threads)),
+            crowd if crowd >= CROWD => sessions.split_at(crowd.div_ceil(THREADS)),
             _ => (sessions, &[][..]),
         };
         std::thread::scope(|scope| {

@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use model::{IdentityName, Timestamp};
 use recordings::Vault;
-use tokio::sync::Semaphore;
 
 use crate::ambient::Ambient;
 use crate::auth::Authorities;
@@ -28,8 +27,6 @@ pub(crate) struct Gate {
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) hosts: Arc<Hosts>,
-    /// Who says last words; see [`FAREWELLS`](crate::session::FAREWELLS).
-    pub(crate) farewells: Semaphore,
     /// Connections that have not logged in, by neighbourhood.
     pub(crate) waiting: Arc<Limit<IpAddr>>,
     /// Sessions, by person.

@@ -41,6 +41,7 @@ mod session;
 mod signal;
 mod sweeper;
 mod trust;
+mod usher;
 mod words;
 
 pub use ambient::Ambient;

@@ -9,7 +9,6 @@ use model::{ProxyName, SessionEnd, SessionId};
 use recordings::Vault;
 use ssh_key::PrivateKey;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info, warn};
 
@@ -27,7 +26,6 @@ use crate::registry::Registry;
 use crate::report::Reporter;
 use crate::roll;
 use crate::server::{Position, serve};
-use crate::session::FAREWELLS;
 use crate::sweeper::Sweeper;
 
 /// How often the CA's public keys are looked at again, so that a rotation needs no restart.
@@ -117,7 +115,6 @@ impl Proxy {
         let gate = Arc::new(Gate {
             waiting: Limit::new(config.max_waiting, config.max_waiting_per_address),
             people: Limit::new(usize::MAX, config.max_sessions_per_person),
-            farewells: Semaphore::new(FAREWELLS),
             jumps: Limit::new(usize::MAX, config.max_sessions_per_person),
             config,
             control: control.clone(),

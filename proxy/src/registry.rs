@@ -35,6 +35,8 @@ pub(crate) struct Live {
     passing: Arc<AtomicUsize>,
     /// Raised when the session's last words may be said, or cannot be.
     words: Signal,
+    /// Raised when the person's connection is closed.
+    gone: Signal,
     stop: Signal,
     deadline: watch::Sender<Timestamp>,
     notices: watch::Sender<Option<Arc<Words>>>,
@@ -59,6 +61,7 @@ impl Live {
             cut: OnceLock::new(),
             passing: Arc::default(),
             words: Signal::default(),
+            gone: Signal::default(),
             stop: Signal::default(),
             notices: watch::Sender::new(None),
             person: OnceLock::new(),
@@ -141,6 +144,11 @@ impl Live {
     /// Raised when the session's last words may be said, or cannot be.
     pub(crate) const fn words(&self) -> &Signal {
         &self.words
+    }
+
+    /// Raised when the session has said its last words, or did not get to them.
+    pub(crate) const fn gone(&self) -> &Signal {
+        &self.gone
     }
 
     fn cut_target(&self) {

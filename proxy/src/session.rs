@@ -30,11 +30,6 @@ use crate::registry::{Live, Registered};
 use crate::signal::Signal;
 use crate::words::{self, Words};
 
-/// How many sessions say their last words at a time: of a crowd that is cut at once, most are told within the time that
-/// all have if they take turns, and few if all of them speak at once.
-pub(crate) const FAREWELLS: usize = 16;
-/// How long one turn may take. Whoever needs longer goes on without it.
-const TURN: Duration = Duration::from_millis(5);
 /// How long a person who is turned away may take to read why.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long they may stay at all.
@@ -372,6 +367,7 @@ impl Visit {
             self.cutter.cut();
         }
         live.words().raise();
+        live.gone().raise();
         let gone = Gone::by_now(&self.gate, live);
         if words.is_some()
             && let Some(outer) = &self.outer
@@ -395,27 +391,19 @@ impl Visit {
         if live.cut_for().is_some() && !(self.cutter.settled().await && live.outer_is_clear()) {
             return false;
         }
-        let turn = self.gate.farewells.acquire().await;
-        let speech = async {
-            self.cutter.speak();
-            live.words().raise();
-            while let Some(closed) = channels.join_next().await {
-                ended.push(closed);
-            }
-            // Whoever was told on a channel gets no disconnect message behind it: a client that reads both at once
-            // throws away what it has not printed.
-            if ended.is_empty() {
-                let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());
-                let _ = said.await;
-            }
-            self.cutter.leave();
-            self.cutter.finished().await;
-        };
-        tokio::pin!(speech);
-        if tokio::time::timeout(TURN, &mut speech).await.is_err() {
-            drop(turn);
-            speech.await;
+        self.cutter.speak();
+        live.words().raise();
+        while let Some(closed) = channels.join_next().await {
+            ended.push(closed);
         }
+        // Whoever was told on a channel gets no disconnect message behind it: a client that reads both at once throws
+        // away what it has not printed.
+        if ended.is_empty() {
+            let said = self.handle.disconnect(Disconnect::ByApplication, words.line(), String::new());
+            let _ = said.await;
+        }
+        self.cutter.leave();
+        self.cutter.finished().await;
         true
     }
 

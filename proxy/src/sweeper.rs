@@ -35,6 +35,11 @@ impl Sweeper {
         Ok(Self { notice, queue })
     }
 
+    /// How long last words may take.
+    pub(crate) const fn notice(&self) -> Duration {
+        self.notice
+    }
+
     /// Has sessions that were cut now closed when their time is over.
     pub(crate) fn sweep(&self, sessions: Vec<Arc<Live>>) {
         // The thread lives as long as this does.

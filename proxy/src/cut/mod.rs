@@ -73,6 +73,8 @@ enum Phase {
     Speaking,
     /// What is written, and then no more: the stream reads as ended.
     Leaving,
+    /// Nothing. Whoever uses the stream does not learn of it yet.
+    Severed,
     /// Nothing, and whoever tries gets an error.
     Ended,
 }
@@ -140,9 +142,14 @@ impl Cutter {
         written && self.shared.socket.as_ref().is_none_or(|stream| socket::drained(stream))
     }
 
-    /// Waits until the user of a hushed stream is at rest; `false` when it wanted to write something before it was.
+    /// Waits until the user of a hushed stream is at rest; `false` when it wanted to write something before it was, or
+    /// is gone.
     pub(crate) async fn settled(&self) -> bool {
-        self.shared.at_rest.raised().await;
+        tokio::select! {
+            biased;
+            () = self.finished() => return false,
+            () = self.shared.at_rest.raised() => {}
+        }
         // A write that was under way when the stream was hushed is through by now, and may have filled the kernel's buffer.
         !self.shared.held.load(Ordering::SeqCst) && self.is_clear()
     }
@@ -161,6 +168,8 @@ impl Cutter {
 
     /// Wakes whoever uses the stream, to see what has become of it.
     pub(crate) fn rouse(&self) {
+        let severed = (Phase::Severed as u8, Phase::Ended as u8);
+        let _ = self.shared.phase.compare_exchange(severed.0, severed.1, Ordering::SeqCst, Ordering::SeqCst);
         self.shared.reader.wake();
         self.shared.writer.wake();
     }
@@ -184,7 +193,7 @@ impl Cutter {
     }
 
     fn end(&self, socket: impl FnOnce(&TcpStream)) {
-        let first = self.shared.phase.swap(Phase::Ended as u8, Ordering::SeqCst) != Phase::Ended as u8;
+        let first = self.shared.phase.fetch_max(Phase::Severed as u8, Ordering::SeqCst) < Phase::Severed as u8;
         // Whoever comes second must not throw away what the first has left to the kernel.
         if first {
             if let Some(stream) = &self.shared.socket {
@@ -211,6 +220,7 @@ impl Shared {
             1 => Ok(Phase::Hushed),
             2 => Ok(Phase::Speaking),
             3 => Ok(Phase::Leaving),
+            4 => Ok(Phase::Severed),
             _ => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut")),
         }
     }
@@ -234,6 +244,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Cuttable<S> {
                 Poll::Pending
             }
             Phase::Leaving | Phase::Ended => Poll::Ready(Ok(())),
+            Phase::Severed => Poll::Pending,
         }
     }
 }
@@ -248,6 +259,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Cuttable<S> {
                 this.shared.held.store(true, Ordering::SeqCst);
                 return Poll::Pending;
             }
+            Phase::Severed => return Poll::Pending,
         }
         let written = Pin::new(&mut this.stream).poll_write(cx, buf);
         let blocked = &this.shared.blocked;

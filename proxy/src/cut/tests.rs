@@ -155,3 +155,18 @@ async fn who_wants_to_write_while_hushed_is_not_settled() {
     cutter.cut();
     assert!(writer.await.unwrap().is_err() && reader.await.unwrap().is_err());
 }
+
+#[tokio::test]
+async fn who_uses_a_severed_stream_learns_of_it_when_roused() {
+    let (ours, mut theirs) = pair().await;
+    let (mut stream, cutter) = Cuttable::tcp(ours);
+    let reading = tokio::spawn(async move { stream.read_u8().await });
+    tokio::task::yield_now().await;
+    cutter.sever();
+    assert!(tokio::time::timeout(SOON, theirs.read_u8()).await.unwrap().is_err(), "the peer learns of it at once");
+    assert!(!reading.is_finished());
+    cutter.rouse();
+    let read = tokio::time::timeout(SOON, reading).await.unwrap().unwrap();
+    assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    assert!(!tokio::time::timeout(SOON, cutter.settled()).await.unwrap(), "nobody is there to speak");
+}
