@@ -113,13 +113,17 @@ pub(crate) fn grant(site: &Site) -> Result<String> {
 fn configure(site: &Site, name: &str, cipher: &str) -> Result<()> {
     let address = site.web1.address();
     let alice = site.alice.home().display();
+    // What alice trusts is what proxies show; a server's own key she must be told.
+    let known = site.stage.path("known_hosts.direct");
+    fs::write(&known, format!("web1 {}\n", site.web1.host_key()?))?;
     let text = format!(
         "Ciphers {cipher}\nInclude {alice}/ssh_config\n\
          Host direct\n    HostName {}\n    Port {}\n    User demo\n    HostKeyAlias web1\n    IdentitiesOnly yes\n    \
-         IdentityFile {}\n    UserKnownHostsFile {alice}/known_hosts\n    StrictHostKeyChecking yes\n",
+         IdentityFile {}\n    UserKnownHostsFile {}\n    StrictHostKeyChecking yes\n",
         address.ip(),
         address.port(),
-        site.alice.key().display()
+        site.alice.key().display(),
+        known.display()
     );
     Ok(fs::write(site.stage.path(&format!("ssh_config.{name}")), text)?)
 }
