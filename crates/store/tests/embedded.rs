@@ -400,6 +400,27 @@ fn the_latest_snapshot_comes_back_whole() {
     assert_eq!(store.latest_snapshot("state").unwrap(), Some((Seq(40), b"new".to_vec())));
 }
 
+/// sled's own threads hold its file, and the lock on it, for a moment longer than the store that was closed.
+#[test]
+fn an_index_that_is_still_held_is_waited_for_and_not_thrown_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    append(&store, 50);
+    store.save_snapshot("state", Seq(50), b"whole").unwrap();
+    drop(store);
+    let held = std::fs::File::open(dir.path().join("index/sled/db")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| open(dir.path()));
+        // Let go of some time after the other began, as by a thread that has to wait for its turn.
+        std::thread::sleep(Duration::from_millis(100));
+        drop(held);
+        let store = opening.join().unwrap();
+        assert_eq!(store.report().index, IndexReport::Good);
+        assert_eq!(store.latest_snapshot("state").unwrap(), Some((Seq(50), b"whole".to_vec())));
+    });
+}
+
 #[test]
 fn a_ledger_is_verified_proved_and_exported_beside_the_running_store() {
     let dir = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::Seq;
 
@@ -31,6 +31,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 /// How long opening may take, which may have to go through all of it.
 const OPEN_LIMIT: Duration = Duration::from_secs(600);
+/// How often a database that another holds is tried again, and for how long.
+const AGAIN: Duration = Duration::from_millis(5);
+const HELD_LIMIT: Duration = Duration::from_secs(15);
 /// What is said once a call hung.
 const STUCK: &str = "its database hangs after an error; it is opened again at the next start";
 
@@ -116,7 +119,8 @@ impl Drop for Db {
 fn serve(path: &Path, inbox: &Receiver<Job>, opened: &SyncSender<Result<(), String>>, closing: Sender<()>) {
     let inner = contain(|| {
         // Flushed when the index is synced, and not by a clock.
-        let db = sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None).open()?;
+        let config = sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None);
+        let db = open_when_free(&config)?;
         let (blocks, snapshots) = (db.open_tree("blocks")?, db.open_tree("snapshots")?);
         Ok(Inner { db, blocks, snapshots })
     });
@@ -137,6 +141,28 @@ fn serve(path: &Path, inbox: &Receiver<Job>, opened: &SyncSender<Result<(), Stri
         }
     }
     drop(closing);
+}
+
+/// Opens a database as soon as nobody holds its file any more.
+///
+/// When sled says that it is closed, threads of its own may still hold the file, and with it the lock: they tell that
+/// they have written before they let go. On a busy machine the next to open it comes first, and must not take a
+/// database that is merely held for one that is broken: it would be thrown away, and all snapshots with it.
+fn open_when_free(config: &sled::Config) -> sled::Result<sled::Db> {
+    let begin = Instant::now();
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error)) if is_held(&error) && begin.elapsed() < HELD_LIMIT => {
+                std::thread::sleep(AGAIN);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// sled has no kind of error for this, only these words.
+fn is_held(error: &io::Error) -> bool {
+    error.to_string().starts_with("could not acquire lock")
 }
 
 fn answer<T>(result: &Receiver<Result<T, String>>, limit: Duration) -> Result<T, String> {
