@@ -44,8 +44,6 @@ pub struct Config {
     /// How many bytes the recording of one channel may have. A session that must be recorded ends there; one whose path
     /// says `best-effort` goes on, and the ledger says from when on it is in no recording.
     pub recording_limit: u64,
-    /// Environment variables that are passed on; a `*` at the end stands for any rest.
-    pub environment: Vec<String>,
     /// The receive window of a channel, in bytes, towards either side.
     pub window: u32,
 }
@@ -95,7 +93,6 @@ impl Default for Config {
             greeting: Greeting::Terminals,
             notice: Millis(50),
             recording_limit: 1 << 30,
-            environment: ["LANG", "LANGUAGE", "LC_*", "TZ", "COLORTERM", "NO_COLOR"].map(str::to_owned).to_vec(),
             window: 2 << 20,
         }
     }
@@ -103,13 +100,3 @@ impl Default for Config {
 
 /// How many channels the ledger takes of one session at a time.
 pub(crate) const MOST_CHANNELS: usize = 64;
-
-impl Config {
-    /// Whether an environment variable of this name is passed on.
-    pub(crate) fn passes(&self, variable: &str) -> bool {
-        self.environment.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(start) => variable.starts_with(start),
-            None => variable == pattern,
-        })
-    }
-}

@@ -45,7 +45,7 @@ impl Tape {
     ) -> Result<Self, Broken> {
         let obligations = permit.obligations();
         let strict = match obligations.recording {
-            RecordingMode::Strict => true,
+            RecordingMode::Only | RecordingMode::Strict => true,
             RecordingMode::BestEffort => false,
             RecordingMode::Off => return Ok(Self::none()),
         };

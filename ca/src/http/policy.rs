@@ -1,8 +1,11 @@
 //! Policy.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
 use api::{Problem, wire};
 use axum::extract::State;
-use model::{GroupName, NameError, Obligations, RecordingMode, Span};
+use model::{Carriage, GroupName, NameError, Obligations, RecordingMode, Span};
 use policy::{Account, Judgement, Outcome};
 
 use super::extract::{Json, Who};
@@ -92,6 +95,7 @@ fn obligations(asks: &Obligations) -> Vec<String> {
         (count, false) => format!("{} by {groups}", view::approvals_in_words(count.max(1))),
     });
     words.push(match asks.recording {
+        RecordingMode::Only => "recorded, and nothing else passes; without its recording the session ends".to_owned(),
         RecordingMode::Strict => "recorded; without its recording the session ends".to_owned(),
         RecordingMode::BestEffort => "recorded where possible".to_owned(),
         RecordingMode::Off => "not recorded".to_owned(),
@@ -108,5 +112,35 @@ fn obligations(asks: &Obligations) -> Vec<String> {
     if asks.ticket {
         words.push("a ticket".to_owned());
     }
+    words.extend(carriage(&asks.carriage));
     words
+}
+
+/// What may pass, as far as it is not what usually may.
+fn carriage(carries: &Carriage) -> Vec<String> {
+    let usual = Carriage::default();
+    let mut words = Vec::new();
+    if carries.channels != usual.channels {
+        words.push(format!("runs only {}", listed(&carries.channels)));
+    }
+    if !carries.permit_open.is_empty() {
+        words.push(format!("connects to {}", listed(&carries.permit_open)));
+    }
+    if !carries.permit_listen.is_empty() {
+        words.push(format!("listens at {}", listed(&carries.permit_listen)));
+    }
+    for (patterns, all, verb) in
+        [(&carries.upload, &usual.upload, "uploads"), (&carries.download, &usual.download, "downloads")]
+    {
+        if patterns.is_empty() {
+            words.push(format!("no {verb}"));
+        } else if patterns != all {
+            words.push(format!("{verb} of {} only", listed(patterns)));
+        }
+    }
+    words
+}
+
+fn listed<T: Display>(items: &BTreeSet<T>) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }

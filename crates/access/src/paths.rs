@@ -202,12 +202,20 @@ fn sorted(paths: &[PolicyPath]) -> Vec<&PolicyPath> {
 fn burden(path: &PolicyPath) -> impl Ord + use<> {
     let asks = &path.obligations;
     let recording = match asks.recording {
-        RecordingMode::Strict => 0,
-        RecordingMode::BestEffort => 1,
-        RecordingMode::Off => 2,
+        RecordingMode::Only => 0,
+        RecordingMode::Strict => 1,
+        RecordingMode::BestEffort => 2,
+        RecordingMode::Off => 3,
     };
     let people = (asks.approvals.max(u32::from(!asks.approvers.is_empty())), asks.approvers.len());
     let idle = asks.idle_limit.map_or(u32::MAX, Span::seconds);
-    let watch = (recording, Reverse(asks.record_input), asks.extensions.len(), idle, Reverse(asks.output_limit));
+    let watch = (
+        recording,
+        Reverse(asks.record_input),
+        asks.extensions.len(),
+        asks.carriage.breadth(),
+        idle,
+        Reverse(asks.output_limit),
+    );
     (people, asks.touch, asks.ticket, watch, path.policy.clone())
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{GroupName, Span};
+use crate::{Carriage, GroupName, Span};
 
 /// One Cedar `permit` that matched, with the obligations of its own annotations. Paths are alternatives; their
 /// obligations never mix.
@@ -40,6 +40,9 @@ pub struct Obligations {
     pub idle_limit: Option<Span>,
     /// What the session may use beyond a plain exec.
     pub extensions: BTreeSet<CertificateExtension>,
+    /// What the session may carry.
+    #[serde(default)]
+    pub carriage: Carriage,
     /// Whether the person must have touched a security key at login.
     pub touch: bool,
     /// Whether a ticket must be named.
@@ -58,6 +61,7 @@ impl Default for Obligations {
             output_limit: 1 << 20,
             idle_limit: Some(Span::from_minutes(15)),
             extensions: BTreeSet::from([CertificateExtension::Pty]),
+            carriage: Carriage::default(),
             touch: false,
             ticket: false,
         }
@@ -68,6 +72,8 @@ impl Default for Obligations {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordingMode {
+    /// Strict, and nothing passes that is not recorded: no forward of a port, a socket, an agent or X11.
+    Only,
     /// A session whose recording cannot be written ends.
     Strict,
     /// A session goes on without its recording, and the ledger says so.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use model::{Obligations, RecordingMode};
+use model::{CertificateExtension, Obligations, RecordingMode};
 
 use crate::{nearest, values};
 
 /// The annotations that a permit for `request` may have; the first two are for every policy.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 18] = [
     "id",
     "description",
     "max_duration",
@@ -19,6 +19,12 @@ const KNOWN: [&str; 12] = [
     "output_limit",
     "idle_limit",
     "extensions",
+    "channels",
+    "accept_env",
+    "permit_open",
+    "permit_listen",
+    "upload",
+    "download",
     "touch",
     "ticket",
 ];
@@ -96,6 +102,12 @@ pub(crate) fn read(obligations: &mut Obligations, name: &str, text: Option<&str>
         ("idle_limit", Some(text)) => obligations.idle_limit = Some(values::span(text)?),
         ("extensions", Some("none")) => obligations.extensions = BTreeSet::new(),
         ("extensions", Some(text)) => obligations.extensions = values::extensions(text)?,
+        ("channels", Some(text)) => obligations.carriage.channels = values::list(text, "shell")?,
+        ("accept_env", Some(text)) => obligations.carriage.accept_env = values::list_or_none(text, "a name")?,
+        ("permit_open", Some(text)) => obligations.carriage.permit_open = values::list_or_none(text, "host:port")?,
+        ("permit_listen", Some(text)) => obligations.carriage.permit_listen = values::list_or_none(text, "host:port")?,
+        ("upload", Some(text)) => obligations.carriage.upload = values::list_or_none(text, "a path")?,
+        ("download", Some(text)) => obligations.carriage.download = values::list_or_none(text, "a path")?,
         (other, Some(_)) => return purpose(other).map(|_| ()),
         (other, None) => {
             let message = format!("@{other} takes a value");
@@ -116,7 +128,32 @@ pub(crate) fn check(obligations: &Obligations) -> Result<(), (&'static str, Stri
         let message = "what is typed shall be recorded, and nothing is recorded".to_owned();
         return Err(("record_input", message, "leave @record_input out, or write @recording(\"strict\")"));
     }
+    check_carriage(obligations)
+}
+
+fn check_carriage(obligations: &Obligations) -> Result<(), (&'static str, String, &'static str)> {
+    let carriage = &obligations.carriage;
+    let forwarding = obligations.extensions.contains(&CertificateExtension::PortForwarding);
+    if forwarding && !carriage.forwards() {
+        let message = "forwarding is permitted, and no end of a forward is".to_owned();
+        return Err(("extensions", message, "write @permit_open(\"db1:5432\") or @permit_listen(\"localhost:8080\")"));
+    }
+    if obligations.recording == RecordingMode::Only {
+        let beside = [CertificateExtension::AgentForwarding, CertificateExtension::X11Forwarding];
+        if carriage.forwards() || beside.iter().any(|extension| obligations.extensions.contains(extension)) {
+            let message = "only what is recorded may pass, and a forward is not recorded".to_owned();
+            return Err(("recording", message, "leave the forwards out, or write @recording(\"strict\")"));
+        }
+    }
     Ok(())
+}
+
+/// What follows from other obligations and is not written twice: sshd asks for the extension where a forward is
+/// permitted.
+pub(crate) fn complete(obligations: &mut Obligations) {
+    if obligations.carriage.forwards() {
+        obligations.extensions.insert(CertificateExtension::PortForwarding);
+    }
 }
 
 /// How an annotation is written.
@@ -130,6 +167,12 @@ fn example(name: &str) -> &'static str {
         "recording" => "@recording(\"strict\")",
         "output_limit" => "@output_limit(\"1MiB\")",
         "idle_limit" => "@idle_limit(\"15m\")",
+        "channels" => "@channels(\"shell, exec, subsystem:sftp\")",
+        "accept_env" => "@accept_env(\"LANG, LC_*\")",
+        "permit_open" => "@permit_open(\"db1:5432\")",
+        "permit_listen" => "@permit_listen(\"localhost:8080\")",
+        "upload" => "@upload(\"/srv/www/**\")",
+        "download" => "@download(\"/var/log/**\")",
         _ => "@extensions(\"permit-pty\")",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{GroupName, IdentityName, Login, Obligations, Target, TargetName};
+use model::{ChannelRight, GroupName, IdentityName, Login, Obligations, Target, TargetName};
 
 use crate::literals::{Mention, Name};
 use crate::policies::{Effectual, Entry};
@@ -52,6 +52,7 @@ impl<'a> Known<'a> {
 /// What is valid and does less than it seems to, in the order of the text.
 pub(crate) fn findings(text: &str, entries: &[Entry], known: Option<&Known<'_>>) -> Vec<Diagnostic> {
     let mut findings: Vec<_> = unreachable(text, entries).into_iter().collect();
+    findings.extend(entries.iter().filter_map(|entry| leaky(text, entry)));
     if let Some(known) = known {
         for entry in entries {
             let unknown = entry.mentions.iter().filter_map(|mention| unknown(text, entry, mention, known));
@@ -185,6 +186,19 @@ fn unreachable(text: &str, entries: &[Entry]) -> Option<Diagnostic> {
     }
     let message = "no permit is for Action::\"review\": nobody can approve what is asked on this path";
     Some(at(waits, message, "portcullis policy example has one, \"approvers-review\""))
+}
+
+/// Files that are limited on a path on which whoever likes moves them by other means.
+fn leaky(text: &str, entry: &Entry) -> Option<Diagnostic> {
+    let Effectual::Permit(asks) = &entry.effect else { return None };
+    let carriage = &asks.carriage;
+    let round = carriage.channels.iter().find(|right| matches!(right, ChannelRight::Shell | ChannelRight::Exec))?;
+    if carriage.all_files() {
+        return None;
+    }
+    let message = format!("SFTP and scp are limited to some files here, and any file can be moved by \"{round}\"");
+    let hint = "write @channels(\"scp, subsystem:sftp\"), or leave @upload and @download out";
+    Some(Diagnostic::at(text, entry.span.start, entry.span.end, message).with_hint(hint))
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -138,6 +138,7 @@ fn read(text: &str, policy: &Policy, place: &Place) -> Result<Entry, Vec<Diagnos
         let span = there.map_or(place.effect.clone(), |annotation| annotation.name.clone());
         wrong.push(Diagnostic::at(text, span.start, span.end, message).with_hint(hint));
     }
+    annotations::complete(&mut obligations);
     let (mentions, impossible) = literals::mentions(text, place);
     wrong.extend(impossible);
     let line = Diagnostic::at(text, place.effect.start, place.effect.end, "").line;
@@ -160,7 +161,7 @@ fn read(text: &str, policy: &Policy, place: &Place) -> Result<Entry, Vec<Diagnos
         return Err(wrong);
     }
     let effect = match policy.effect() {
-        Effect::Permit => Effectual::Permit(obligations),
+        Effect::Permit => Effectual::Permit(Box::new(obligations)),
         Effect::Forbid => Effectual::Forbid,
     };
     let (actions, span) = (actions(policy), place.effect.clone());

@@ -48,7 +48,7 @@ pub(crate) struct Entry {
 /// What a policy does.
 #[derive(Debug)]
 pub(crate) enum Effectual {
-    Permit(Obligations),
+    Permit(Box<Obligations>),
     Forbid,
 }
 
@@ -149,7 +149,7 @@ impl Policies {
             match (error, &entry.effect) {
                 (Some(error), _) => skipped.push(Failed { policy: entry.id.clone(), error }),
                 (None, Effectual::Permit(obligations)) => {
-                    paths.push(PolicyPath { policy: entry.id.clone(), obligations: obligations.clone() });
+                    paths.push(PolicyPath { policy: entry.id.clone(), obligations: Obligations::clone(obligations) });
                 }
                 (None, Effectual::Forbid) => {}
             }

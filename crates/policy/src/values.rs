@@ -42,8 +42,9 @@ pub(crate) fn approvals(text: &str) -> Result<u32, Wrong> {
 
 /// A way to record.
 pub(crate) fn recording(text: &str) -> Result<RecordingMode, Wrong> {
-    let modes = ["strict", "best-effort", "off"];
+    let modes = ["only", "strict", "best-effort", "off"];
     match text {
+        "only" => Ok(RecordingMode::Only),
         "strict" => Ok(RecordingMode::Strict),
         "best-effort" => Ok(RecordingMode::BestEffort),
         "off" => Ok(RecordingMode::Off),
@@ -108,6 +109,11 @@ pub(crate) fn list<T: FromStr<Err: Display> + Ord>(text: &str, what: &str) -> Re
         }
     }
     Ok(found)
+}
+
+/// A list with commas, or `none` for an empty one.
+pub(crate) fn list_or_none<T: FromStr<Err: Display> + Ord>(text: &str, what: &str) -> Result<BTreeSet<T>, Wrong> {
+    if text == "none" { Ok(BTreeSet::new()) } else { list(text, what) }
 }
 
 /// The items of a list with commas, and where they stand in it.

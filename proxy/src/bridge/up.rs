@@ -92,7 +92,7 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
         ChannelMsg::SetEnv { want_reply, variable_name, variable_value } => {
             // What was approved is one exact command, and not one that a variable makes another.
             let exact = shared.live.permit().command().is_some();
-            if !exact && shared.gate.config.passes(&variable_name) {
+            if !exact && shared.live.permit().obligations().carriage.accepts_variable(&variable_name) {
                 if want_reply {
                     shared.replies.expect(true, Request::Other).await;
                 }

@@ -46,7 +46,6 @@ pub(crate) struct Raw {
     recording_limit: Option<u64>,
     warnings: Option<Vec<String>>,
     greeting: Option<::proxy::Greeting>,
-    environment: Option<Vec<String>>,
 }
 
 fn api() -> String {
@@ -113,9 +112,6 @@ impl Raw {
         }
         if let Some(greeting) = self.greeting {
             settings.greeting = greeting;
-        }
-        if let Some(environment) = self.environment {
-            settings.environment = environment;
         }
         if !self.api.starts_with("https://") {
             return Err(("api", format!("{:?} is no https:// address", self.api)));

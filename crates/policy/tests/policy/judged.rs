@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{CertificateExtension, Obligations, RecordingMode, Span};
+use model::{Carriage, CertificateExtension, Obligations, RecordingMode, Span};
 use portcullis_policy::{Action, EXAMPLE, Judgement, Policies};
 use proptest::prelude::*;
 
@@ -67,6 +67,8 @@ fn every_annotation_is_read_and_none_leaks_into_another_path() {
         @id("all") @description("everything set") @max_duration("2h30m") @approvals("2") @approvers("sre, db-admins")
         @recording("best-effort") @record_input("true") @output_limit("2 MiB") @idle_limit("none")
         @extensions("permit-pty, permit-agent-forwarding") @touch @ticket("true")
+        @channels("exec, subsystem:sftp") @accept_env("LANG, LC_*") @permit_open("db1:5432, *.lan:443")
+        @permit_listen("localhost:8000-8999") @upload("none") @download("/var/log/**")
         permit (principal, action == Action::"request", resource);
         @id("none") permit (principal, action == Action::"request", resource);
         @id("some") @recording("off") @extensions("none") @idle_limit("1h") @output_limit("0B") @touch("false")
@@ -84,7 +86,20 @@ fn every_annotation_is_read_and_none_leaks_into_another_path() {
         record_input: true,
         output_limit: 2 << 20,
         idle_limit: None,
-        extensions: BTreeSet::from([CertificateExtension::Pty, CertificateExtension::AgentForwarding]),
+        // A forward needs sshd's permission, too.
+        extensions: BTreeSet::from([
+            CertificateExtension::Pty,
+            CertificateExtension::PortForwarding,
+            CertificateExtension::AgentForwarding,
+        ]),
+        carriage: Carriage {
+            channels: set(&["exec", "subsystem:sftp"]),
+            accept_env: set(&["LANG", "LC_*"]),
+            permit_open: set(&["db1:5432", "*.lan:443"]),
+            permit_listen: set(&["localhost:8000-8999"]),
+            upload: BTreeSet::new(),
+            download: set(&["/var/log/**"]),
+        },
         touch: true,
         ticket: true,
     };
@@ -348,4 +363,8 @@ proptest! {
             prop_assert_eq!(case.said(&parse(&text)), "forbidden: stop");
         }
     }
+}
+
+fn set<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(texts: &[&str]) -> BTreeSet<T> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
 }

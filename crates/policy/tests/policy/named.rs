@@ -182,3 +182,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn files_that_a_shell_moves_past_their_limits_are_told_of() {
+    let found = |annotations: &str| {
+        let text = format!(
+            "@id(\"a\") @approvals(\"0\") {annotations} permit (principal, action in [Action::\"request\", Action::\"connect\"], resource);"
+        );
+        parse(&text).findings(None).iter().map(ToString::to_string).collect::<Vec<_>>().concat()
+    };
+    assert!(found("@upload(\"none\")").contains("any file can be moved by \"shell\""));
+    assert!(found("@download(\"/srv/**\") @channels(\"exec, subsystem:sftp\")").contains("moved by \"exec\""));
+    assert_eq!(found("@download(\"/srv/**\") @channels(\"scp, subsystem:sftp\")"), "");
+    assert_eq!(found("@channels(\"exec\")"), "");
+}
