@@ -1,3 +1,4 @@
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -87,7 +88,7 @@ pub(crate) struct AgentProcess {
 impl AgentProcess {
     pub(crate) fn start(dir: &Path) -> Self {
         let socket = dir.join("agent.sock");
-        let child = Command::new("ssh-agent")
+        let mut child = Command::new("ssh-agent")
             .args(["-D", "-P", "/usr/lib/openssh/*", "-a"])
             .arg(&socket)
             .stdin(Stdio::null())
@@ -96,8 +97,10 @@ impl AgentProcess {
             .spawn()
             .expect("ssh-agent of the package openssh-client");
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !socket.exists() {
-            assert!(Instant::now() < deadline, "ssh-agent did not open its socket");
+        // The file is there before anyone listens, and until then whoever connects is refused.
+        while UnixStream::connect(&socket).is_err() {
+            assert!(child.try_wait().unwrap().is_none(), "ssh-agent ended by itself");
+            assert!(Instant::now() < deadline, "ssh-agent does not listen on its socket");
             std::thread::yield_now();
         }
         Self { child, socket }

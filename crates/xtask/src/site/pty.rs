@@ -76,10 +76,12 @@ impl Terminal {
     pub(crate) fn expect(&mut self, stage: &Stage, text: &str, limit: Duration) -> Result<()> {
         let what = format!("«{text}» on the terminal of `{}`", self.line);
         let seen = stage.wait(&what, limit, || {
+            // Asked first: once it has ended, everything that it showed is there.
+            let ended = self.ended().is_some();
             if self.shown().contains(text) {
                 return Ok(Some(true));
             }
-            Ok(self.ended().is_some().then_some(false))
+            Ok(ended.then_some(false))
         });
         match seen {
             Ok(true) => Ok(()),

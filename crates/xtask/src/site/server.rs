@@ -41,6 +41,8 @@ impl Server {
     /// Starts it and waits until everything answers; says how long that took.
     pub(crate) fn up(&self, stage: &Stage) -> Result<(Background, Duration)> {
         let ready = self.folder.join("ready");
+        // One that was killed could not take its file away, and the next would seem to be up at once.
+        let _ = fs::remove_file(&ready);
         let mut command = self.command(&["up", "--ready-file"]);
         command.arg(&ready).arg("--config").arg(self.file("portcullis.toml"));
         let start = Instant::now();
