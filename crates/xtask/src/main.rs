@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  setup               make a clone ready: the patched russh, packages and tools that are missing
+  setup               make a clone ready: the patched crates, packages and tools that are missing
   test [FILTER]       setup, tidy and every test; with FILTER only the tests whose name contains it
   tidy                formatting, clippy, docs, the order of the layers, purity, file sizes, dependencies
   demo [--keep]       the whole story against a real sshd; --keep leaves it running to try by hand

@@ -13,4 +13,6 @@ mod presence;
 #[cfg(test)]
 mod proof;
 #[cfg(test)]
+mod short_scalar;
+#[cfg(test)]
 mod support;

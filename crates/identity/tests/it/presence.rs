@@ -9,6 +9,7 @@ use ssh_key::private::KeypairData;
 use ssh_key::public::{KeyData, SkEcdsaSha2NistP256, SkEd25519};
 use ssh_key::{Algorithm, Certificate, HashAlg, PrivateKey, Signature};
 
+use crate::short_scalar;
 use crate::support::{Keys, private};
 
 const SESSION: [u8; 32] = [3; 32];
@@ -74,13 +75,14 @@ fn made_by_ssh_keygen(keys: &Keys, kind: &str, bits: &str) -> PrivateKey {
 #[test]
 fn keys_of_every_type_show_that_their_person_is_there() {
     let keys = Keys::new();
-    for (kind, bits, name) in [
-        ("ed25519", "256", "ssh-ed25519-cert-v01@openssh.com"),
-        ("ecdsa", "256", "ecdsa-sha2-nistp256-cert-v01@openssh.com"),
-        ("ecdsa", "384", "ecdsa-sha2-nistp384-cert-v01@openssh.com"),
-        ("ecdsa", "521", "ecdsa-sha2-nistp521-cert-v01@openssh.com"),
+    let made = |kind, bits| made_by_ssh_keygen(&keys, kind, bits);
+    for (key, name) in [
+        (made("ed25519", "256"), "ssh-ed25519-cert-v01@openssh.com"),
+        (made("ecdsa", "256"), "ecdsa-sha2-nistp256-cert-v01@openssh.com"),
+        (made("ecdsa", "384"), "ecdsa-sha2-nistp384-cert-v01@openssh.com"),
+        (made("ecdsa", "521"), "ecdsa-sha2-nistp521-cert-v01@openssh.com"),
+        (PrivateKey::from_openssh(short_scalar::KEY).unwrap(), "ecdsa-sha2-nistp256-cert-v01@openssh.com"),
     ] {
-        let key = made_by_ssh_keygen(&keys, kind, bits);
         let certificate = certificate(key.public_key().key_data());
         let signature = wire(&key.try_sign(&request(&SESSION, USER, name, &certificate)).unwrap());
         let presence = verify(&SESSION, USER, &signature, &certificate).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -6,6 +6,7 @@ mod tools;
 
 use anyhow::Result;
 
+pub(crate) use self::patched::CRATES as PATCHED;
 use crate::run::say;
 use crate::workspace::Workspace;
 

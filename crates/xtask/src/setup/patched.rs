@@ -1,7 +1,7 @@
-//! Writes the patched russh that the root's `[patch.crates-io]` names.
+//! Writes the patched crates that the root's `[patch.crates-io]` names.
 //!
-//! Cargo fetches the crate that `patches/fetch/Cargo.lock` pins; its archive is held against the checksum of that lock
-//! file once more, unpacked, and patched. Nothing else ever changes the folder, and it is replaced as a whole.
+//! Cargo fetches what `patches/fetch/Cargo.lock` pins; each archive is held against the checksum of that lock file once
+//! more, unpacked, and patched. Nothing else ever changes the folders, and each is replaced as a whole.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,26 +14,32 @@ use sha2::{Digest as _, Sha256};
 use crate::run::{capture, cargo, run, say};
 use crate::workspace::Workspace;
 
-const CRATE: &str = "russh";
+/// The crates whose source is patched: each has its patch file, which says why, and its line in `patches/fetch`.
+pub(crate) const CRATES: [&str; 2] = ["russh", "ssh-key"];
 /// The name is the hint that a plain `cargo build` prints when the folder is not there.
 const FOLDER: &str = "target/first run cargo xtask setup";
 const STAMP: &str = ".written-by-xtask";
 
-/// Writes the folder unless it already is what the pinned version and the patch make.
+/// Writes each folder unless it already is what the pinned version and the patch make.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     let fetch = workspace.path("crates/xtask/patches/fetch");
-    let pinned = Pinned::read(&fetch.join("Cargo.lock"))?;
-    let patch = workspace.path(&format!("crates/xtask/patches/{CRATE}-{}.patch", pinned.version));
-    let text = fs::read(&patch).with_context(|| format!("cannot read the patch {}", patch.display()))?;
-    let stamp = format!("{CRATE} {} {}\n{}\n", pinned.version, pinned.checksum, hex(&Sha256::digest(&text)));
+    CRATES.iter().try_for_each(|name| write_one(workspace, &fetch, name))
+}
 
-    let folder = workspace.path(FOLDER).join(CRATE);
+fn write_one(workspace: &Workspace, fetch: &Path, name: &str) -> Result<()> {
+    let pinned = Pinned::read(&fetch.join("Cargo.lock"), name)?;
+    let version = &pinned.version;
+    let patch = workspace.path(&format!("crates/xtask/patches/{name}-{version}.patch"));
+    let text = fs::read(&patch).with_context(|| format!("cannot read the patch {}", patch.display()))?;
+    let stamp = format!("{name} {version} {}\n{}\n", pinned.checksum, hex(&Sha256::digest(&text)));
+
+    let folder = workspace.path(FOLDER).join(name);
     if fs::read_to_string(folder.join(STAMP)).is_ok_and(|written| written == stamp) {
-        say("setup", format_args!("{CRATE} {}: patched already", pinned.version));
+        say("setup", format_args!("{name} {version}: patched already"));
         return Ok(());
     }
-    say("setup", format_args!("{CRATE} {}: fetching the registry's source", pinned.version));
-    let archive = fetched(&fetch, &pinned)?;
+    say("setup", format_args!("{name} {version}: fetching the registry's source"));
+    let archive = fetched(fetch, name, &pinned)?;
 
     let staging = tempfile::Builder::new().prefix("setup-").tempdir_in(workspace.path("target"))?;
     // The archive's own times are years old, and cargo rebuilds by time: a file that a changed patch no longer touches
@@ -43,15 +49,15 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
         .arg(&archive)
         .arg("-C")
         .arg(staging.path()))?;
-    let fresh = staging.path().join(format!("{CRATE}-{}", pinned.version));
-    say("setup", format_args!("{CRATE} {}: applying {}", pinned.version, shown(workspace, &patch)));
+    let fresh = staging.path().join(format!("{name}-{version}"));
+    say("setup", format_args!("{name} {version}: applying {}", shown(workspace, &patch)));
     capture(
         Command::new("patch")
             .current_dir(&fresh)
             .args(["-p1", "--forward", "--no-backup-if-mismatch", "-i"])
             .arg(&patch),
     )
-    .with_context(|| format!("{} does not apply to {CRATE} {}", shown(workspace, &patch), pinned.version))?;
+    .with_context(|| format!("{} does not apply to {name} {version}", shown(workspace, &patch)))?;
     for leftover in [".cargo_vcs_info.json", "Cargo.toml.orig"] {
         let _ = fs::remove_file(fresh.join(leftover));
     }
@@ -62,7 +68,7 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
         fs::rename(&folder, staging.path().join("before"))?;
     }
     fs::rename(&fresh, &folder).with_context(|| format!("cannot put {} in place", folder.display()))?;
-    say("setup", format_args!("{CRATE} {}: written to «{FOLDER}/{CRATE}»", pinned.version));
+    say("setup", format_args!("{name} {version}: written to «{FOLDER}/{name}»"));
     Ok(())
 }
 
@@ -72,13 +78,13 @@ struct Pinned {
 }
 
 impl Pinned {
-    fn read(lock: &Path) -> Result<Self> {
+    fn read(lock: &Path, name: &str) -> Result<Self> {
         let text = fs::read_to_string(lock).with_context(|| format!("cannot read {}", lock.display()))?;
-        Self::find(&text).with_context(|| format!("{} pins no {CRATE} with a checksum", lock.display()))
+        Self::find(&text, name).with_context(|| format!("{} pins no {name} with a checksum", lock.display()))
     }
 
-    fn find(lock: &str) -> Option<Self> {
-        let name = format!("name = \"{CRATE}\"");
+    fn find(lock: &str, name: &str) -> Option<Self> {
+        let name = format!("name = \"{name}\"");
         let package = lock.split("[[package]]").find(|package| package.lines().any(|line| line == name))?;
         let value = |key: &str| {
             let prefix = format!("{key} = \"");
@@ -89,7 +95,7 @@ impl Pinned {
 }
 
 /// Lets cargo fetch the crate, and finds the archive that it keeps.
-fn fetched(fetch: &Path, pinned: &Pinned) -> Result<PathBuf> {
+fn fetched(fetch: &Path, name: &str, pinned: &Pinned) -> Result<PathBuf> {
     let metadata = capture(cargo(fetch).args(["metadata", "--format-version", "1", "--locked"]))?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata did not write JSON")?;
     let manifest = metadata
@@ -97,17 +103,17 @@ fn fetched(fetch: &Path, pinned: &Pinned) -> Result<PathBuf> {
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .find(|package| package["name"] == CRATE && package["version"] == pinned.version.as_str())
+        .find(|package| package["name"] == name && package["version"] == pinned.version.as_str())
         .and_then(|package| package["manifest_path"].as_str())
-        .with_context(|| format!("cargo metadata does not list {CRATE} {}", pinned.version))?;
-    // …/registry/src/INDEX/CRATE-VERSION/Cargo.toml stands beside …/registry/cache/INDEX/CRATE-VERSION.crate.
+        .with_context(|| format!("cargo metadata does not list {name} {}", pinned.version))?;
+    // …/registry/src/INDEX/NAME-VERSION/Cargo.toml stands beside …/registry/cache/INDEX/NAME-VERSION.crate.
     let source = Path::new(manifest).parent().context("a manifest without a folder")?;
     let index = source.parent().context("a source without an index")?;
     let registry = index.parent().and_then(Path::parent).context("an index without a registry")?;
-    let name = index.file_name().context("an index without a name")?;
-    let archive = registry.join("cache").join(name).join(format!("{CRATE}-{}.crate", pinned.version));
+    let index = index.file_name().context("an index without a name")?;
+    let archive = registry.join("cache").join(index).join(format!("{name}-{}.crate", pinned.version));
     let bytes = fs::read(&archive).with_context(|| {
-        format!("cannot read cargo's archive of {CRATE}\nhint: is crates.io replaced by vendored sources? this step needs the archive itself")
+        format!("cannot read cargo's archive of {name}\nhint: is crates.io replaced by vendored sources? this step needs the archive itself")
     })?;
     let found = hex(&Sha256::digest(&bytes));
     if found != pinned.checksum {
@@ -136,12 +142,13 @@ mod tests {
     fn finds_the_pinned_version_and_its_checksum_among_others() {
         let lock = "[[package]]\nname = \"russh-util\"\nversion = \"1\"\nchecksum = \"no\"\n\n\
                     [[package]]\nname = \"russh\"\nversion = \"0.65.1\"\nchecksum = \"94be\"\n";
-        let pinned = Pinned::find(lock).unwrap();
+        let pinned = Pinned::find(lock, "russh").unwrap();
         assert_eq!((pinned.version.as_str(), pinned.checksum.as_str()), ("0.65.1", "94be"));
+        assert!(Pinned::find(lock, "ssh-key").is_none());
     }
 
     #[test]
     fn a_lock_file_without_a_checksum_pins_nothing() {
-        assert!(Pinned::find("[[package]]\nname = \"russh\"\nversion = \"0.65.1\"\n").is_none());
+        assert!(Pinned::find("[[package]]\nname = \"russh\"\nversion = \"0.65.1\"\n", "russh").is_none());
     }
 }

@@ -13,11 +13,10 @@ use serde_json::Value;
 
 use super::none;
 use crate::run::{run, say, which};
+use crate::setup::PATCHED;
 use crate::workspace::Workspace;
 
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
-/// The one crate from a folder: written by `setup` from the registry's source and a patch.
-const PATCHED: &str = "russh";
 
 /// Runs `cargo deny` if it can be found, and otherwise what can be said without it.
 pub(crate) fn check(workspace: &Workspace, metadata: &Value) -> Result<()> {
@@ -39,7 +38,8 @@ pub(crate) fn check(workspace: &Workspace, metadata: &Value) -> Result<()> {
         versions.entry(name).or_default().push(version);
         match package["source"].as_str() {
             Some(CRATES_IO) => {}
-            None if name == PATCHED => {}
+            // From a folder: written by `setup` from the registry's source and a patch.
+            None if PATCHED.contains(&name) => {}
             other => findings.push(format!("{name} {version} comes from {}", other.unwrap_or("a folder"))),
         }
         match package["license"].as_str() {
