@@ -23,8 +23,9 @@ cargo xtask COMMAND
   test [FILTER]       setup, tidy and every test; with FILTER only the tests whose name contains it
   tidy                formatting, clippy, docs, the order of the layers, purity, file sizes, dependencies
   demo [--keep]       the whole story against a real sshd; --keep leaves it running to try by hand
-  bench [NAME…] [--json]
-                      measure, and write docs/performance.md; without NAME every row
+  bench [NAME…|proxy] [--json] [--quick]
+                      measure, and write docs/performance.md; without NAME all, proxy for what a session costs;
+                      --quick tries it with little, and writes nothing
 ";
 
 fn main() -> ExitCode {

@@ -1,40 +1,39 @@
-//! Where it is measured: a site with raised limits, one grant of alice, and the ways from her to web1.
+//! Where it is measured: a site with raised limits, people with and without recording, and a jump host beside it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::site::json::id;
-use crate::site::{Limits, Site, Stage};
+use super::jump::Jump;
+use super::sizes::Sizes;
+use super::way::{Recording, USUAL_CIPHER, Way, configure};
+use crate::site::json::{id, list};
+use crate::site::{Limits, Person, Site, Stage};
 
-/// The site, which is built when the first benchmark asks for it.
+const SOON: Duration = Duration::from_secs(30);
+
+/// The field, which is built when the first benchmark asks for it.
 pub(crate) struct Field {
     binaries: PathBuf,
+    sizes: Sizes,
     stage: Option<Stage>,
-    site: Option<Site>,
+    ground: Option<Ground>,
 }
 
-/// A way from alice to web1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Without Portcullis, with a plain key.
-    Direct,
-    /// `ssh demo+web1@proxy`
-    Login,
-    /// `ssh -J proxy demo@web1`
-    Jump,
+/// What stands on it.
+pub(crate) struct Ground {
+    // Fields are dropped in this order: the site's folder last.
+    /// The jump host, which lets alice's plain key in.
+    pub(crate) jump: Jump,
+    /// The site, with web1 enrolled, alice's plain key let in for comparison, and ssh configured for each way.
+    pub(crate) site: Site,
 }
-
-/// The ciphers that are compared: what most clients choose on a machine with AES instructions, and OpenSSH's default.
-pub(crate) const CIPHERS: [(&str, &str); 2] =
-    [("aes128-gcm", "aes128-gcm@openssh.com"), ("chacha20", "chacha20-poly1305@openssh.com")];
 
 impl Field {
     /// A field with nothing on it yet.
-    pub(crate) fn new(binaries: PathBuf, stage: Stage) -> Self {
-        Self { binaries, stage: Some(stage), site: None }
+    pub(crate) fn new(binaries: PathBuf, sizes: Sizes, stage: Stage) -> Self {
+        Self { binaries, sizes, stage: Some(stage), ground: None }
     }
 
     /// Where the binaries are.
@@ -42,88 +41,89 @@ impl Field {
         &self.binaries
     }
 
-    /// The site, with web1 enrolled, alice's plain key let in for comparison, and her ssh configured.
+    /// How much is measured.
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// The site alone.
     pub(crate) fn site(&mut self) -> Result<&Site> {
-        Ok(self.site_mut()?)
+        Ok(&self.ground()?.site)
     }
 
-    /// As [`site`](Self::site), to be changed.
-    pub(crate) fn site_mut(&mut self) -> Result<&mut Site> {
-        if self.site.is_none() {
-            let stage = self.stage.take().context("the site could not be built before")?;
-            let mut site = Site::build(stage, &self.binaries.join("portcullis"), Limits::Raised)?;
-            site.enrol()?;
-            let key = site.alice.public_key()?;
-            site.web1.let_in(&site.stage, &key)?;
-            site.alice.run(&site.stage, &["ssh-config", "--write"])?;
-            grant(&site)?;
-            for (name, cipher) in CIPHERS {
-                configure(&site, name, cipher)?;
-            }
-            self.site = Some(site);
+    /// Everything.
+    pub(crate) fn ground(&mut self) -> Result<&mut Ground> {
+        if self.ground.is_none() {
+            let stage = self.stage.take().context("the field could not be built before")?;
+            self.ground = Some(Ground::build(stage, &self.binaries.join("portcullis"))?);
         }
-        self.site.as_mut().context("there is no site")
+        self.ground.as_mut().context("the field is empty")
     }
 }
 
-impl Way {
-    /// Both ways through the proxy.
-    pub(crate) const PROXIED: [Self; 2] = [Self::Login, Self::Jump];
-
-    /// Its name in the table.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Login => "login+target",
-            Self::Jump => "-J",
+impl Ground {
+    /// The process between the person and web1, whose time counts.
+    pub(crate) fn process(&self, way: Way) -> Option<u32> {
+        match way {
+            Way::Direct => None,
+            Way::ProxyJump => Some(self.jump.process()),
+            Way::Login(_) | Way::Jump(_) => Some(self.site.process()),
         }
     }
 
-    /// `ssh` this way, with one cipher on every connection of it.
-    pub(crate) fn ssh(self, site: &Site, cipher: &str, command: &str) -> Command {
-        let mut ssh = Command::new("ssh");
-        ssh.arg("-F").arg(site.stage.path(&format!("ssh_config.{cipher}"))).arg("-T");
-        match self {
-            Self::Direct => ssh.arg("direct"),
-            Self::Login => ssh.args(["-l", "demo+web1", "portcullis-proxy1"]),
-            Self::Jump => ssh.arg("demo@web1"),
-        };
-        ssh.arg(command).env_remove("SSH_AUTH_SOCK");
-        ssh
+    fn build(stage: Stage, binary: &Path) -> Result<Self> {
+        let mut site = Site::build(stage, binary, Limits::Raised)?;
+        site.enrol()?;
+        let key = site.alice.public_key()?;
+        site.web1.let_in(&site.stage, &key)?;
+        let erin = site.join(binary, "erin", "unrecorded", UNRECORDED)?;
+        let jump = Jump::start(&site.stage, &site.alice)?;
+        let alice = site.alice.clone();
+        for (person, recording) in [(&alice, Recording::Strict), (&erin, Recording::Off)] {
+            person.run(&site.stage, &["ssh-config", "--write"])?;
+            configure(&site, &jump, person, recording)?;
+            let grant = grant_for(&site, person, "demo@web1")?;
+            person.run(&site.stage, &["cert", &grant])?;
+        }
+        check_recording(&site)?;
+        Ok(Self { jump, site })
     }
 }
 
-/// Gives alice a grant for a place such as demo@web1; returns its id.
-pub(crate) fn grant_for(site: &Site, place: &str) -> Result<String> {
-    let Site { alice, bob, stage, .. } = site;
-    let filed = alice.json(stage, &["request", place, "--for", "4h", "--reason", "bench", "--no-wait"])?;
+/// A person whose only path to anything is not recorded.
+const UNRECORDED: &str = r#"
+@id("unrecorded")
+@max_duration("4h")
+@approvals("1")
+@approvers("approvers")
+@recording("off")
+permit (
+    principal in Group::"unrecorded",
+    action == Action::"request",
+    resource
+);
+"#;
+
+/// Gives someone a grant for a place such as demo@web1; returns its id.
+pub(crate) fn grant_for(site: &Site, person: &Person, place: &str) -> Result<String> {
+    let Site { bob, stage, .. } = site;
+    let filed = person.json(stage, &["request", place, "--for", "4h", "--reason", "bench", "--no-wait"])?;
     let grant = id(&filed).context("the request has no id")?;
     bob.run(stage, &["approve", &grant])?;
     Ok(grant)
 }
 
-/// Gives alice a grant for demo@web1 and its certificate; returns its id.
-pub(crate) fn grant(site: &Site) -> Result<String> {
-    let Site { alice, stage, .. } = site;
-    let grant = grant_for(site, "demo@web1")?;
-    alice.run(stage, &["cert", &grant])?;
-    Ok(grant)
-}
-
-fn configure(site: &Site, name: &str, cipher: &str) -> Result<()> {
-    let address = site.web1.address();
-    let alice = site.alice.home().display();
-    // What alice trusts is what proxies show; a server's own key she must be told.
-    let known = site.stage.path("known_hosts.direct");
-    fs::write(&known, format!("web1 {}\n", site.web1.host_key()?))?;
-    let text = format!(
-        "Ciphers {cipher}\nInclude {alice}/ssh_config\n\
-         Host direct\n    HostName {}\n    Port {}\n    User demo\n    HostKeyAlias web1\n    IdentitiesOnly yes\n    \
-         IdentityFile {}\n    UserKnownHostsFile {}\n    StrictHostKeyChecking yes\n",
-        address.ip(),
-        address.port(),
-        site.alice.key().display(),
-        known.display()
-    );
-    Ok(fs::write(site.stage.path(&format!("ssh_config.{name}")), text)?)
+/// What is called recorded must be, and what is called unrecorded must not: else a row would say what it did not measure.
+fn check_recording(site: &Site) -> Result<()> {
+    let recordings = || Ok::<_, anyhow::Error>(list(&site.dana.json(&site.stage, &["recordings"])?).len());
+    for recording in [Recording::Off, Recording::Strict] {
+        let mut ssh = Way::Login(recording).ssh(site, USUAL_CIPHER);
+        let ran = site.stage.finish(ssh.arg("true"), b"", SOON)?;
+        ensure!(ran.status.success(), "ssh failed\n{}", ran.text());
+    }
+    // The second session was reported after the first.
+    let found =
+        site.stage.wait("the recording of a session", SOON, || Ok(Some(recordings()?).filter(|count| *count > 0)))?;
+    ensure!(found == 1, "one of two sessions was to be recorded, and {found} were");
+    Ok(())
 }

@@ -6,32 +6,32 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::field::{Field, grant};
+use super::field::{Field, grant_for};
 use super::row::{Row, median};
+use super::sizes::count;
 use crate::site::{Ran, Server};
 
-const SECONDS: &str = "10";
 const CLIENTS: &str = "16";
-const FACTS: &str = "1000000";
 const STARTS: usize = 5;
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Certificates a second, each durable before it is handed out, and how long one takes.
 pub(crate) fn issuance(field: &mut Field) -> Result<Vec<Row>> {
     let load = field.binaries().join("load");
+    let sizes = field.sizes();
     let site = field.site()?;
-    let grant = grant(site)?;
+    let grant = grant_for(site, &site.alice, "demo@web1")?;
     let mut command = Command::new(load);
     command.args(["issuance", "--api", &site.server.api(), "--root"]).arg(site.server.data().join("tls-root.pem"));
     command.args(["--identity", site.alice.name(), "--key"]).arg(site.alice.key());
-    command.args(["--grant", &grant, "--clients", CLIENTS, "--seconds", SECONDS]);
+    command.args(["--grant", &grant, "--clients", CLIENTS, "--seconds", &sizes.seconds.to_string()]);
     let measured = report(&site.stage.finish(&mut command, b"", LIMIT)?)?;
     let runs =
         measured.get("certificates").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
     let row = |case: &str, unit: &'static str, key: &str| -> Result<Row> {
         let value = measured.get(key).and_then(Value::as_f64);
         let value = value.with_context(|| format!("the load generator did not say {key}"))?;
-        Ok(Row { name: "issuance", case: case.to_owned(), unit, value, baseline: None, runs })
+        Ok(Row::alone("issuance", case, unit, value, runs))
     };
     let clients = format!("{CLIENTS} clients");
     Ok(vec![
@@ -41,16 +41,17 @@ pub(crate) fn issuance(field: &mut Field) -> Result<Vec<Row>> {
     ])
 }
 
-/// From the start of `portcullis up` to everything answering, with a million facts in the ledger: as it was laid down,
+/// From the start of `portcullis up` to everything answering, with many facts in the ledger: as it was laid down,
 /// and with the indexes thrown away.
 pub(crate) fn start(field: &mut Field) -> Result<Vec<Row>> {
     let (load, portcullis) = (field.binaries().join("load"), field.binaries().join("portcullis"));
+    let facts = field.sizes().facts;
     let site = field.site()?;
     let server = Server::init(&site.stage, &portcullis, "million", &site.carol)?;
     let start = || -> Result<f64> { Ok(server.up(&site.stage)?.1.as_secs_f64()) };
     start()?;
     let mut command = Command::new(load);
-    command.args(["facts", "--count", FACTS, "--data"]).arg(server.data());
+    command.args(["facts", "--count", &facts.to_string(), "--data"]).arg(server.data());
     report(&site.stage.finish(&mut command, b"", LIMIT)?)?;
 
     let (mut usual, mut rebuilt) = (Vec::new(), Vec::new());
@@ -63,7 +64,7 @@ pub(crate) fn start(field: &mut Field) -> Result<Vec<Row>> {
     }
     let row = |case: &str, seconds: &[f64]| -> Result<Row> {
         let value = median(seconds).context("nothing was measured")?;
-        Ok(Row { name: "start", case: format!("1 M facts, {case}"), unit: "s", value, baseline: None, runs: STARTS })
+        Ok(Row::alone("start", format!("{} facts, {case}", count(facts)), "s", value, STARTS))
     };
     Ok(vec![row("usual", &usual)?, row("indexes rebuilt", &rebuilt)?])
 }

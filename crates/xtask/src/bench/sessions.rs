@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::field::{Field, grant_for};
 use super::load::report;
 use super::row::{Row, percentile};
+use super::sizes::count;
 use crate::run::capture;
 use crate::site::{Background, Site, free_port};
 
@@ -17,26 +18,30 @@ const LIMIT: Duration = Duration::from_secs(600);
 const SOON: Duration = Duration::from_secs(20);
 /// How many sessions are being set up at a time.
 const AT_ONCE: &str = "32";
-const SESSIONS: usize = 5000;
 
 /// How many sessions a second come up, one after the other with no pause, and what an idle one costs in memory. The
 /// server is CA and proxy in one process, as `portcullis up` runs them.
 pub(crate) fn live_sessions(field: &mut Field) -> Result<Vec<Row>> {
     let place = Place::stub(field)?;
-    field.site_mut()?.restart()?;
-    let crowd = Crowd::gather_and_drop(field, &place, &[SESSIONS], false)?;
-    let row = |case: &str, unit: &'static str, value: f64| {
-        let case = format!("5,000 sessions, {case}");
-        Row { name: "live-sessions", case, unit, value, baseline: None, runs: SESSIONS }
-    };
-    let setup = |percent| percentile(&crowd.setup_ms, percent).context("nothing was measured");
-    Ok(vec![
-        row("sessions-per-second", "/s", crowd.per_second),
-        row("set-up, p50", "ms", setup(50.0)?),
-        row("set-up, p99", "ms", setup(99.0)?),
-        row("memory-per-session", "KiB", crowd.memory_per_session_kib),
-        row("memory", "MiB", crowd.memory_mib),
-    ])
+    field.ground()?.site.restart()?;
+    let sessions = field.sizes().large;
+    let crowd = Crowd::gather_and_drop(field, &place, &[sessions], false)?;
+    Ok(rows(sessions, &crowd))
+}
+
+fn rows(sessions: usize, crowd: &Crowd) -> Vec<Row> {
+    let case = |what: &str| format!("{} sessions{what}", count(sessions));
+    let row = |name, what, unit, value| Row::alone(name, case(what), unit, value, sessions);
+    let mut rows = vec![
+        row("memory-per-session", "", "KiB", crowd.memory_per_session_kib),
+        row("live-sessions", ", memory", "MiB", crowd.memory_mib),
+        row("sessions-per-second", "", "/s", crowd.per_second),
+    ];
+    for (what, percent) in [(", set-up, p50", 50.0), (", set-up, p99", 99.0)] {
+        let value = percentile(&crowd.setup_ms, percent);
+        rows.extend(value.map(|value| row("sessions-per-second", what, "ms", value)));
+    }
+    rows
 }
 
 /// Where the sessions go.
@@ -96,7 +101,7 @@ impl Crowd {
         let site = field.site()?;
         let Site { alice, bob, server, stage, .. } = site;
         let at = format!("demo@{}", place.target);
-        let grants = sessions.iter().map(|_| grant_for(site, &at)).collect::<Result<Vec<_>>>()?;
+        let grants = sessions.iter().map(|_| grant_for(site, alice, &at)).collect::<Result<Vec<_>>>()?;
         let parts: Vec<String> = grants.iter().zip(sessions).map(|(grant, count)| format!("{grant}:{count}")).collect();
         let order = match grants.first() {
             Some(grant) if !lock => format!("revoke:{grant}"),
@@ -128,5 +133,40 @@ impl Crowd {
             cut_ms: list("cut_ms")?,
             drop_ms: list("drop_ms")?,
         })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Crowd, Row, rows};
+    use crate::bench::sizes::Sizes;
+
+    /// As the benchmark would give them.
+    pub(crate) fn made_up() -> Vec<Row> {
+        let crowd = Crowd {
+            per_second: 200.0,
+            memory_mib: 600.0,
+            memory_per_session_kib: 90.0,
+            setup_ms: vec![1.0, 2.0, 3.0],
+            cut_ms: Vec::new(),
+            drop_ms: Vec::new(),
+        };
+        rows(Sizes::FULL.large, &crowd)
+    }
+
+    #[test]
+    fn a_crowd_has_a_row_for_each_of_its_names() {
+        let rows = made_up();
+        let found: Vec<_> = rows.iter().map(|row| (row.name, row.case.as_str(), row.value)).collect();
+        assert_eq!(
+            found,
+            [
+                ("memory-per-session", "5,000 sessions", 90.0),
+                ("live-sessions", "5,000 sessions, memory", 600.0),
+                ("sessions-per-second", "5,000 sessions", 200.0),
+                ("sessions-per-second", "5,000 sessions, set-up, p50", 2.0),
+                ("sessions-per-second", "5,000 sessions, set-up, p99", 3.0),
+            ]
+        );
     }
 }

@@ -12,7 +12,7 @@ mod web1;
 
 pub(crate) use background::Background;
 pub(crate) use person::Person;
-pub(crate) use pty::Terminal;
+pub(crate) use pty::{Terminal, launch};
 pub(crate) use server::Server;
 pub(crate) use site::{Limits, Site};
 pub(crate) use stage::{Ran, Stage, free_port};

@@ -32,29 +32,10 @@ struct Screen {
 impl Terminal {
     /// Starts the command with a terminal of that size as its controlling one.
     pub(crate) fn start(command: &Command, columns: u16, rows: u16) -> Result<Self> {
-        let line = shown(command);
-        let hands = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&hands)?;
-        unlockpt(&hands)?;
-        let name = ptsname(&hands, Vec::new())?;
-        let far = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-        tcsetwinsize(&hands, size(columns, rows))?;
-        // `setsid --ctty` makes the terminal the controlling one; doing it here would take unsafe code.
-        let child = Command::new("setsid")
-            .arg("--ctty")
-            .arg(command.get_program())
-            .args(command.get_args())
-            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .env("TERM", "xterm-256color")
-            .stdin(Stdio::from(far.try_clone()?))
-            .stdout(Stdio::from(far.try_clone()?))
-            .stderr(Stdio::from(far))
-            .spawn()
-            .with_context(|| format!("cannot start `{line}`"))?;
+        let (hands, child) = launch(command, columns, rows)?;
         let screen = Arc::new(Mutex::new(Screen::default()));
-        let hands = File::from(hands);
         watch(hands.try_clone()?, Arc::clone(&screen));
-        Ok(Self { line, hands, child, screen })
+        Ok(Self { line: shown(command), hands, child, screen })
     }
 
     /// Types.
@@ -108,6 +89,33 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts the command with a terminal of that size as its controlling one; returns the side that types and looks.
+pub(crate) fn launch(command: &Command, columns: u16, rows: u16) -> Result<(File, Child)> {
+    let hands = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&hands)?;
+    unlockpt(&hands)?;
+    let name = ptsname(&hands, Vec::new())?;
+    let far = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    tcsetwinsize(&hands, size(columns, rows))?;
+    // `setsid --ctty` makes the terminal the controlling one; doing it here would take unsafe code.
+    let mut setsid = Command::new("setsid");
+    setsid.arg("--ctty").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => setsid.env(name, value),
+            None => setsid.env_remove(name),
+        };
+    }
+    let child = setsid
+        .env("TERM", "xterm-256color")
+        .stdin(Stdio::from(far.try_clone()?))
+        .stdout(Stdio::from(far.try_clone()?))
+        .stderr(Stdio::from(far))
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", shown(command)))?;
+    Ok((File::from(hands), child))
 }
 
 /// Reads the terminal to its end; reading fails once the last program has closed it.

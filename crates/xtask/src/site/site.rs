@@ -48,14 +48,23 @@ impl Site {
             server.raise_limits()?;
         }
         let groups = [(&alice, "engineers"), (&bob, "approvers\", \"security"), (&dana, "security")];
-        add_people(&server.file("directory.toml"), &groups)?;
+        add_people(&server.file("directory.toml"), &["engineers", "approvers", "security"], &groups)?;
         let (up, _) = server.up(&stage)?;
         for person in [&alice, &bob, &carol, &dana] {
-            let mut command = person.portcullis(&["login", "--identity", person.name(), "--api", &server.api()]);
-            command.arg("--root").arg(server.data().join("tls-root.pem")).arg("--key").arg(person.key());
-            person.finish(&stage, &mut command)?;
+            log_in(&stage, &server, person)?;
         }
         Ok(Self { up, web1, alice, bob, carol, dana, server, stage })
+    }
+
+    /// Takes in one more person, with a group of their own and what the policy says of it; `portcullis up` is started
+    /// again, so that it knows both.
+    pub(crate) fn join(&mut self, binary: &Path, name: &'static str, group: &str, policy: &str) -> Result<Person> {
+        let person = Person::new(&self.stage, binary, name)?;
+        add_people(&self.server.file("directory.toml"), &[group], &[(&person, group)])?;
+        append(&self.server.file("policy.cedar"), policy)?;
+        self.restart()?;
+        log_in(&self.stage, &self.server, &person)?;
+        Ok(person)
     }
 
     /// Ends `portcullis up` and starts it again, so that it holds nothing of what was before. Returns its process id.
@@ -109,15 +118,27 @@ impl Site {
     }
 }
 
-/// Adds people with their keys and groups to the directory that `init` wrote.
-fn add_people(file: &Path, people: &[(&Person, &str)]) -> Result<()> {
-    let mut text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    for group in ["engineers", "approvers", "security"] {
+fn log_in(stage: &Stage, server: &Server, person: &Person) -> Result<()> {
+    let mut command = person.portcullis(&["login", "--identity", person.name(), "--api", &server.api()]);
+    command.arg("--root").arg(server.data().join("tls-root.pem")).arg("--key").arg(person.key());
+    person.finish(stage, &mut command)?;
+    Ok(())
+}
+
+/// Adds groups, and people with their keys and groups, to the directory that `init` wrote.
+fn add_people(file: &Path, groups: &[&str], people: &[(&Person, &str)]) -> Result<()> {
+    let mut text = String::new();
+    for group in groups {
         text.push_str(&format!("\n[[group]]\nname = \"{group}\"\n"));
     }
     for (person, groups) in people {
         let (name, key) = (person.name(), person.public_key()?);
         text.push_str(&format!("\n[[identity]]\nname = \"{name}\"\nkeys = [\"{key}\"]\ngroups = [\"{groups}\"]\n"));
     }
-    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    append(file, &text)
+}
+
+fn append(file: &Path, text: &str) -> Result<()> {
+    let before = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    fs::write(file, before + text).with_context(|| format!("cannot write {}", file.display()))
 }
