@@ -139,16 +139,23 @@ async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<serve
             answered(shared, false).await;
             Ok(())
         }
+        // Where both sides have ended, clients close (OpenSSH as a ControlMaster, PuTTY), and nothing passes behind their
+        // close: an exit status that comes later than the end of the output would be lost.
+        ChannelMsg::Eof if shared.person_done.load(Ordering::Relaxed) && shared.exit.get().is_none() => {
+            shared.end_held.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         ChannelMsg::Eof => person.eof().await,
         ChannelMsg::Close => return Some(Ended::Target),
         ChannelMsg::ExitStatus { exit_status } => {
             let _ = shared.exit.set(ExitReport::Status(exit_status));
-            lost(shared.handle.exit_status_request(shared.id, exit_status).await)
+            let told = lost(shared.handle.exit_status_request(shared.id, exit_status).await);
+            told.and(let_go(shared, person).await)
         }
         ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
             let _ = shared.exit.set(ExitReport::Signal(name(&signal_name)));
             let told = shared.handle.exit_signal_request(shared.id, signal_name, core_dumped, error_message, lang_tag);
-            lost(told.await)
+            lost(told.await).and(let_go(shared, person).await)
         }
         ChannelMsg::XonXoff { client_can_do } => lost(shared.handle.xon_xoff_request(shared.id, client_can_do).await),
         // A target has no business with these.
@@ -198,6 +205,14 @@ async fn answered(shared: &Shared, granted: bool) {
             }
         }
         Request::Start(_) | Request::Other => {}
+    }
+}
+
+/// Tells the person of an end that was held back.
+async fn let_go(shared: &Shared, person: &ChannelWriteHalf<server::Msg>) -> Result<(), russh::Error> {
+    match shared.end_held.swap(false, Ordering::Relaxed) {
+        true => person.eof().await,
+        false => Ok(()),
     }
 }
 

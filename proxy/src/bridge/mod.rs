@@ -9,7 +9,7 @@ mod replies;
 mod screen;
 mod up;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -87,6 +87,10 @@ struct Shared {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     exit: OnceLock<ExitReport>,
+    /// The person sends no more.
+    person_done: AtomicBool,
+    /// The target writes no more, and the person is told so behind its exit status.
+    end_held: AtomicBool,
     /// The target has agreed, and the ledger knows the channel.
     running: OnceLock<()>,
 }
@@ -135,6 +139,8 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
         bytes_in: AtomicU64::new(0),
         bytes_out: AtomicU64::new(0),
         exit: OnceLock::new(),
+        person_done: AtomicBool::new(false),
+        end_held: AtomicBool::new(false),
         running: OnceLock::new(),
     });
     let (mut person_read, person) = channel.split();

@@ -58,7 +58,10 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
             tape.input(&data).await.map_err(|why| broken(&why))?;
             target.data_bytes(data).await?;
         }
-        ChannelMsg::Eof => target.eof().await?,
+        ChannelMsg::Eof => {
+            shared.person_done.store(true, Ordering::Relaxed);
+            target.eof().await?;
+        }
         ChannelMsg::Close => return Err(Stop::Ended(Ended::Person)),
         ChannelMsg::RequestPty { want_reply, term, col_width, row_height, pix_width, pix_height, terminal_modes } => {
             if let Some(words) = bars_terminal(shared) {
