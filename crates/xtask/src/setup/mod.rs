@@ -1,5 +1,6 @@
 //! `cargo xtask setup`: makes a bare clone ready. Each step looks first and does nothing when there is nothing to do.
 
+mod clients;
 mod packages;
 mod patched;
 mod tools;
@@ -16,6 +17,7 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     packages::install(&packages::FOR_TESTS)?;
     packages::privilege_separation()?;
     tools::install(workspace)?;
+    clients::install(workspace)?;
     say("setup", "ready");
     Ok(())
 }

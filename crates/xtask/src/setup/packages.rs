@@ -16,6 +16,8 @@ pub(crate) struct Package {
 enum Present {
     Program(&'static str),
     File(&'static str),
+    /// A module of `python3`: Debian ships parts of Python's own library apart.
+    Module(&'static str),
 }
 
 const SSH: Package = Package { name: "openssh-client", present: Present::Program("ssh") };
@@ -24,14 +26,21 @@ const SSHD: Package = Package { name: "openssh-server", present: Present::Progra
 /// A real client and a real server.
 pub(crate) const FOR_DEMO: [Package; 2] = [SSH, SSHD];
 
-/// Besides: OpenSSH's own regress scripts, and players that did not come from here.
-pub(crate) const FOR_TESTS: [Package; 6] = [
+/// Besides: OpenSSH's own regress scripts, players that did not come from here, and every client that people come with.
+pub(crate) const FOR_TESTS: [Package; 13] = [
     SSH,
     SSHD,
     Package { name: "openssh-tests", present: Present::File("/usr/lib/openssh/regress") },
     Package { name: "asciinema", present: Present::Program("asciinema") },
     Package { name: "nodejs", present: Present::Program("node") },
     Package { name: "npm", present: Present::Program("npm") },
+    Package { name: "dropbear-bin", present: Present::Program("dbclient") },
+    Package { name: "putty-tools", present: Present::Program("plink") },
+    Package { name: "rsync", present: Present::Program("rsync") },
+    Package { name: "git", present: Present::Program("git") },
+    Package { name: "sshfs", present: Present::Program("sshfs") },
+    Package { name: "python3", present: Present::Program("python3") },
+    Package { name: "python3-venv", present: Present::Module("ensurepip") },
 ];
 
 impl Package {
@@ -39,6 +48,10 @@ impl Package {
         match self.present {
             Present::Program(program) => which(program).is_some(),
             Present::File(file) => Path::new(file).exists(),
+            Present::Module(module) => {
+                let import = Command::new("python3").args(["-c", &format!("import {module}")]).output();
+                import.is_ok_and(|output| output.status.success())
+            }
         }
     }
 }
