@@ -6,8 +6,10 @@ mod person;
 mod process;
 mod site;
 mod sshd;
+mod way;
 
 pub use person::Person;
 pub use process::{Background, Finished, run, wait_for};
 pub use site::{Layout, PLACE, Site, text};
 pub use sshd::Sshd;
+pub use way::{Way, route, tool};

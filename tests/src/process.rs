@@ -1,5 +1,6 @@
 //! Processes that never outlive their test, and waits that never outlive their limit.
 
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,7 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 /// A command that has ended.
-#[derive(Debug)]
 pub struct Finished {
     /// How.
     pub status: ExitStatus,
@@ -16,6 +16,13 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// What it wrote to standard error, as text.
     pub stderr: String,
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, stderr, .. } = self;
+        write!(f, "{status}, stdout {:?}, stderr {stderr:?}", self.text())
+    }
 }
 
 impl Finished {

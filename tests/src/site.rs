@@ -87,20 +87,7 @@ impl Site {
         for person in [&alice, &bob, &carol, &dana] {
             person.login(&api, &root)?;
         }
-        let added = carol.json(&[
-            "target",
-            "add",
-            "web1",
-            "--login",
-            "root",
-            "--label",
-            "env=prod",
-            "--address",
-            &format!("127.0.0.1:{web1_port}"),
-            "--host-key",
-            &host_key.display().to_string(),
-        ])?;
-        let certificate = find_text(&added, "-cert-v01@openssh.com").context("target add gave no host certificate")?;
+        let certificate = add_target(&carol, "web1", web1_port, &host_key)?;
         let user_ca = fs::read_to_string(site.join("data").join("keys").join("user-ca.pub"))?;
         let web1 = Sshd::start(&web1_folder, web1_port, "web1", "root", &user_ca, Some(&certificate))?;
         Ok(Self { servers, web1, alice, bob, carol, dana, layout, api_port, proxy_port, folder })
@@ -162,13 +149,29 @@ impl Site {
         self.folder.path().join(name)
     }
 
+    /// carol registers one more server on this machine, with the host key that she holds, and gets its host certificate.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn add_target(&self, name: &str, port: u16, host_key: &Path) -> Result<String> {
+        add_target(&self.carol, name, port, host_key)
+    }
+
     /// alice asks for `root@web1`, bob approves, and alice holds the certificate and the ssh configuration. Returns the
     /// grant's id.
     ///
     /// # Errors
     /// A step is refused.
     pub fn grant(&self, duration: &str) -> Result<String> {
-        let asked = self.alice.json(&["request", PLACE, "--for", duration, "--reason", "a test", "--no-wait"])?;
+        self.grant_for(PLACE, duration)
+    }
+
+    /// The same for another place.
+    ///
+    /// # Errors
+    /// A step is refused.
+    pub fn grant_for(&self, place: &str, duration: &str) -> Result<String> {
+        let asked = self.alice.json(&["request", place, "--for", duration, "--reason", "a test", "--no-wait"])?;
         let id = text(&asked, "id")?;
         self.bob.portcullis(&["approve", &id])?.ok().context("bob approves")?;
         self.certify(&id)?;
@@ -233,6 +236,13 @@ pub fn text(value: &serde_json::Value, field: &str) -> Result<String> {
         Some(text) => Ok(text.to_owned()),
         None => bail!("no text {field:?} in {value}"),
     }
+}
+
+fn add_target(carol: &Person, name: &str, port: u16, host_key: &Path) -> Result<String> {
+    let (address, host_key) = (format!("127.0.0.1:{port}"), host_key.display().to_string());
+    let words = ["target", "add", name, "--login", "root", "--label", "env=prod", "--address", &address];
+    let added = carol.json(&[&words[..], &["--host-key", &host_key]].concat())?;
+    find_text(&added, "-cert-v01@openssh.com").context("target add gave no host certificate")
 }
 
 fn server(words: &[&str]) -> Command {

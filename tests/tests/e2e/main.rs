@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod attacks;
+mod channels;
+mod clients;
 mod crash;
 mod hosts;
 mod rules;

@@ -1,0 +1,80 @@
+"""paramiko, as a person has it: a key with its certificate beside it. It knows no host CA, so known_hosts has a plain key.
+
+    with_paramiko.py ROUTE VERB [WORD…]
+
+ROUTE is JSON, and says through what to go; the verbs are the functions at the end.
+"""
+
+import json
+import sys
+import threading
+
+import paramiko
+
+
+def connected(route):
+    """The connection that a route asks for: one, or one inside of another. Both are returned, so that both live."""
+    outer, channel = None, None
+    if "through" in route:
+        outer = connected(route["through"])[0]
+        place = (route["host"], route["port"])
+        channel = outer.get_transport().open_channel("direct-tcpip", place, ("127.0.0.1", 0))
+    client = paramiko.SSHClient()
+    client.load_host_keys(route["known_hosts"])
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    client.connect(
+        route["host"],
+        route["port"],
+        route["user"],
+        # The certificate is the file beside it, with -cert.pub at its end.
+        key_filename=route["key"],
+        allow_agent=False,
+        look_for_keys=False,
+        sock=channel,
+    )
+    return client, outer
+
+
+def pass_on(read, sink):
+    while data := read(65536):
+        sink.write(data)
+        sink.flush()
+
+
+def run(ssh, command):
+    channel = ssh.get_transport().open_session()
+    channel.exec_command(command)
+    channel.shutdown_write()
+    errors = threading.Thread(target=pass_on, args=(channel.recv_stderr, sys.stderr.buffer))
+    errors.start()
+    pass_on(channel.recv, sys.stdout.buffer)
+    errors.join()
+    # It is -1 when the connection is gone.
+    status = channel.recv_exit_status()
+    return 255 if status < 0 else status
+
+
+def put(ssh, source, destination):
+    ssh.open_sftp().put(source, destination)
+
+
+def get(ssh, source, destination):
+    ssh.open_sftp().get(source, destination)
+
+
+def main():
+    route, verb, *words = sys.argv[1:]
+    ssh, outer = connected(json.loads(route))
+    try:
+        return {"run": run, "put-sftp": put, "get-sftp": get}[verb](ssh, *words) or 0
+    finally:
+        ssh.close()
+        if outer:
+            outer.close()
+
+
+try:
+    sys.exit(main())
+except (OSError, EOFError, paramiko.SSHException) as error:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(255)
