@@ -35,6 +35,7 @@ pub(crate) fn keystroke(ground: &Ground, sizes: Sizes) -> Result<Vec<Row>> {
         for index in 0..WARM_UP + sizes.keys {
             for (typist, (_, times)) in in_turn(typists.iter_mut().zip(&mut times), index) {
                 thread::sleep(PAUSE);
+                ensure!(!ground.site.stage.interrupted(), "interrupted while typing");
                 let echo = typist.press()?;
                 if index >= WARM_UP {
                     times.push(echo.as_secs_f64() * 1e6);
