@@ -80,6 +80,15 @@ mod tests {
     }
 
     #[test]
+    fn the_page_can_be_written() {
+        let page = include_str!("../../../../docs/performance.md");
+        let row = Row::alone("memory-per-session", "5,000 sessions", "KiB", 90.0, 5000);
+        let text = updated(page, "here", &[row]).unwrap();
+        assert!(text.contains("| memory-per-session | 5,000 sessions | 90.0 KiB | – | – | – | 5000 |"), "{text}");
+        assert!(text.contains("| memory-per-session | 5,000 sessions | ≤ 100 KiB | 90.0 KiB | reached |"), "{text}");
+    }
+
+    #[test]
     fn a_page_without_its_markers_is_left_alone() {
         assert_eq!(updated("text\n", "here", &[]), None);
     }
