@@ -19,6 +19,35 @@ use super::{Ended, STDERR, Shared, notice};
 /// How long words wait for the target to finish what it is drawing.
 const DRAWING: Duration = Duration::from_millis(200);
 
+/// How long the end of the output waits for the exit status, as long as the person may still send.
+const BEHIND: Duration = Duration::from_secs(2);
+
+/// The end of the output.
+///
+/// Where both sides have ended, clients close (OpenSSH as a ControlMaster, PuTTY), and nothing passes behind their close:
+/// an exit status that comes later than the end of the output would be lost, and PuTTY takes that for success. So the
+/// person hears of the end behind the exit status, unless they have not ended themselves and may wait for just that.
+#[derive(Default)]
+struct End {
+    /// The target has told of it, and the person was not told.
+    held: bool,
+    /// When it is looked at again.
+    until: Option<Instant>,
+}
+
+impl End {
+    fn hold(&mut self) {
+        *self = Self { held: true, until: Some(Instant::now() + BEHIND) };
+    }
+
+    async fn let_go(&mut self, person: &ChannelWriteHalf<server::Msg>) -> Result<(), russh::Error> {
+        match std::mem::take(self).held {
+            true => person.eof().await,
+            false => Ok(()),
+        }
+    }
+}
+
 /// Words that wait for a good moment.
 struct Waiting {
     words: Arc<Words>,
@@ -35,6 +64,7 @@ pub(super) async fn run(
     let mut notices = shared.live.notices();
     let mut greeted = false;
     let mut waiting: Option<Waiting> = None;
+    let mut end = End::default();
     loop {
         let ended = tokio::select! {
             biased;
@@ -50,10 +80,16 @@ pub(super) async fn run(
                 }
                 None
             }
-            () = last_moment(waiting.as_ref()) => None,
+            () = moment(waiting.as_ref().map(|waiting| waiting.until)) => None,
+            () = moment(end.until) => {
+                end.until = None;
+                // Who has ended closes when they hear of the end: then it waits for as long as it takes.
+                let waits = shared.person_done.load(Ordering::Relaxed);
+                (!waits && end.let_go(person).await.is_err()).then_some(Ended::Person)
+            }
             msg = target.wait() => match msg {
                 None => Some(Ended::Lost),
-                Some(msg) => carry(shared, msg, person).await,
+                Some(msg) => carry(shared, msg, &mut end, person).await,
             },
         };
         if let Some(ended) = ended {
@@ -102,14 +138,19 @@ async fn show(shared: &Shared, words: &Words, bytes: Vec<u8>, person: &ChannelWr
     person.extended_data_bytes(STDERR, bytes).await.is_err().then_some(Ended::Person)
 }
 
-async fn last_moment(waiting: Option<&Waiting>) {
-    match waiting {
-        Some(waiting) => tokio::time::sleep_until(waiting.until).await,
+async fn moment(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
         None => std::future::pending().await,
     }
 }
 
-async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<server::Msg>) -> Option<Ended> {
+async fn carry(
+    shared: &Shared,
+    msg: ChannelMsg,
+    end: &mut End,
+    person: &ChannelWriteHalf<server::Msg>,
+) -> Option<Ended> {
     let sent = match msg {
         ChannelMsg::Data { data } => {
             count(shared, data.len());
@@ -139,10 +180,8 @@ async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<serve
             answered(shared, false).await;
             Ok(())
         }
-        // Where both sides have ended, clients close (OpenSSH as a ControlMaster, PuTTY), and nothing passes behind their
-        // close: an exit status that comes later than the end of the output would be lost.
-        ChannelMsg::Eof if shared.person_done.load(Ordering::Relaxed) && shared.exit.get().is_none() => {
-            shared.end_held.store(true, Ordering::Relaxed);
+        ChannelMsg::Eof if shared.exit.get().is_none() => {
+            end.hold();
             Ok(())
         }
         ChannelMsg::Eof => person.eof().await,
@@ -150,12 +189,12 @@ async fn carry(shared: &Shared, msg: ChannelMsg, person: &ChannelWriteHalf<serve
         ChannelMsg::ExitStatus { exit_status } => {
             let _ = shared.exit.set(ExitReport::Status(exit_status));
             let told = lost(shared.handle.exit_status_request(shared.id, exit_status).await);
-            told.and(let_go(shared, person).await)
+            told.and(end.let_go(person).await)
         }
         ChannelMsg::ExitSignal { signal_name, core_dumped, error_message, lang_tag } => {
             let _ = shared.exit.set(ExitReport::Signal(name(&signal_name)));
             let told = shared.handle.exit_signal_request(shared.id, signal_name, core_dumped, error_message, lang_tag);
-            lost(told.await).and(let_go(shared, person).await)
+            lost(told.await).and(end.let_go(person).await)
         }
         ChannelMsg::XonXoff { client_can_do } => lost(shared.handle.xon_xoff_request(shared.id, client_can_do).await),
         // A target has no business with these.
@@ -205,14 +244,6 @@ async fn answered(shared: &Shared, granted: bool) {
             }
         }
         Request::Start(_) | Request::Other => {}
-    }
-}
-
-/// Tells the person of an end that was held back.
-async fn let_go(shared: &Shared, person: &ChannelWriteHalf<server::Msg>) -> Result<(), russh::Error> {
-    match shared.end_held.swap(false, Ordering::Relaxed) {
-        true => person.eof().await,
-        false => Ok(()),
     }
 }
 

@@ -89,8 +89,6 @@ struct Shared {
     exit: OnceLock<ExitReport>,
     /// The person sends no more.
     person_done: AtomicBool,
-    /// The target writes no more, and the person is told so behind its exit status.
-    end_held: AtomicBool,
     /// The target has agreed, and the ledger knows the channel.
     running: OnceLock<()>,
 }
@@ -140,7 +138,6 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
         bytes_out: AtomicU64::new(0),
         exit: OnceLock::new(),
         person_done: AtomicBool::new(false),
-        end_held: AtomicBool::new(false),
         running: OnceLock::new(),
     });
     let (mut person_read, person) = channel.split();

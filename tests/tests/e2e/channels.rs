@@ -4,13 +4,14 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use portcullis_tests::{Background, Finished, Site, Sshd, Way, run, tool, wait_for};
 
-use crate::clients::{Scripted, direct_key, noise, same};
+use crate::clients::{Scripted, direct_key, noise, redirected, same};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -108,13 +109,34 @@ fn the_two_streams_stay_apart_and_whole() -> Result<()> {
 #[test]
 fn an_exit_status_that_comes_behind_the_output_arrives() -> Result<()> {
     let (site, _) = site()?;
+    fs::write(site.path("g"), noise(8 << 20))?;
     for way in Way::BOTH {
         let master = Master::start(&site, way)?;
-        for line in ["exec >&- 2>&-; sleep 0.3; exit 7", "sleep 0.3 >&- 2>&- & exec >&- 2>&-; wait; kill -9 $$"] {
-            let truth = if line.contains("exit") { 7 } else { 255 };
-            let ran = run(&mut master.muxed(&[line])?, LIMIT)?;
+        for (line, truth) in [
+            ("exec >&- 2>&-; sleep 0.3; exit 7".to_owned(), 7),
+            ("exec >&- 2>&-; sleep 0.3; kill -9 $$".to_owned(), 255),
+            (format!("exec >&- 2>&-; cat > {}; sleep 0.3; exit 7", site.path("f").display()), 7),
+        ] {
+            let ran = run(&mut redirected(&master.muxed(&[&line])?, &site.path("g"), Path::new("/dev/null")), LIMIT)?;
             ensure!(ran.status.code() == Some(truth), "{way:?}, {line}: {ran:?}");
         }
+        same(&site.path("g"), &site.path("f"))?;
+        fs::remove_file(site.path("f"))?;
+    }
+    Ok(())
+}
+
+/// Somebody may wait for the end of the output before they go on.
+#[test]
+fn the_end_of_the_output_comes_to_who_waits_for_it() -> Result<()> {
+    let (site, _) = site()?;
+    for way in Way::BOTH {
+        let mut command = ssh(&site, way, &["exec >&- 2>&-; read line; test \"$line\" = on"])?;
+        let mut command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut nothing = Vec::new();
+        command.stdout.take().context("its output")?.read_to_end(&mut nothing)?;
+        command.stdin.take().context("its input")?.write_all(b"on\n")?;
+        ensure!(command.wait()?.success(), "{way:?}");
     }
     Ok(())
 }

@@ -60,6 +60,8 @@ fn commands(client: &dyn Client, way: Way) -> Result<()> {
     ensure!(ran.text() == "out\n" && ran.stderr.contains("err\n") && !ran.stderr.contains("out"), "{ran:?}");
     let ran = run(&mut client.run(way, "cat; echo $(id -un)")?, LIMIT)?.ok()?;
     ensure!(ran.text() == "root\n", "{ran:?}");
+    let ran = run(&mut client.run(way, "exec >&- 2>&-; sleep 0.3; exit 9")?, LIMIT)?;
+    ensure!(ran.status.code() == Some(9), "the status behind the end of the output: {ran:?}");
     Ok(())
 }
 
@@ -125,6 +127,20 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
 pub(crate) fn same(one: &Path, other: &Path) -> Result<()> {
     run(Command::new("cmp").arg(one).arg(other), LIMIT)?.ok()?;
     Ok(())
+}
+
+/// The same command, reading one file and writing another.
+pub(crate) fn redirected(command: &Command, from: &Path, to: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "from=$1 to=$2; shift 2; exec \"$@\" < \"$from\" > \"$to\"", "sh"]).arg(from).arg(to);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 /// A path as an argument.
