@@ -16,6 +16,7 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     to_build(workspace)?;
     packages::install(&packages::FOR_TESTS)?;
     packages::privilege_separation()?;
+    packages::fuse()?;
     tools::install(workspace)?;
     clients::install(workspace)?;
     say("setup", "ready");

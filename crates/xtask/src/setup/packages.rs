@@ -73,6 +73,19 @@ pub(crate) fn privilege_separation() -> Result<()> {
     run(privileged(&root, "install").args(make))
 }
 
+/// What sshfs mounts through. A container has it only if it was given it.
+const FUSE: &str = "/dev/fuse";
+
+/// Says what to do where nothing can be mounted: a test that drives sshfs is not left out.
+pub(crate) fn fuse() -> Result<()> {
+    if !Path::new(FUSE).exists() {
+        bail!(
+            "sshfs needs {FUSE}\nhint: run `sudo modprobe fuse`, or give the container `--device {FUSE} --cap-add SYS_ADMIN`"
+        );
+    }
+    Ok(())
+}
+
 /// Installs those that are missing, or says the exact command that would.
 pub(crate) fn install(packages: &[Package]) -> Result<()> {
     let missing: Vec<&str> = packages.iter().filter(|package| !package.is_present()).map(|p| p.name).collect();
