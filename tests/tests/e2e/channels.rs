@@ -352,3 +352,28 @@ fn ssh_runs_inside_of_a_command() -> Result<()> {
     }
     Ok(())
 }
+
+/// With every cipher, while bytes pass both ways; and by time, while few pass.
+#[test]
+fn keys_are_exchanged_again_under_load() -> Result<()> {
+    let (site, _) = site()?;
+    fs::write(site.path("g"), noise(16 << 20))?;
+    let exchanges = |ran: &Finished| ran.stderr.matches("SSH2_MSG_NEWKEYS received").count();
+    for way in Way::BOTH {
+        for cipher in
+            ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr"]
+        {
+            let cipher = format!("-oCiphers={cipher}");
+            let echo = ssh(&site, way, &["-v", "-oRekeyLimit=1M", &cipher, "cat"])?;
+            let to = site.path("f");
+            let ran = run(&mut redirected(&echo, &site.path("g"), &to), LIMIT)?.ok()?;
+            ensure!(exchanges(&ran) > 8, "{way:?}, {cipher}: {} exchanges", exchanges(&ran));
+            same(&site.path("g"), &to).with_context(|| format!("{way:?}, {cipher}"))?;
+        }
+        let slow = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; exit 4";
+        let ran = run(&mut ssh(&site, way, &["-v", "-oRekeyLimit=default 1", slow])?, LIMIT)?;
+        ensure!(ran.status.code() == Some(4) && ran.text() == "1\n2\n3\n4\n5\n6\n", "{way:?}: {ran:?}");
+        ensure!(exchanges(&ran) > 2, "{way:?}: {} exchanges", exchanges(&ran));
+    }
+    Ok(())
+}
