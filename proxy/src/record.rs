@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::wire::SessionReport;
 use bytes::Bytes;
 use model::{ChannelKind, ExitReport, Pty, RecordingId, RecordingMode, SessionEnd, SessionId};
-use recordings::{Header, RecordError, Recorder};
+use recordings::{Header, Operation, RecordError, Recorder, Stream};
 use tracing::{error, warn};
 
 use crate::ambient::random_bits;
@@ -119,6 +119,22 @@ impl Tape {
     pub(crate) async fn input(&self, data: &Bytes) -> Result<(), Broken> {
         match self.recorder() {
             Some(recorder) => self.judge(recorder.input(data).await),
+            None => Ok(()),
+        }
+    }
+
+    /// So many bytes of files and of what is said about them, of which nothing is kept.
+    pub(crate) async fn count(&self, stream: Stream, bytes: u64) -> Result<(), Broken> {
+        match self.recorder() {
+            Some(recorder) => self.judge(recorder.count(stream, bytes).await),
+            None => Ok(()),
+        }
+    }
+
+    /// What was done to a file, before anybody is told of it.
+    pub(crate) async fn file(&self, operation: &Operation) -> Result<(), Broken> {
+        match self.recorder() {
+            Some(recorder) => self.judge(recorder.file(operation).await),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! What people are told: one line that says what happened, and one that says what to do.
 
-use model::{Actor, CertificateExtension, SessionEnd, Span, Timestamp};
+use model::{Actor, CertificateExtension, ChannelKind, ChannelRight, SessionEnd, Span, Timestamp};
 
 use crate::control::ControlError;
 use crate::destination::Destination;
@@ -178,6 +178,35 @@ pub(crate) fn one_command(what: &str, command: &str, permit: &Permit) -> Words {
     let (asked, grant) = (permit.destination(), permit.request());
     Words::say(format!("{what} is refused: {grant} allows one exact command: {command}"))
         .hint(format!("for anything else, {}", request(asked)))
+}
+
+/// What a channel asks to run.
+pub(crate) fn run(kind: &ChannelKind) -> String {
+    match kind {
+        ChannelKind::Shell => "shell".to_owned(),
+        ChannelKind::Exec { command } => format!("exec {command}"),
+        ChannelKind::Subsystem { name } => format!("subsystem {name}"),
+    }
+}
+
+/// That the grant's path lets no session run this, which may be a command of the old scp.
+pub(crate) fn not_run(kind: &ChannelKind, scp: bool, permit: &Permit) -> Words {
+    let (asked, grant, channels) = (permit.destination(), permit.request(), &permit.obligations().carriage.channels);
+    let rights: Vec<String> = channels.iter().map(ToString::to_string).collect();
+    let rights = if rights.is_empty() { "nothing".to_owned() } else { rights.join(", ") };
+    let sftp = ChannelKind::Subsystem { name: "sftp".to_owned() };
+    let by_sftp = channels.iter().any(|right| right.covers(&sftp));
+    let by_scp = channels.contains(&ChannelRight::Scp);
+    let words =
+        Words::say(format!("{} is refused: the policy's path of {grant} lets a session run {rights}", run(kind)));
+    match kind {
+        ChannelKind::Exec { .. } if scp && by_sftp => words.hint("leave out -O: scp works here as sftp does"),
+        ChannelKind::Subsystem { name } if name == "sftp" && by_scp => words.hint("use scp -O"),
+        ChannelKind::Shell | ChannelKind::Exec { .. } if by_sftp => words.hint("to copy files, use scp or sftp"),
+        ChannelKind::Shell | ChannelKind::Exec { .. } if by_scp => words.hint("to copy files, use scp -O"),
+        ChannelKind::Shell | ChannelKind::Exec { .. } | ChannelKind::Subsystem { .. } => words
+            .hint(format!("to see which paths there are, and what each has, run portcullis policy explain {asked}")),
+    }
 }
 
 /// Hours and minutes; the day too, when it is another.

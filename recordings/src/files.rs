@@ -20,18 +20,24 @@ pub(crate) fn line(operation: &Operation) -> String {
     plain(&line)
 }
 
+/// What was asked, as one line of text with nothing in it but characters to show.
+#[must_use]
+pub fn describe(asked: &Action) -> String {
+    plain(&action(asked))
+}
+
 fn action(action: &Action) -> String {
     match action {
         Action::Open { path, or, mode, size, permissions } => {
             let size = size.map_or_else(String::new, |size| format!(", {size} bytes announced"));
             format!("open {}{}{size}{}", either(path, or.as_ref()), purpose(*mode), mode_of(*permissions))
         }
-        Action::Close { path, read, written } => {
+        Action::Close { path, or, read, written } => {
             let parts = [("read", read), ("wrote", written)];
             let parts = parts.into_iter().filter_map(|(way, moved)| moved.as_ref().map(|moved| amount(way, moved)));
             let parts: Vec<String> = parts.collect();
             let what = if parts.is_empty() { "nothing moved".to_owned() } else { parts.join("; ") };
-            format!("close {path}: {what}")
+            format!("close {}: {what}", either(path, or.as_ref()))
         }
         Action::List { path, entries } => format!("list {path}: {entries} names"),
         Action::Rename { path, to } => format!("rename {path} to {to}"),

@@ -22,7 +22,7 @@ mod target;
 mod time;
 
 pub use actor::Actor;
-pub use carriage::{Carriage, ChannelRight, Endpoint, PathPattern, PathRule, Peer, VariablePattern};
+pub use carriage::{Below, Carriage, ChannelRight, Endpoint, PathPattern, PathRule, Peer, VariablePattern};
 pub use certificate::{CertificateBody, CertificateProfile, Principal, Serial};
 pub use channel::{ChannelEnd, ChannelKind, ExitReport, Pty};
 pub use fact::{Correlation, Entry, Fact, Record, RecordingClosed, RecordingStatus, Seq, Subject};

@@ -13,7 +13,8 @@
 //! Paths are made absolute and `.` and `..` are taken out by looking at the text alone, as [`RemotePath`] says. The
 //! target alone knows its symbolic links: a link that was there before, or that another session makes, can lead out of
 //! any folder that a rule names. So a rule by path holds only as far as the folders that it names hold no links that
-//! people may not follow; links that pass through a watch are judged with both of their paths.
+//! people may not follow; links that pass through a watch are judged with both of their paths, and a path in which `..`
+//! follows a name says that it [winds](RemotePath::winds).
 #![forbid(unsafe_code)]
 
 mod cut;
@@ -61,6 +62,12 @@ pub trait Watch {
 
     /// Whether the target has to wait for the person's client, in the same sense.
     fn holds_server(&self) -> bool;
+
+    /// Whether something that the person's client sent waits in here: the end of what it sends must not overtake it.
+    fn keeps_client(&self) -> bool;
+
+    /// Whether something that the target sent waits in here, in the same sense.
+    fn keeps_server(&self) -> bool;
 
     /// How many bytes are in memory that have not been passed on or forgotten: halves of packets, what waits, the paths
     /// of what is open or under way, and what came out of order. Never more than [`Limits::worst`].

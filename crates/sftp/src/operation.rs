@@ -63,6 +63,9 @@ pub enum Action {
     Close {
         /// The file.
         path: RemotePath,
+        /// As with [`Action::Open`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        or: Option<RemotePath>,
         /// Towards the person.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         read: Option<Moved>,
@@ -295,11 +298,11 @@ impl Action {
     /// Every path that it is about. A judge that goes by paths must allow all of them.
     pub fn paths(&self) -> impl Iterator<Item = &RemotePath> {
         let (first, second) = match self {
-            Self::Open { path, or, .. } | Self::Mkdir { path, or, .. } | Self::Setstat { path, or, .. } => {
-                (Some(path), or.as_ref())
-            }
-            Self::Close { path, .. }
-            | Self::List { path, .. }
+            Self::Open { path, or, .. }
+            | Self::Close { path, or, .. }
+            | Self::Mkdir { path, or, .. }
+            | Self::Setstat { path, or, .. } => (Some(path), or.as_ref()),
+            Self::List { path, .. }
             | Self::Remove { path }
             | Self::Rmdir { path }
             | Self::Fsync { path }
@@ -367,12 +370,12 @@ mod tests {
                 r#"{"op":"open","path":"/a","write":true,"create":true,"permissions":"0644","result":"done"}"#,
             ),
             (
-                Action::Close { path: path("/a"), read: None, written: moved(Digest::Sha256("ab".into())) }
+                Action::Close { path: path("/a"), or: None, read: None, written: moved(Digest::Sha256("ab".into())) }
                     .with(Outcome::Done),
                 r#"{"op":"close","path":"/a","written":{"bytes":5,"from":0,"to":5,"sha256":"ab"},"result":"done"}"#,
             ),
             (
-                Action::Close { path: path("/a"), read: moved(Digest::Absent(Absent::Gap)), written: None }
+                Action::Close { path: path("/a"), or: None, read: moved(Digest::Absent(Absent::Gap)), written: None }
                     .with(Outcome::Unanswered),
                 r#"{"op":"close","path":"/a","read":{"bytes":5,"from":0,"to":5,"no-digest":"gap"},"result":"unanswered"}"#,
             ),

@@ -12,9 +12,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// to an unknown folder, and begins with `..` if it leads out of that: a rule that names folders must refuse it.
 ///
 /// Only the text is looked at: if `/srv/link` is a symbolic link to `/etc/ssh`, then `/srv/link/../shadow` is
-/// `/etc/shadow` to the target and `/srv/shadow` here. Targets with POSIX paths are meant; a backslash is a character.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RemotePath(Bytes);
+/// `/etc/shadow` to the target and `/srv/shadow` here: [`winds`](Self::winds) tells of it. Targets with POSIX paths are
+/// meant; a backslash is a character.
+#[derive(Clone)]
+pub struct RemotePath {
+    bytes: Bytes,
+    winds: bool,
+}
 
 impl RemotePath {
     /// Resolves what a client sent against the folder in which the target begins, where that is known.
@@ -25,12 +29,14 @@ impl RemotePath {
         let base = base.filter(|_| !own_root);
         let absolute = own_root || base.is_some_and(Self::is_absolute);
         let before = base.map_or(&b""[..], Self::as_bytes);
+        let mut winds = base.is_some_and(Self::winds);
         for part in before.split(|&byte| byte == b'/').chain(raw.split(|&byte| byte == b'/')) {
             match part {
                 b"" | b"." => {}
                 b".." => match parts.last() {
                     Some(&last) if last != b".." => {
                         parts.pop();
+                        winds = true;
                     }
                     // Nothing is above the root.
                     None if absolute => {}
@@ -40,38 +46,56 @@ impl RemotePath {
             }
         }
         let joined = parts.join(&b'/');
-        Self(match (absolute, joined.is_empty()) {
+        let bytes = match (absolute, joined.is_empty()) {
             (true, _) => [b"/", joined.as_slice()].concat().into(),
             (false, true) => Bytes::from_static(b"."),
             (false, false) => joined.into(),
-        })
+        };
+        Self { bytes, winds }
     }
 
     /// The folder that it is in; the root is in itself.
     #[must_use]
     pub fn parent(&self) -> Self {
-        Self::resolve(Some(self), b"..")
+        // What is in a folder by its name is in it by its text, too.
+        Self { winds: self.winds, ..Self::resolve(Some(self), b"..") }
+    }
+
+    /// Whether a `..` behind a name was taken out of it. If that name is a symbolic link, the target is led elsewhere
+    /// than the text says: a rule that names folders must refuse it.
+    #[must_use]
+    pub const fn winds(&self) -> bool {
+        self.winds
     }
 
     /// Whether it begins at the root.
     #[must_use]
     pub fn is_absolute(&self) -> bool {
-        self.0.first() == Some(&b'/')
+        self.bytes.first() == Some(&b'/')
     }
 
     /// Its bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// As text that can be read back: a byte that is not part of UTF-8 is `\xff`, a backslash is `\\`, and so is a
     /// control character shown by its bytes.
     #[must_use]
     pub fn text(&self) -> String {
-        escape(&self.0)
+        escape(&self.bytes)
     }
 }
+
+/// Two paths are one if they come to the same, however they were written.
+impl PartialEq for RemotePath {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for RemotePath {}
 
 /// Bytes as text that can be read back.
 pub(crate) fn escape(bytes: &[u8]) -> String {
@@ -136,7 +160,7 @@ impl<'de> Deserialize<'de> for RemotePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = unescape(&text).ok_or_else(|| D::Error::custom("a path with a broken escape in it"))?;
-        Ok(Self(bytes.into()))
+        Ok(Self { bytes: bytes.into(), winds: false })
     }
 }
 
@@ -174,6 +198,19 @@ mod tests {
     fn a_parent_is_in_the_same_tree() {
         for (raw, parent) in [("/a/b", "/a"), ("/a", "/"), ("/", "/"), ("a", "."), ("../a", ".."), (".", "..")] {
             assert_eq!(RemotePath::resolve(None, raw.as_bytes()).parent().text(), parent);
+        }
+    }
+
+    #[test]
+    fn what_goes_up_from_a_name_is_told() {
+        let home = RemotePath::resolve(None, b"/home/alice");
+        for (raw, winds) in
+            [("/a/../b", true), ("..", true), ("a/../b", true), ("a/b", false), ("/..", false), ("./a/.", false)]
+        {
+            let path = RemotePath::resolve(Some(&home), raw.as_bytes());
+            assert_eq!(path.winds(), winds, "{raw}");
+            assert_eq!(path.parent().winds(), winds, "{raw}");
+            assert_eq!(RemotePath::resolve(Some(&path), b"x").winds(), winds, "{raw}");
         }
     }
 

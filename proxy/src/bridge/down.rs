@@ -14,6 +14,7 @@ use crate::record::Tape;
 use crate::words::{self, Words};
 
 use super::replies::Request;
+use super::transfer::Transfer;
 use super::{Ended, STDERR, Shared, notice};
 
 /// How long words wait for the target to finish what it is drawing.
@@ -81,6 +82,7 @@ pub(super) async fn run(
                 None
             }
             () = moment(waiting.as_ref().map(|waiting| waiting.until)) => None,
+            transfer = answers(shared) => transfer.send_to_person(shared, person).await.err(),
             () = moment(end.until) => {
                 end.until = None;
                 // Who has ended closes when they hear of the end: then it waits for as long as it takes.
@@ -145,6 +147,17 @@ async fn moment(until: Option<Instant>) {
     }
 }
 
+/// Waits for something to be sent to the person in the target's place.
+async fn answers(shared: &Shared) -> &Transfer {
+    match shared.transfer.get() {
+        Some(transfer) => {
+            transfer.wakes_down().await;
+            transfer
+        }
+        None => std::future::pending().await,
+    }
+}
+
 async fn carry(
     shared: &Shared,
     msg: ChannelMsg,
@@ -155,6 +168,9 @@ async fn carry(
         ChannelMsg::Data { data } => {
             count(shared, data.len());
             let Some(tape) = shared.tape.get() else { return Some(too_early(shared)) };
+            if let Some(transfer) = shared.transfer.get() {
+                return transfer.target_sent(shared, data, person).await.err();
+            }
             if let Err(broken) = tape.output(&data).await {
                 return Some(Ended::Recording(broken.to_string()));
             }
@@ -180,11 +196,18 @@ async fn carry(
             answered(shared, false).await;
             Ok(())
         }
-        ChannelMsg::Eof if shared.exit.get().is_none() => {
-            end.hold();
-            Ok(())
+        ChannelMsg::Eof => {
+            if let Some(transfer) = shared.transfer.get()
+                && let Err(ended) = transfer.target_done(shared, person).await
+            {
+                return Some(ended);
+            }
+            if shared.exit.get().is_none() {
+                end.hold();
+                return None;
+            }
+            person.eof().await
         }
-        ChannelMsg::Eof => person.eof().await,
         ChannelMsg::Close => return Some(Ended::Target),
         ChannelMsg::ExitStatus { exit_status } => {
             let _ = shared.exit.set(ExitReport::Status(exit_status));

@@ -6,7 +6,9 @@
 mod down;
 mod notice;
 mod replies;
+mod rules;
 mod screen;
+mod transfer;
 mod up;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +29,7 @@ use crate::words::{self, Words};
 
 use replies::Replies;
 use screen::Screen;
+use transfer::Transfer;
 
 /// The extended data type of standard error (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
@@ -82,6 +85,8 @@ struct Shared {
     /// What the channel carries, once it was asked for.
     kind: OnceLock<ChannelKind>,
     tape: OnceLock<Tape>,
+    /// What becomes of files, where the channel moves some.
+    transfer: OnceLock<Transfer>,
     /// Raised when there is a tape.
     armed: Signal,
     bytes_in: AtomicU64,
@@ -133,6 +138,7 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
         refused: Mutex::default(),
         kind: OnceLock::new(),
         tape: OnceLock::new(),
+        transfer: OnceLock::new(),
         armed: Signal::default(),
         bytes_in: AtomicU64::new(0),
         bytes_out: AtomicU64::new(0),
@@ -328,6 +334,9 @@ impl Closing {
         // Both directions have ended, so nobody else holds it.
         let Some(shared) = Arc::into_inner(self.shared) else { return };
         if let Some(tape) = shared.tape.into_inner() {
+            if let Some(transfer) = shared.transfer.into_inner() {
+                transfer.finish(&tape).await;
+            }
             let live = &shared.live;
             tape.finish(&shared.gate, live.permit(), shared.exit.get(), live.ended()).await;
         }

@@ -3,13 +3,15 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use model::{CertificateExtension, ChannelKind, Pty};
+use model::{CertificateExtension, ChannelKind, ChannelRight, Pty, RecordingMode};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client};
+use sftp::ScpCommand;
 
 use crate::record::Tape;
 use crate::words::{self, Words};
 
 use super::replies::Request;
+use super::transfer::Transfer;
 use super::{Ended, STDERR, Shared};
 
 /// "End of write": its sender takes no more data.
@@ -23,20 +25,40 @@ pub(super) async fn run(
     person: &mut ChannelReadHalf,
     target: &ChannelWriteHalf<client::Msg>,
 ) -> Ended {
-    while let Some(msg) = person.wait().await {
-        match carry(shared, msg, target).await {
+    loop {
+        let carried = tokio::select! {
+            transfer = released(shared) => transfer.send_to_target(target).await,
+            msg = person.wait() => match msg {
+                Some(msg) => carry(shared, msg, target).await,
+                None => return Ended::Person,
+            },
+        };
+        match carried {
             Ok(()) => {}
             Err(Stop::Ended(ended)) => return ended,
             // What the target said before it went is still on its way down.
             Err(Stop::Target) => return std::future::pending().await,
         }
     }
-    Ended::Person
 }
 
-enum Stop {
+/// Why nothing is carried on.
+pub(super) enum Stop {
+    /// The channel has ended.
     Ended(Ended),
+    /// The target takes nothing more.
     Target,
+}
+
+/// Waits for something that had to wait to go on to the target.
+async fn released(shared: &Shared) -> &Transfer {
+    match shared.transfer.get() {
+        Some(transfer) => {
+            transfer.wakes_up().await;
+            transfer
+        }
+        None => std::future::pending().await,
+    }
 }
 
 impl From<russh::Error> for Stop {
@@ -55,11 +77,17 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
                 let words = Words::say("data came before a shell, a command or a subsystem was asked for");
                 return Err(Stop::Ended(Ended::Refused(words)));
             };
+            if let Some(transfer) = shared.transfer.get() {
+                return transfer.person_sent(shared, data, target).await;
+            }
             tape.input(&data).await.map_err(|why| broken(&why))?;
             target.data_bytes(data).await?;
         }
         ChannelMsg::Eof => {
             shared.person_done.store(true, Ordering::Relaxed);
+            if let Some(transfer) = shared.transfer.get() {
+                transfer.person_done(target).await?;
+            }
             target.eof().await?;
         }
         ChannelMsg::Close => return Err(Stop::Ended(Ended::Person)),
@@ -166,11 +194,8 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
     if let Some(command) = permit.command()
         && raw != Some(command.as_bytes())
     {
-        let asked = describe(&kind);
-        shared.replies.answer(want_reply, true, &shared.handle, shared.id).await;
-        shared.report_refusal(asked.clone(), "the grant is for one exact command and no other");
-        let words = words::one_command(&asked, command, permit);
-        return Err(Stop::Ended(Ended::Refused(words)));
+        let words = words::one_command(&words::run(&kind), command, permit);
+        return Err(refuse_start(shared, want_reply, &kind, words).await);
     }
     if shared.kind.set(kind.clone()).is_err() {
         // One channel runs one thing (RFC 4254, section 6.5).
@@ -178,6 +203,22 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
         return Ok(false);
     }
     shared.replies.ptys_settled().await;
+    // A terminal would change the bytes of the protocol: what runs in one is a command, whatever it is called.
+    let scp = raw.filter(|_| shared.pty().is_none()).and_then(ScpCommand::parse);
+    let carriage = &permit.obligations().carriage;
+    let covered = |right: &ChannelRight| right.covers(&kind) || (scp.is_some() && *right == ChannelRight::Scp);
+    if !carriage.channels.iter().any(covered) {
+        return Err(refuse_start(shared, want_reply, &kind, words::not_run(&kind, scp.is_some(), permit)).await);
+    }
+    let recorded = permit.obligations().recording != RecordingMode::Off;
+    match Transfer::new(carriage, &kind, scp.as_ref(), recorded) {
+        Ok(Some(transfer)) => drop(shared.transfer.set(transfer)),
+        Ok(None) => {}
+        Err(why) => {
+            let words = Words::say(format!("no files can pass, because the policy's paths cannot be applied: {why}"));
+            return Err(refuse_start(shared, want_reply, &kind, words).await);
+        }
+    }
     let tape = Tape::arm(&shared.gate, permit, shared.number, &kind, shared.pty().as_ref())
         .await
         .map_err(|why| broken(&why))?;
@@ -185,6 +226,13 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
     shared.armed.raise();
     shared.replies.expect(want_reply, Request::Start(kind)).await;
     Ok(true)
+}
+
+/// Refuses to run something. It is granted all the same, so that the client reads why.
+async fn refuse_start(shared: &Shared, want_reply: bool, kind: &ChannelKind, words: Words) -> Stop {
+    shared.replies.answer(want_reply, true, &shared.handle, shared.id).await;
+    shared.report_refusal(words::run(kind), words.first());
+    Stop::Ended(Ended::Refused(words))
 }
 
 /// Why there is no terminal, if the grant lets nobody have one.
@@ -211,14 +259,6 @@ async fn refuse(shared: &Shared, want_reply: bool, asked: &str, reason: &str) {
 
 fn broken(why: &crate::record::Broken) -> Stop {
     Stop::Ended(Ended::Recording(why.to_string()))
-}
-
-fn describe(kind: &ChannelKind) -> String {
-    match kind {
-        ChannelKind::Shell => "shell".to_owned(),
-        ChannelKind::Exec { command } => format!("exec {command}"),
-        ChannelKind::Subsystem { name } => format!("subsystem {name}"),
-    }
 }
 
 fn size(cells: u32) -> u16 {

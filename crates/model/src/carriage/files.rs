@@ -10,6 +10,8 @@ use std::str::FromStr;
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
+use super::reach::{Below, Reach};
+
 /// The longest pattern, in bytes.
 const LONGEST: usize = 1024;
 
@@ -67,6 +69,7 @@ impl PathPattern {
 pub struct PathRule {
     all: bool,
     globs: GlobSet,
+    reach: Reach,
 }
 
 impl PathRule {
@@ -86,7 +89,8 @@ impl PathRule {
         let globs = builder
             .build()
             .map_err(|error| PathPatternError { shown: "these together".to_owned(), why: error.kind().to_string() })?;
-        Ok(Self { all: patterns.contains(&PathPattern::everything()), globs })
+        let reach = Reach::new(patterns.iter().map(|PathPattern(text)| text.as_str()));
+        Ok(Self { all: patterns.contains(&PathPattern::everything()), globs, reach })
     }
 
     /// Whether a path is covered: its bytes, from the root and without `.` and `..`. What does not begin at the root is
@@ -100,6 +104,12 @@ impl PathRule {
     #[must_use]
     pub const fn covers_all(&self) -> bool {
         self.all
+    }
+
+    /// How much it covers of what is below a folder: its path's bytes, as with [`covers`](Self::covers).
+    #[must_use]
+    pub fn below(&self, folder: &[u8]) -> Below {
+        if self.all { Below::All } else { self.reach.below(folder) }
     }
 }
 

@@ -3,6 +3,7 @@
 mod channel;
 mod endpoint;
 mod files;
+mod reach;
 mod variable;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use channel::ChannelRight;
 pub use endpoint::{Endpoint, Peer};
 pub use files::{PathPattern, PathRule};
+pub use reach::Below;
 pub use variable::VariablePattern;
 
 /// What one path lets a session carry. Nothing else passes.

@@ -354,7 +354,7 @@ impl File {
     fn close(self, upload: bool, budget: &mut Budget) -> Action {
         let moved = self.moved.finish(budget);
         let (read, written) = if upload { (None, moved) } else { (moved, None) };
-        Action::Close { path: self.place.path, read, written }
+        Action::Close { path: self.place.path, or: self.place.or, read, written }
     }
 }
 
@@ -373,6 +373,14 @@ impl<J: Judge> Watch for ScpWatch<J> {
 
     fn holds_server(&self) -> bool {
         !self.upload && self.sender_waits()
+    }
+
+    fn keeps_client(&self) -> bool {
+        self.upload && !self.waiting.is_empty()
+    }
+
+    fn keeps_server(&self) -> bool {
+        !self.upload && !self.waiting.is_empty()
     }
 
     fn held(&self) -> usize {

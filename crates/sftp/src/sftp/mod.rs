@@ -169,6 +169,7 @@ impl<J: Judge> SftpWatch<J> {
                     }
                     cut.flush(&mut passed.to_client);
                     self.send_answers(passed);
+                    self.go_on(passed)?;
                 }
                 continue;
             }
@@ -190,9 +191,14 @@ impl<J: Judge> SftpWatch<J> {
             // At once, so that it does not matter how much more came with this packet.
             if self.stuck && !self.must_wait() {
                 cut.flush(&mut passed.to_client);
-                self.run_client(passed)?;
+                self.go_on(passed)?;
             }
         }
+    }
+
+    /// Judges the client's requests that had to wait, as soon as they need not.
+    fn go_on(&mut self, passed: &mut Passed) -> Result<(), Broken> {
+        if self.stuck && !self.must_wait() { self.run_client(passed) } else { Ok(()) }
     }
 
     /// Sends the answers that wait, unless the target is in the middle of a packet.
@@ -223,6 +229,14 @@ impl<J: Judge> Watch for SftpWatch<J> {
     }
 
     fn holds_server(&self) -> bool {
+        false
+    }
+
+    fn keeps_client(&self) -> bool {
+        !self.waiting.is_empty() || self.stuck
+    }
+
+    fn keeps_server(&self) -> bool {
         false
     }
 

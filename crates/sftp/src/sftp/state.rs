@@ -252,7 +252,7 @@ impl Open {
                     written.give_up(Absent::Unclosed, budget);
                 }
                 let (read, written) = (read.finish(budget), written.finish(budget));
-                Action::Close { path, read, written }.with(outcome)
+                Action::Close { path, or: None, read, written }.with(outcome)
             }
             Kind::Directory { entries } => Action::List { path, entries }.with(outcome),
         }

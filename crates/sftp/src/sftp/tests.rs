@@ -569,6 +569,24 @@ fn too_many_requests_wait_and_too_many_files_are_refused() {
 }
 
 #[test]
+fn what_waits_for_answers_from_here_goes_on_when_they_are_sent() {
+    let mut talk = Talk::with(Limits { requests: 2, ..Limits::default() });
+    talk.client(&init()).server(&version());
+    talk.client(&open(1, "/a", 1)).server(&handle(1, "a")).client(&read(2, "a", 0, 100));
+    let packet = data(2, &[7; 100]);
+    talk.server(&packet[..50]);
+    talk.client(&[request(REMOVE, 3, &[&text("secret")]), request(REMOVE, 4, &[&text("secret")])].concat());
+    talk.seen = Seen::default();
+    let last = read(5, "a", 100, 100);
+    talk.client(&last);
+    assert!(talk.seen.to_server.is_empty() && talk.watch.keeps_client());
+    // The target says no more than this, and the client waits for the answer to its last request.
+    talk.server(&packet[50..]);
+    assert_eq!(talk.seen.to_server, last);
+    assert!(!talk.watch.keeps_client());
+}
+
+#[test]
 fn paths_and_pieces_out_of_order_are_bounded() {
     let mut talk = Talk::with(Limits { paths: 10_000, reorder: 1000, ..Limits::default() });
     talk.client(&init()).server(&version());

@@ -27,7 +27,7 @@ impl Run {
     /// The digest of what was moved of the file with this name.
     pub(crate) fn digest(&self, path: &Path) -> Option<&Digest> {
         self.operations.iter().find_map(|operation| {
-            let Action::Close { path: closed, read, written } = &operation.action else { return None };
+            let Action::Close { path: closed, read, written, .. } = &operation.action else { return None };
             let fits = closed.as_bytes() == path.as_os_str().as_encoded_bytes() && operation.result == Outcome::Done;
             read.as_ref().or(written.as_ref()).filter(|_| fits).map(|moved| &moved.digest)
         })
