@@ -62,11 +62,41 @@ def get(ssh, source, destination):
     ssh.open_sftp().get(source, destination)
 
 
+def nonsense(ssh):
+    """What nobody serves is refused in SSH's own words, and the connection goes on."""
+    transport = ssh.get_transport()
+    there = ("127.0.0.1", 1)
+    for kind in ["tun@openssh.com", "x11", "forwarded-tcpip", "nonsense@example.org", "", "\x07" * 300]:
+        try:
+            transport.open_channel(kind, there, there, timeout=30)
+            print("opened a channel:", repr(kind))
+        except paramiko.ChannelException:
+            pass
+    for name in ["nonsense@example.org", "", "\x07" * 300]:
+        if transport.global_request(name, wait=True):
+            print("granted:", repr(name))
+    for name in ["nonsense@example.org", "", "\x07" * 300]:
+        channel = transport.open_session()
+        request = paramiko.Message()
+        request.add_byte(paramiko.common.cMSG_CHANNEL_REQUEST)
+        request.add_int(channel.remote_chanid)
+        request.add_string(name)
+        request.add_boolean(True)
+        channel._event_pending()
+        transport._send_user_message(request)
+        try:
+            channel._wait_for_event()
+            print("granted on a channel:", repr(name))
+        except paramiko.SSHException:
+            pass
+    return run(ssh, "echo in; exit 3")
+
+
 def main():
     route, verb, *words = sys.argv[1:]
     ssh, outer = connected(json.loads(route))
     try:
-        return {"run": run, "put-sftp": put, "get-sftp": get}[verb](ssh, *words) or 0
+        return {"run": run, "put-sftp": put, "get-sftp": get, "nonsense": nonsense}[verb](ssh, *words) or 0
     finally:
         ssh.close()
         if outer:

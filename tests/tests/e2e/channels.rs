@@ -377,3 +377,15 @@ fn keys_are_exchanged_again_under_load() -> Result<()> {
     }
     Ok(())
 }
+
+/// Unknown kinds of channels, unknown requests of the connection and of a channel.
+#[test]
+fn what_nobody_serves_is_refused_and_the_connection_goes_on() -> Result<()> {
+    let (site, _) = site()?;
+    let paramiko = Scripted::paramiko(&site)?;
+    for way in Way::BOTH {
+        let ran = run(&mut paramiko.call(way, &["nonsense"])?, LIMIT)?;
+        ensure!(ran.text() == "in\n" && ran.status.code() == Some(3), "{way:?}: {ran:?}");
+    }
+    Ok(())
+}

@@ -21,15 +21,7 @@ fn asyncssh() -> Result<()> {
 fn paramiko() -> Result<()> {
     let site = Site::start()?;
     let grant = site.grant("30m")?;
-    let known_hosts = site.path("known_hosts.plain");
-    let key = proxys_plain_key(&site)?;
-    fs::write(&known_hosts, format!("[127.0.0.1]:{} {key}\nweb1 {key}\n", site.proxy_port()))?;
-    let more = json!({ "key": site.alice.certified_key(PLACE), "known_hosts": known_hosts });
-    carries_everything(
-        &site,
-        &grant,
-        &Scripted { site: &site, target: "web1", script: "with_paramiko.py", transfers: &["sftp"], more },
-    )
+    carries_everything(&site, &grant, &Scripted::paramiko(&site)?)
 }
 
 /// The host key of the proxy as a client sees that knows no certificates, without the comment.
@@ -62,6 +54,14 @@ impl<'a> Scripted<'a> {
         let known_hosts = site.alice.folder().join("known_hosts");
         let more = json!({ "key": key, "certificate": certificate, "known_hosts": known_hosts });
         Self { site, target, script: "with_asyncssh.py", transfers: &["sftp", "scp"], more }
+    }
+
+    pub(crate) fn paramiko(site: &'a Site) -> Result<Self> {
+        let known_hosts = site.path("known_hosts.plain");
+        let key = proxys_plain_key(site)?;
+        fs::write(&known_hosts, format!("[127.0.0.1]:{} {key}\nweb1 {key}\n", site.proxy_port()))?;
+        let more = json!({ "key": site.alice.certified_key(PLACE), "known_hosts": known_hosts });
+        Ok(Self { site, target: "web1", script: "with_paramiko.py", transfers: &["sftp"], more })
     }
 
     /// Calls the script for what this way leads to.
