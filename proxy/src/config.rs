@@ -20,7 +20,8 @@ pub struct Config {
     pub max_waiting_per_address: usize,
     /// How many sessions one person may have at a time; and how many connections that carry others (`ssh -J`).
     pub max_sessions_per_person: usize,
-    /// How many channels one connection may have open at a time; 64 at most. One counts until its recording is closed.
+    /// How many channels a person may have open on one connection at a time, forwards included; 64 at most. One counts
+    /// until its recording is closed.
     pub max_channels: usize,
     /// How many keys and certificates a client may offer.
     pub max_auth_tries: usize,
@@ -98,5 +99,6 @@ impl Default for Config {
     }
 }
 
-/// How many channels the ledger takes of one session at a time.
+/// How many channels that a person opens the ledger takes of one session at a time. It takes as many again for what the
+/// target opens, and for listeners.
 pub(crate) const MOST_CHANNELS: usize = 64;

@@ -9,12 +9,14 @@ use russh::AlgorithmKind;
 use russh::client::{self, Handle};
 use russh::keys::PublicKeyOrCertificate;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tracing::debug;
 
 use crate::algorithms;
 use crate::ambient::Ambient;
 use crate::config::Config;
 use crate::cut::{Cuttable, Cutter};
+use crate::forward::{self, Arrived, End, Incoming};
 use crate::permit::Permit;
 use crate::record::chain;
 use crate::signal::{RaiseOnDrop, Signal};
@@ -72,7 +74,8 @@ impl DialError {
 
 /// Reaches the target of a permit, and logs in to it.
 ///
-/// `reached` is called with the means to cut the connection as soon as there is one.
+/// `reached` is called with the means to cut the connection as soon as there is one. With the connection comes what the
+/// target opens on it.
 ///
 /// # Errors
 /// No address answered in time, the host is not the right one, or it does not let us in.
@@ -81,7 +84,7 @@ pub(crate) async fn dial(
     config: &Config,
     ambient: &Arc<dyn Ambient>,
     reached: impl FnOnce(Cutter),
-) -> Result<Target, DialError> {
+) -> Result<(Target, mpsc::Receiver<Incoming>), DialError> {
     let timeout = config.dial_timeout.to_std();
     let target = || permit.destination().target.clone();
     tokio::time::timeout(timeout, connect_and_log_in(permit, config, ambient, reached))
@@ -94,7 +97,7 @@ async fn connect_and_log_in(
     config: &Config,
     ambient: &Arc<dyn Ambient>,
     reached: impl FnOnce(Cutter),
-) -> Result<Target, DialError> {
+) -> Result<(Target, mpsc::Receiver<Incoming>), DialError> {
     let destination = permit.destination();
     let stream = connect(permit, config.dial_timeout.to_std()).await?;
     // Only a socket that is closed already refuses this.
@@ -104,12 +107,14 @@ async fn connect_and_log_in(
 
     let gone = Gone::default();
     let openssh = Signal::default();
+    let (incoming, arriving) = mpsc::channel(forward::WAITING);
     let watch = Watch {
         target: destination.target.clone(),
         trust: permit.trust().clone(),
         ambient: ambient.clone(),
         gone: gone.clone(),
         openssh: openssh.clone(),
+        incoming,
         _guard: RaiseOnDrop(gone.signal.clone()),
     };
     let broken = |source| DialError::Protocol { target: destination.target.clone(), source };
@@ -131,7 +136,7 @@ async fn connect_and_log_in(
         let (target, login) = (destination.target.clone(), destination.login.to_string());
         return Err(DialError::Refused { target, login });
     }
-    Ok(Target { handle, gone, openssh: openssh.is_raised() })
+    Ok((Target { handle, gone, openssh: openssh.is_raised() }, arriving))
 }
 
 /// Tries the addresses in order; the last gets all the time that is left.
@@ -173,6 +178,49 @@ impl Target {
         self.handle.channel_open_session().await
     }
 
+    /// Connects from the target to somewhere (RFC 4254, section 7.2; OpenSSH's PROTOCOL, section 2.4).
+    ///
+    /// # Errors
+    /// The target refuses, or is gone.
+    pub(crate) async fn connect(
+        &self,
+        to: &End,
+        from: Option<&End>,
+    ) -> Result<russh::Channel<client::Msg>, russh::Error> {
+        match to {
+            End::Tcp { host, port } => {
+                let (address, from_port) = match from {
+                    Some(End::Tcp { host, port }) => (host.as_str(), *port),
+                    Some(End::Socket(_)) | None => ("", 0),
+                };
+                self.handle.channel_open_direct_tcpip(host, *port, address, from_port).await
+            }
+            End::Socket(path) => self.handle.channel_open_direct_streamlocal(path).await,
+        }
+    }
+
+    /// Has the target listen (RFC 4254, section 7.1); the port, if it was left open.
+    ///
+    /// # Errors
+    /// The target refuses, or is gone.
+    pub(crate) async fn listen(&self, at: &End) -> Result<u32, russh::Error> {
+        match at {
+            End::Tcp { host, port } => self.handle.tcpip_forward(host, *port).await,
+            End::Socket(path) => self.handle.streamlocal_forward(path).await.map(|()| 0),
+        }
+    }
+
+    /// Has the target listen no more.
+    ///
+    /// # Errors
+    /// The target refuses, or is gone.
+    pub(crate) async fn unlisten(&self, at: &End) -> Result<(), russh::Error> {
+        match at {
+            End::Tcp { host, port } => self.handle.cancel_tcpip_forward(host, *port).await,
+            End::Socket(path) => self.handle.cancel_streamlocal_forward(path).await,
+        }
+    }
+
     /// Whether it says of itself that it is an OpenSSH server.
     pub(crate) const fn is_openssh(&self) -> bool {
         self.openssh
@@ -204,7 +252,21 @@ struct Watch {
     gone: Gone,
     /// Raised when the target says that it is an OpenSSH server.
     openssh: Signal,
+    /// What the target opens, for the session to look at.
+    incoming: mpsc::Sender<Incoming>,
     _guard: RaiseOnDrop,
+}
+
+impl Watch {
+    /// Hands on what the target has opened. A target that opens more than is looked at is refused: so does the reply
+    /// when it is dropped.
+    fn arrived(&self, what: Arrived, channel: russh::Channel<client::Msg>, reply: client::ChannelOpenHandle) {
+        let _ = self.incoming.try_send(Incoming { what, channel, reply });
+    }
+}
+
+fn tcp(host: &str, port: u32) -> End {
+    End::Tcp { host: host.to_owned(), port }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -245,39 +307,55 @@ impl client::Handler for Watch {
         Ok(())
     }
 
-    // The defaults accept what a server opens. A target opens nothing here: the reply refuses when it is dropped.
-
     async fn server_channel_open_forwarded_tcpip(
         &mut self,
-        _: russh::Channel<client::Msg>,
-        _: &str,
-        _: u32,
-        _: &str,
-        _: u32,
-        _: client::ChannelOpenHandle,
+        channel: russh::Channel<client::Msg>,
+        address: &str,
+        port: u32,
+        from: &str,
+        from_port: u32,
+        reply: client::ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), WatchError> {
+        let what = Arrived::Forwarded { at: tcp(address, port), from: Some(tcp(from, from_port)) };
+        self.arrived(what, channel, reply);
         Ok(())
     }
 
     async fn server_channel_open_forwarded_streamlocal(
         &mut self,
-        _: russh::Channel<client::Msg>,
-        _: &str,
-        _: client::ChannelOpenHandle,
+        channel: russh::Channel<client::Msg>,
+        path: &str,
+        reply: client::ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), WatchError> {
+        self.arrived(Arrived::Forwarded { at: End::Socket(path.to_owned()), from: None }, channel, reply);
         Ok(())
     }
 
     async fn server_channel_open_agent_forward(
         &mut self,
-        _: russh::Channel<client::Msg>,
-        _: client::ChannelOpenHandle,
+        channel: russh::Channel<client::Msg>,
+        reply: client::ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), WatchError> {
+        self.arrived(Arrived::Agent, channel, reply);
         Ok(())
     }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        channel: russh::Channel<client::Msg>,
+        from: &str,
+        from_port: u32,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), WatchError> {
+        self.arrived(Arrived::X11 { from: tcp(from, from_port) }, channel, reply);
+        Ok(())
+    }
+
+    // The defaults accept what else a server opens. No target opens these: the reply refuses when it is dropped.
 
     async fn server_channel_open_session(
         &mut self,
@@ -305,17 +383,6 @@ impl client::Handler for Watch {
         &mut self,
         _: russh::Channel<client::Msg>,
         _: &str,
-        _: client::ChannelOpenHandle,
-        _: &mut client::Session,
-    ) -> Result<(), WatchError> {
-        Ok(())
-    }
-
-    async fn server_channel_open_x11(
-        &mut self,
-        _: russh::Channel<client::Msg>,
-        _: &str,
-        _: u32,
         _: client::ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), WatchError> {

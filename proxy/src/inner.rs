@@ -33,6 +33,8 @@ pub(crate) struct Outer {
 
 /// The reason code of "administratively prohibited" (RFC 4254, section 5.1), with words of our own.
 pub(crate) const PROHIBITED: u32 = 1;
+/// The reason code of "resource shortage" (RFC 4254, section 5.1), with words of our own.
+pub(crate) const SHORTAGE: u32 = 4;
 /// How long the last words of what it carried may take to get out of a connection that is to end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! listener → server (who may log in) ─┬─ login+target ──→ session ─→ bridge ⇄ target
-//!                                     └─ -J → inner server ─↗  ↑
+//!                                     └─ -J → inner server ─↗  ↑  ↘ forward ⇄ target
 //!                                                     feed → registry (ends sessions, out of band)
 //! ```
 //!
@@ -25,6 +25,7 @@ mod destination;
 mod dial;
 mod extensions;
 mod feed;
+mod forward;
 mod gate;
 mod hosts;
 mod inner;

@@ -5,7 +5,7 @@
 //! Whoever ends many cuts them all before the first of them is told.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,15 @@ use tokio::sync::watch;
 
 use crate::auth::Person;
 use crate::cut::Cutter;
+use crate::forward::Rights;
 use crate::inner::Outer;
 use crate::permit::Permit;
 use crate::refusals::Refusals;
 use crate::signal::Signal;
 use crate::words::Words;
+
+/// How many things that were refused are kept for a greeting.
+const REGRETS: usize = 8;
 
 /// One live session.
 #[derive(Debug)]
@@ -47,6 +51,12 @@ pub(crate) struct Live {
     target: OnceLock<Cutter>,
     began: Instant,
     refusals: Mutex<Refusals>,
+    /// What was refused before anybody could be told.
+    regrets: Mutex<Vec<Words>>,
+    /// What the target may open towards the person.
+    rights: Rights,
+    /// How many channels it has had.
+    channels: AtomicU32,
     /// When the last byte passed, in milliseconds since `began`.
     touched: AtomicU64,
 }
@@ -69,6 +79,9 @@ impl Live {
             target: OnceLock::new(),
             began: Instant::now(),
             refusals: Mutex::default(),
+            regrets: Mutex::default(),
+            rights: Rights::default(),
+            channels: AtomicU32::new(0),
             touched: AtomicU64::new(0),
         })
     }
@@ -213,6 +226,32 @@ impl Live {
     /// What everybody with a terminal is told from now on.
     pub(crate) fn notices(&self) -> watch::Receiver<Option<Arc<Words>>> {
         self.notices.subscribe()
+    }
+
+    /// Tells whoever has a terminal that something was refused; when nobody has one yet, it is kept for the first.
+    pub(crate) fn regret(&self, words: Words) {
+        if self.notices.receiver_count() > 0 {
+            return self.tell(words);
+        }
+        let mut regrets = self.regrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if regrets.len() < REGRETS {
+            regrets.push(words);
+        }
+    }
+
+    /// What was kept.
+    pub(crate) fn regrets(&self) -> Vec<Words> {
+        std::mem::take(&mut *self.regrets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the target may open towards the person.
+    pub(crate) const fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// The number of its next channel, from 0.
+    pub(crate) fn next_channel(&self) -> u32 {
+        self.channels.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The fact of a refusal; `None` when there were so many that this one is only counted.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::wire::SessionReport;
-use model::{ChannelKind, SessionEnd, SessionId};
+use model::{SessionEnd, SessionId};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tracing::{error, warn};
@@ -221,12 +221,7 @@ fn encoded_size(report: &SessionReport) -> usize {
 fn short(report: SessionReport) -> SessionReport {
     match report {
         SessionReport::ChannelOpened { channel, channel_kind, pty } => {
-            let channel_kind = match channel_kind {
-                ChannelKind::Shell => ChannelKind::Shell,
-                ChannelKind::Exec { command } => ChannelKind::Exec { command: clip(command) },
-                ChannelKind::Subsystem { name } => ChannelKind::Subsystem { name: clip(name) },
-            };
-            SessionReport::ChannelOpened { channel, channel_kind, pty }
+            SessionReport::ChannelOpened { channel, channel_kind: channel_kind.map_texts(clip), pty }
         }
         SessionReport::ChannelRefused { asked, reason } => {
             SessionReport::ChannelRefused { asked: clip(asked), reason: clip(reason) }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::wire::Presence;
-use model::{CertificateExtension, TargetName, WayIn};
+use model::{TargetName, WayIn};
 use russh::server::{
-    self, Auth, CertificateProof, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
+    self, Auth, CertificateProof, ChannelOpenHandle, GlobalRequestReply, Msg, PublicKeyOffer, Response, Session,
+    VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, MethodKind, MethodSet};
 use ssh_key::Certificate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tracing::debug;
 
@@ -24,12 +26,13 @@ use crate::auth::{self, CertificateRefused, Person};
 use crate::bridge::Opened;
 use crate::cut::{Cuttable, Cutter};
 use crate::destination::{Asked, Destination, read_target};
+use crate::forward::{self, End, ListenAsked};
 use crate::gate::Gate;
 use crate::inner::{self, Outer};
 use crate::limits::Place;
 use crate::session::{self, Visit, Wish};
 use crate::signal::{RaiseOnDrop, Signal};
-use crate::words::{self, Words};
+use crate::words::Words;
 
 /// How many wishes of a person may wait while their session is opened.
 const WISHES: usize = 64;
@@ -83,6 +86,7 @@ pub(crate) async fn serve<S>(
         wishes: None,
         outer: None,
         channels: HashMap::new(),
+        no_more_sessions: false,
         tasks: JoinSet::new(),
     };
     let running = async {
@@ -149,11 +153,13 @@ struct Door {
     /// Set on a connection that may carry others.
     outer: Option<Arc<Outer>>,
     channels: HashMap<ChannelId, OpenChannel>,
+    /// The person opens no further session channel, and whoever got hold of their client must not either.
+    no_more_sessions: bool,
     /// What runs on behalf of this connection and dies with it.
     tasks: JoinSet<()>,
 }
 
-/// A session channel of this connection.
+/// A channel that the person opened on this connection.
 struct OpenChannel {
     /// Raised when the person has closed it.
     closed: Signal,
@@ -220,15 +226,51 @@ impl Door {
         });
     }
 
-    fn refuse_forward(&mut self, asked: String) {
-        if let Some(wishes) = &self.wishes {
-            // Whoever asks faster than it can be noted is not noted every time.
-            let _ = wishes.try_send(Wish::Refused {
-                asked,
-                reason: "this proxy carries no forwarding, not even where a path has permit-port-forwarding",
-            });
+    /// Takes a place for a channel that the person opens; `None` when they have too many open.
+    fn place(&mut self, id: ChannelId) -> Option<(Signal, RaiseOnDrop)> {
+        while self.tasks.try_join_next().is_some() {}
+        self.channels.retain(|_, channel| !(channel.closed.is_raised() && channel.done.is_raised()));
+        let open = self.channels.values().filter(|channel| !channel.done.is_raised()).count();
+        // A client that never answers our close has fewer channels to itself.
+        let most = self.gate.config.max_channels;
+        if open >= most || self.channels.len() >= most.saturating_mul(4) {
+            return None;
+        }
+        let (closed, done) = (Signal::default(), Signal::default());
+        self.channels.insert(id, OpenChannel { closed: closed.clone(), done: done.clone() });
+        Some((closed, RaiseOnDrop(done)))
+    }
+
+    /// A forward of the person's, on its way to the session.
+    async fn forward(&mut self, to: End, from: Option<End>, channel: Channel<Msg>, reply: ChannelOpenHandle) {
+        let Some(wishes) = self.wishes.clone() else {
+            let reason = Words::say("this is a proxy; nothing is forwarded from here").line();
+            reply.reject(ChannelOpenFailure::Other { code: inner::PROHIBITED, reason }).await;
+            return;
+        };
+        let Some((closed, done)) = self.place(channel.id()) else {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return;
+        };
+        let asked = forward::Asked { to, from, channel, reply, closed, done };
+        if let Err(TrySendError::Full(Wish::Forward(asked)) | TrySendError::Closed(Wish::Forward(asked))) =
+            wishes.try_send(Wish::Forward(asked))
+        {
+            let reason = Words::say("too much is asked for at a time").line();
+            asked.refuse(inner::SHORTAGE, reason).await;
         }
     }
+
+    /// What a person wants done about a listener, on its way to the session. It is refused when its reply is dropped.
+    fn listen(&self, at: End, cancel: bool, reply: GlobalRequestReply) {
+        if let Some(wishes) = &self.wishes {
+            let _ = wishes.try_send(Wish::Listen(ListenAsked { at, cancel, reply }));
+        }
+    }
+}
+
+fn tcp(host: &str, port: u32) -> End {
+    End::Tcp { host: host.to_owned(), port }
 }
 
 impl server::Handler for Door {
@@ -327,18 +369,15 @@ impl server::Handler for Door {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        while self.tasks.try_join_next().is_some() {}
-        self.channels.retain(|_, channel| !(channel.closed.is_raised() && channel.done.is_raised()));
-        let open = self.channels.values().filter(|channel| !channel.done.is_raised()).count();
-        // A client that never answers our close has fewer channels to itself.
-        let most = self.gate.config.max_channels;
-        if open >= most || self.channels.len() >= most.saturating_mul(4) {
-            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+        if self.no_more_sessions {
+            reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
             return Ok(());
         }
-        let (closed, done) = (Signal::default(), Signal::default());
-        self.channels.insert(channel.id(), OpenChannel { closed: closed.clone(), done: done.clone() });
-        let opened = Opened { channel, handle: session.handle(), closed, done: RaiseOnDrop(done) };
+        let Some((closed, done)) = self.place(channel.id()) else {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        };
+        let opened = Opened { channel, handle: session.handle(), closed, done };
         let Some(wishes) = &self.wishes else {
             let words = match self.asked(&self.user) {
                 Asked::Nonsense(why) => Words::say(why).hint("write login+target, as in root+web1"),
@@ -370,15 +409,13 @@ impl server::Handler for Door {
         channel: Channel<Msg>,
         host: &str,
         port: u32,
-        _: &str,
-        _: u32,
+        from: &str,
+        from_port: u32,
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         let Some(outer) = &self.outer else {
-            self.refuse_forward(format!("forward to {}:{port}", host.chars().take(256).collect::<String>()));
-            let words = words::not_here("port forwarding", CertificateExtension::PortForwarding);
-            reply.reject(ChannelOpenFailure::Other { code: inner::PROHIBITED, reason: words.line() }).await;
+            self.forward(tcp(host, port), Some(tcp(from, from_port)), channel, reply).await;
             return Ok(());
         };
         // Taken here and not in its task: a client may ask for many before the first task runs.
@@ -398,8 +435,62 @@ impl server::Handler for Door {
         Ok(())
     }
 
-    async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _: &mut Session) -> Result<bool, Self::Error> {
-        self.refuse_forward(format!("remote forward of {}:{port}", address.chars().take(256).collect::<String>()));
-        Ok(false)
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.forward(End::Socket(path.to_owned()), None, channel, reply).await;
+        Ok(())
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        reply: GlobalRequestReply,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.listen(tcp(address, port), false, reply);
+        Ok(())
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        reply: GlobalRequestReply,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.listen(tcp(address, port), true, reply);
+        Ok(())
+    }
+
+    async fn streamlocal_forward(
+        &mut self,
+        path: &str,
+        reply: GlobalRequestReply,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.listen(End::Socket(path.to_owned()), false, reply);
+        Ok(())
+    }
+
+    async fn cancel_streamlocal_forward(
+        &mut self,
+        path: &str,
+        reply: GlobalRequestReply,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.listen(End::Socket(path.to_owned()), true, reply);
+        Ok(())
+    }
+
+    async fn no_more_sessions(&mut self, reply: GlobalRequestReply, _: &mut Session) -> Result<(), Self::Error> {
+        self.no_more_sessions = true;
+        reply.accept(None);
+        Ok(())
     }
 }

@@ -22,6 +22,7 @@ use crate::control::ControlError;
 use crate::cut::Cutter;
 use crate::destination::Destination;
 use crate::dial::{self, Target};
+use crate::forward::{Asked, Forwards, Incoming, ListenAsked};
 use crate::gate::Gate;
 use crate::inner::Outer;
 use crate::permit::Permit;
@@ -59,15 +60,12 @@ pub(crate) struct Visit {
 
 /// What a person does within a session.
 pub(crate) enum Wish {
-    /// Open a channel.
+    /// Open a session channel.
     Channel(Opened),
-    /// Something that was refused at once, for the ledger.
-    Refused {
-        /// What was asked.
-        asked: String,
-        /// Why not.
-        reason: &'static str,
-    },
+    /// Connect from the target to somewhere.
+    Forward(Asked),
+    /// Have the target listen, or listen no more.
+    Listen(ListenAsked),
 }
 
 /// Carries a session from beginning to end.
@@ -92,6 +90,8 @@ pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
 struct Session {
     live: Arc<Live>,
     target: Arc<Target>,
+    /// What the target opens.
+    arriving: mpsc::Receiver<Incoming>,
     _registered: Registered,
 }
 
@@ -151,9 +151,9 @@ impl Visit {
             dialled = dialling => Some(dialled),
         };
         let blamed = match dialled {
-            Some(Ok(target)) => {
+            Some(Ok((target, arriving))) => {
                 live.carry(&self.cutter);
-                return Ok(Session { live, target: Arc::new(target), _registered: registered });
+                return Ok(Session { live, target: Arc::new(target), arriving, _registered: registered });
             }
             Some(Err(error)) => {
                 let words = error.words();
@@ -245,17 +245,19 @@ impl Visit {
 
     /// Carries the session until it ends.
     async fn carry(&self, session: Session, wishes: &mut mpsc::Receiver<Wish>) {
-        let Session { live, target, _registered } = session;
+        let Session { live, target, mut arriving, _registered } = session;
         let permit = live.permit();
         info!(session = %permit.session(), person = %permit.identity(), where_to = %permit.destination(), "a session begins");
         let mut channels = JoinSet::new();
         let mut closings = JoinSet::new();
-        self.attend(&live, &target, wishes, &mut channels, &mut closings).await;
-        // What a person asked for and did not get is noted even if they left at once.
+        let mut forwards = Forwards::new(self.gate.clone(), live.clone(), target.clone(), self.handle.clone());
+        self.attend(&live, &target, wishes, &mut arriving, &mut channels, &mut closings, &mut forwards).await;
+        // What a person asked for and could not have is noted even if they left at once.
         while let Ok(wish) = wishes.try_recv() {
-            if let Wish::Refused { asked, reason } = wish {
-                let refused = live.refusal(asked, reason);
-                let _ = refused.map(|refused| self.gate.reporter.send(permit.session(), refused));
+            match wish {
+                Wish::Channel(_) => {}
+                Wish::Forward(asked) => forwards.too_late(&asked.to, false),
+                Wish::Listen(asked) => forwards.too_late(&asked.at, true),
             }
         }
         let gone = self.farewell(&live, &mut channels, &mut closings).await;
@@ -265,6 +267,7 @@ impl Visit {
                 finish(&mut closings, closed);
             }
             while closings.join_next().await.is_some() {}
+            forwards.finish().await;
         };
         if tokio::time::timeout(CLOSING, rest).await.is_err() {
             warn!(session = %permit.session(), "some recordings are not closed");
@@ -278,19 +281,21 @@ impl Visit {
     }
 
     /// Opens channels and watches the clock, until the session ends.
+    #[allow(clippy::too_many_arguments, reason = "they are what a session has, and each ends in its own way")]
     async fn attend(
         &self,
         live: &Arc<Live>,
         target: &Arc<Target>,
         wishes: &mut mpsc::Receiver<Wish>,
+        arriving: &mut mpsc::Receiver<Incoming>,
         channels: &mut JoinSet<Closing>,
         closings: &mut JoinSet<()>,
+        forwards: &mut Forwards,
     ) {
         let (gate, permit) = (&self.gate, live.permit());
         let mut schedule = Schedule::new(&gate.config.warnings, permit.obligations().idle_limit, gate.now());
         let mut deadline = live.deadline();
         let mut told = *deadline.borrow();
-        let mut number = 0;
         let mut target_gone = false;
         loop {
             let ends = *deadline.borrow_and_update();
@@ -323,24 +328,22 @@ impl Visit {
                 () = target.gone().wait(), if !target_gone => target_gone = true,
                 Some(closed) = channels.join_next() => finish(closings, closed),
                 Some(_) = closings.join_next() => {}
+                Some(()) = forwards.ended() => {}
                 Some(wish) = wishes.recv() => match wish {
                     Wish::Channel(opened) => {
                         let (gate, live, target) = (gate.clone(), live.clone(), target.clone());
+                        let number = live.next_channel();
                         channels.spawn(bridge::run(gate, live, number, target, opened));
-                        number += 1;
                     }
-                    Wish::Refused { asked, reason } => {
-                        if let Some(refused) = live.refusal(asked, reason)
-                            && let Err(backlog) = gate.reporter.send(permit.session(), refused) {
-                            live.end(SessionEnd::Proxy { reason: backlog.to_string() });
-                        }
-                    }
+                    Wish::Forward(asked) => forwards.open(asked),
+                    Wish::Listen(asked) => forwards.listen(asked),
                 },
+                Some(incoming) = arriving.recv() => forwards.arrived(incoming),
                 _ = deadline.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
             // What the target said last is passed on to the end before the session goes.
-            if target_gone && channels.is_empty() {
+            if target_gone && channels.is_empty() && forwards.is_empty() {
                 live.end(SessionEnd::Target { error: target.gone().why() });
             }
         }
@@ -419,10 +422,18 @@ impl Visit {
                 () = self.gone.raised() => return,
                 () = &mut patience => break,
                 () = tokio::time::sleep_until(end) => break,
-                Some(wish) = wishes.recv() => if let Wish::Channel(opened) = wish {
+                Some(wish) = wishes.recv() => {
                     let words = words.clone();
-                    told.spawn(async move { bridge::refuse(opened, &words, PATIENCE).await });
-                },
+                    match wish {
+                        Wish::Channel(opened) => {
+                            told.spawn(async move { bridge::refuse(opened, &words, PATIENCE).await });
+                        }
+                        Wish::Forward(asked) => {
+                            told.spawn(async move { asked.forbid(&words).await });
+                        }
+                        Wish::Listen(asked) => asked.reply.reject(),
+                    }
+                }
                 // A client drops what it has not yet printed when it is disconnected, so it is left to hang up by itself.
                 Some(_) = told.join_next() => patience.as_mut().reset(Instant::now() + SETTLE),
             }

@@ -168,9 +168,17 @@ pub(crate) fn not_permitted(what: &str, needs: CertificateExtension, permit: &Pe
         .hint(format!("to see which paths there are, and what each has, run portcullis policy explain {asked}"))
 }
 
-/// That nobody gets this here, whatever their path says.
-pub(crate) fn not_here(what: &str, needs: CertificateExtension) -> Words {
-    Words::say(format!("{what} is refused: this proxy carries none, not even where a path has {needs}"))
+/// That no end of a forward that the grant's path has is this one.
+pub(crate) fn no_such_end(what: &str, annotation: &str, permit: &Permit) -> Words {
+    let (asked, grant) = (permit.destination(), permit.request());
+    Words::say(format!("{what} is refused: the {annotation} of the policy's path of {grant} does not have it"))
+        .hint(format!("to see which paths there are, and what each has, run portcullis policy explain {asked}"))
+}
+
+/// That nothing may pass that is not recorded.
+pub(crate) fn only_recorded(what: &str, permit: &Permit) -> Words {
+    let grant = permit.request();
+    Words::say(format!("{what} is refused: under {grant} only what is recorded may pass, and a forward is not"))
 }
 
 /// That a grant is for one exact command, and this is not it.

@@ -66,7 +66,8 @@ impl Header {
     pub const fn format(&self) -> Format {
         match (&self.kind, &self.pty) {
             (ChannelKind::Shell | ChannelKind::Exec { .. }, Some(_)) => Format::Cast,
-            (ChannelKind::Shell | ChannelKind::Exec { .. }, None) | (ChannelKind::Subsystem { .. }, _) => Format::Bytes,
+            (ChannelKind::Shell | ChannelKind::Exec { .. }, None)
+            | (ChannelKind::Subsystem { .. } | ChannelKind::Forward(_), _) => Format::Bytes,
         }
     }
 
@@ -81,7 +82,7 @@ impl Header {
         let title = Some(format!("{}@{} by {} ({})", self.login, self.target, self.identity, self.request));
         let timestamp = Some(self.started.seconds());
         let (command, subsystem) = match &self.kind {
-            ChannelKind::Shell => (None, None),
+            ChannelKind::Shell | ChannelKind::Forward(_) => (None, None),
             ChannelKind::Exec { command } => (Some(command.clone()), None),
             ChannelKind::Subsystem { name } => (None, Some(name.clone())),
         };
@@ -106,6 +107,7 @@ impl Header {
             ChannelKind::Shell => "shell",
             ChannelKind::Exec { .. } => "exec",
             ChannelKind::Subsystem { .. } => "subsystem",
+            ChannelKind::Forward(_) => "forward",
         };
         let mut env: BTreeMap<String, String> = [
             ("PORTCULLIS_RECORDING", self.recording.to_string()),

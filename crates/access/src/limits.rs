@@ -24,8 +24,8 @@ pub const MAX_REVIEWS_EACH: usize = 4;
 /// How many locks may be in force.
 pub const MAX_LOCKS: usize = 10_000;
 
-/// How many channels one session may have open, and how many of its closed ones are kept for views.
-pub const MAX_CHANNELS: usize = 64;
+/// How many channels one session may have open, forwards and listeners included.
+pub const MAX_CHANNELS: usize = 128;
 
 /// The most bytes of a ticket.
 pub const MAX_TICKET: usize = 256;

@@ -250,7 +250,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         (session(), 0u64..=1 << 53, any::<u32>()).prop_map(|(session, bytes, status)| Fact::ChannelClosed {
             session,
             channel: 0,
-            end: ChannelEnd { bytes_in: bytes, bytes_out: 0, exit: Some(ExitReport::Status(status)) },
+            end: ChannelEnd { bytes_in: bytes, exit: Some(ExitReport::Status(status)), ..ChannelEnd::default() },
         }),
         (session(), text(), 0u64..=1 << 53).prop_map(|(session, sha256, bytes)| Fact::RecordingClosed {
             recording: model::RecordingId::from_random(bytes),

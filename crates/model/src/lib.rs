@@ -24,7 +24,7 @@ mod time;
 pub use actor::Actor;
 pub use carriage::{Below, Carriage, ChannelRight, Endpoint, PathPattern, PathRule, Peer, VariablePattern};
 pub use certificate::{CertificateBody, CertificateProfile, Principal, Serial};
-pub use channel::{ChannelEnd, ChannelKind, ExitReport, Pty};
+pub use channel::{ChannelEnd, ChannelKind, ClosedBy, ExitReport, Forward, Pty};
 pub use fact::{Correlation, Entry, Fact, Record, RecordingClosed, RecordingStatus, Seq, Subject};
 pub use id::{IdError, LockId, RecordingId, RequestId, SessionId};
 pub use key_id::{KeyId, KeyIdError, Listed};

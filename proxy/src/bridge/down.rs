@@ -120,7 +120,7 @@ async fn greet(shared: &Shared, person: &ChannelWriteHalf<server::Msg>) -> Optio
         let recorded = shared.tape.get().is_some_and(Tape::records);
         words::greeting(recorded, *live.deadline().borrow(), shared.gate.now(), live.permit())
     });
-    for words in greeting.into_iter().chain(refused) {
+    for words in greeting.into_iter().chain(live.regrets()).chain(refused) {
         if let Some(bytes) = shared.on_screen(|screen| notice::greeting(&words, screen))
             && let Some(ended) = show(shared, &words, bytes, person).await
         {

@@ -167,10 +167,16 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
         }
     };
     debug!(session = %shared.live.permit().session(), number, ?ended, "the channel ended");
+    shared.live.rights().withdraw_x11(number);
     // Whoever reads on would hold up the window of somebody who is still sending.
     drop(person_read);
     shared.say_goodbye(&person, ended).await;
     Closing { shared, _done: done }
+}
+
+/// Whether a message asks for something and wants a reply.
+pub(crate) fn wants_reply(msg: &russh::ChannelMsg) -> bool {
+    replies::asks(msg).is_some_and(|(want_reply, ..)| want_reply)
 }
 
 /// Tells the person of a channel why nothing comes of it. Every request is granted, so that the words are read and
@@ -347,6 +353,7 @@ impl Closing {
             bytes_in: shared.bytes_in.load(Ordering::Relaxed),
             bytes_out: shared.bytes_out.load(Ordering::Relaxed),
             exit: shared.exit.into_inner(),
+            closed_by: None,
         };
         let closed = SessionReport::ChannelClosed { channel: shared.number, end };
         if let Err(backlog) = shared.gate.reporter.send(shared.live.permit().session(), closed) {

@@ -7,6 +7,7 @@ use model::{CertificateExtension, ChannelKind, ChannelRight, Pty, RecordingMode}
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client};
 use sftp::ScpCommand;
 
+use crate::forward;
 use crate::record::Tape;
 use crate::words::{self, Words};
 
@@ -163,12 +164,34 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
             }
         }
         ChannelMsg::AgentForward { want_reply } => {
-            let words = words::not_here("agent forwarding", CertificateExtension::AgentForwarding);
-            refuse_later(shared, want_reply, "agent forwarding", words).await;
+            if let Some(words) = forward::bars_agent(shared.live.permit()) {
+                refuse_later(shared, want_reply, "agent forwarding", words).await;
+                return Ok(());
+            }
+            // Before the target hears of it, so that what it opens then does not come too early.
+            shared.live.rights().grant_agent();
+            if want_reply {
+                shared.replies.expect(true, Request::Other).await;
+            }
+            target.agent_forward(want_reply).await?;
         }
-        ChannelMsg::RequestX11 { want_reply, .. } => {
-            let words = words::not_here("X11 forwarding", CertificateExtension::X11Forwarding);
-            refuse_later(shared, want_reply, "X11 forwarding", words).await;
+        ChannelMsg::RequestX11 {
+            want_reply,
+            single_connection,
+            x11_authentication_protocol,
+            x11_authentication_cookie,
+            x11_screen_number,
+        } => {
+            if let Some(words) = forward::bars_x11(shared.live.permit()) {
+                refuse_later(shared, want_reply, "X11 forwarding", words).await;
+                return Ok(());
+            }
+            shared.live.rights().grant_x11(shared.number, single_connection);
+            if want_reply {
+                shared.replies.expect(true, Request::Other).await;
+            }
+            let (protocol, cookie) = (x11_authentication_protocol, x11_authentication_cookie);
+            target.request_x11(want_reply, single_connection, protocol, cookie, x11_screen_number).await?;
         }
         ChannelMsg::Request { want_reply, .. } => {
             shared.replies.answer(want_reply, false, &shared.handle, shared.id).await;

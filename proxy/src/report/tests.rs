@@ -1,3 +1,4 @@
+use model::ChannelKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::wire::{CaKeys, HostSubject, OpenSession, OpenedSession, Recovered};

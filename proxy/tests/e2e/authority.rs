@@ -380,6 +380,22 @@ impl Authority {
         builder.sign(ca).unwrap()
     }
 
+    /// The certificate of one session, with what the grant's path has.
+    fn session(&self, key: &KeyData, grant: &Grant, time: Duration) -> Certificate {
+        let principal = Principal::Login(grant.login.clone(), grant.target.clone()).to_string();
+        let mut nonce = vec![0; 32];
+        random(&mut nonce);
+        let now = now().seconds();
+        let mut builder = Builder::new(nonce, key.clone(), now - 60, now + time.as_secs()).unwrap();
+        builder.serial(self.serial.fetch_add(1, Ordering::Relaxed)).unwrap();
+        builder.cert_type(CertType::User).unwrap().key_id("session").unwrap();
+        builder.valid_principal(principal).unwrap();
+        for extension in &grant.obligations.extensions {
+            builder.extension(extension.as_str(), "").unwrap();
+        }
+        builder.sign(&self.user_ca).unwrap()
+    }
+
     /// The log-ins that proxies showed, in order.
     pub fn shown(&self) -> Vec<Presence> {
         lock(&self.shown).clone()
@@ -461,10 +477,9 @@ impl Control for Line {
         drop(grants);
         let entry = lock(&self.0.targets)[grant.target.as_str()].clone();
         let key = PublicKey::from_openssh(&ask.public_key).unwrap();
-        let principal = Principal::Login(grant.login.clone(), grant.target.clone()).to_string();
         // It does not outlive the grant, and ends with a whole second.
         let time = Duration::from_secs(grant.ends.seconds().saturating_sub(now().seconds()).min(120));
-        let certificate = self.0.sign(&self.0.user_ca, key.key_data(), CertType::User, &[&principal], time, "session");
+        let certificate = self.0.session(key.key_data(), &grant, time);
         let session = SessionId::from_random(random_bits());
         if self.0.deaf.load(Ordering::SeqCst) {
             lock(&self.0.unheard).push(session);

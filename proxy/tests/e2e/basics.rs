@@ -65,7 +65,7 @@ async fn the_ledger_learns_what_ran_and_how_many_bytes_passed() {
     let output = alice.feed(Way::Jump, "root@web1", "head -c 5; echo 12345 >&2; exit 3", b"hello").await;
     assert_eq!(text(&output.stdout), "hello", "{}", shown(&output));
     let end = closed(&world).await;
-    assert_eq!(end, ChannelEnd { bytes_in: 5, bytes_out: 11, exit: Some(ExitReport::Status(3)) });
+    assert_eq!(end, ChannelEnd { bytes_in: 5, bytes_out: 11, exit: Some(ExitReport::Status(3)), closed_by: None });
     world.authority.ended().await;
     let reports = world.authority.reports();
     let [

@@ -70,7 +70,7 @@ async fn a_world_of_its_own() {
     }
     let world = World::new().await;
     let alice = world.person("alice");
-    world.authority.grant("alice", "root", "web1", HOUR);
+    world.authority.grant_with("alice", "root", "web1", HOUR, |grant| crate::forward::opens(grant, &["*:*"]));
     println!("\n{MARK} {} {} {}", alice.port, alice.key.display(), alice.folder.display());
     // The end of the input is the end of the world.
     let _ = tokio::io::stdin().read(&mut [0; 1]).await;

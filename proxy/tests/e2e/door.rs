@@ -219,7 +219,7 @@ async fn what_the_grant_does_not_allow_is_refused_properly_and_the_session_goes_
             .iter()
             .any(|r| matches!(r, SessionReport::ChannelRefused { asked, .. } if asked.contains(what)))
     };
-    for what in ["pty", "remote forward", "forward to 127.0.0.1:22"] {
+    for what in ["pty", "a listener on localhost:0", "a connection to 127.0.0.1:22"] {
         crate::client::until(what, || asked(what)).await;
     }
 }

@@ -250,8 +250,8 @@ async fn what_is_not_carried_is_named_once_there_is_a_terminal() {
     };
     timeout(SOON, reading).await.expect("it ends");
     let said = text(&said);
-    assert!(said.contains("agent forwarding is refused: this proxy carries none"), "{said:?}");
-    assert!(said.contains("permit-agent-forwarding"), "{said:?}");
+    assert!(said.contains("agent forwarding is refused: the policy's path of req-"), "{said:?}");
+    assert!(said.contains("does not have permit-agent-forwarding"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +267,7 @@ async fn a_grant_for_one_command_takes_no_variables_and_no_ports() {
         let loud = ["-o", "LogLevel=INFO", "-W", "127.0.0.1:22"];
         let output = finish(&mut alice.ssh(way, "root", "web1", &loud)).await;
         assert!(
-            text(&output.stderr).contains("port forwarding is refused: this proxy carries none"),
+            text(&output.stderr).contains("a connection to 127.0.0.1:22 is refused: req-"),
             "{}",
             shown(&output)
         );

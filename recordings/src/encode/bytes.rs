@@ -37,13 +37,13 @@ impl BytesEncoder {
     pub(crate) fn new(header: &Header) -> Self {
         let payload = match header.kind {
             ChannelKind::Shell | ChannelKind::Exec { .. } => true,
-            ChannelKind::Subsystem { .. } => false,
+            ChannelKind::Subsystem { .. } | ChannelKind::Forward(_) => false,
         };
         let limit = if payload { header.output_limit } else { 0 };
         let input = match header.kind {
             ChannelKind::Shell => true,
             ChannelKind::Exec { .. } => header.record_input,
-            ChannelKind::Subsystem { .. } => false,
+            ChannelKind::Subsystem { .. } | ChannelKind::Forward(_) => false,
         };
         let input_limit = if input { header.output_limit.max(INPUT) } else { 0 };
         Self {

@@ -164,11 +164,7 @@ impl Session {
     }
 
     pub(super) fn channel_opened(mut self, number: u32, channel: Channel) -> Self {
-        let kind = match channel.kind {
-            ChannelKind::Exec { command } => ChannelKind::Exec { command: shown(command) },
-            ChannelKind::Subsystem { name } => ChannelKind::Subsystem { name: shown(name) },
-            ChannelKind::Shell => ChannelKind::Shell,
-        };
+        let kind = channel.kind.map_texts(shown);
         self.channels.insert(number, Channel { kind, ..channel });
         self.channels_opened = self.channels_opened.saturating_add(1);
         self

@@ -132,7 +132,7 @@ pub(crate) fn channel(session: SessionId, channel: u32) -> access::ChannelOpened
 }
 
 pub(crate) fn channel_closed(session: SessionId, channel: u32) -> access::ChannelClosed {
-    access::ChannelClosed { session, channel, end: ChannelEnd { bytes_in: 3, bytes_out: 5, exit: None } }
+    access::ChannelClosed { session, channel, end: ChannelEnd { bytes_in: 3, bytes_out: 5, ..ChannelEnd::default() } }
 }
 
 pub(crate) fn recording_closed(recording: RecordingId) -> access::RecordingClosed {

@@ -133,7 +133,7 @@ impl Names {
             milliseconds: 89_000,
             status: RecordingStatus::Complete,
         };
-        let end = ChannelEnd { bytes_in: 123, bytes_out: 4_567, exit: Some(ExitReport::Status(0)) };
+        let end = ChannelEnd { bytes_in: 123, bytes_out: 4_567, exit: Some(ExitReport::Status(0)), closed_by: None };
         [
             Fact::SessionOpened {
                 session: session.clone(),

@@ -132,6 +132,7 @@ fn carried(kind: &ChannelKind) -> String {
         ChannelKind::Shell => "a shell".to_owned(),
         ChannelKind::Exec { command } => format!("the command {command:?}"),
         ChannelKind::Subsystem { name } => name.clone(),
+        ChannelKind::Forward(forward) => forward.to_string(),
     }
 }
 
@@ -141,7 +142,8 @@ fn passed(end: &ChannelEnd) -> String {
         Some(ExitReport::Signal(signal)) => format!(", ended by SIG{signal}"),
         None => String::new(),
     };
-    format!("{} in, {} out{exit}", bytes(end.bytes_in), bytes(end.bytes_out))
+    let by = end.closed_by.map(|by| format!(", by {by}")).unwrap_or_default();
+    format!("{} in, {} out{exit}{by}", bytes(end.bytes_in), bytes(end.bytes_out))
 }
 
 fn behind(text: Option<&String>) -> String {
@@ -191,7 +193,7 @@ mod tests {
             sentence(&Fact::LockPlaced { lock }),
             "locks identity:alice until 1970-01-01 00:00:00Z: laptop stolen"
         );
-        let end = ChannelEnd { bytes_in: 5, bytes_out: 2048, exit: Some(ExitReport::Status(1)) };
+        let end = ChannelEnd { bytes_in: 5, bytes_out: 2048, exit: Some(ExitReport::Status(1)), closed_by: None };
         let closed = Fact::ChannelClosed { session: "ses-000000000000".parse().unwrap(), channel: 0, end };
         assert_eq!(sentence(&closed), "closes channel 0 of ses-000000000000: 5 B in, 2.0 KiB out, exit status 1");
     }
