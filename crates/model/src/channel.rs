@@ -154,3 +154,38 @@ pub struct ChannelEnd {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_by: Option<ClosedBy>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forward_is_written_and_read_alike() {
+        let at = || "localhost:8080".to_owned();
+        for (forward, json) in [
+            (
+                Forward::Direct { to: "db1:5432".to_owned(), from: None },
+                "{\"forward\":{\"direct\":{\"to\":\"db1:5432\"}}}",
+            ),
+            (Forward::Listener { at: at() }, "{\"forward\":{\"listener\":{\"at\":\"localhost:8080\"}}}"),
+            (Forward::Agent, "{\"forward\":\"agent\"}"),
+            (Forward::X11 { from: "::1".to_owned() }, "{\"forward\":{\"x11\":{\"from\":\"::1\"}}}"),
+        ] {
+            let kind = ChannelKind::Forward(forward);
+            assert_eq!(serde_json::to_string(&kind).unwrap(), json);
+            assert_eq!(serde_json::from_str::<ChannelKind>(json).unwrap(), kind);
+        }
+        let forwarded = Forward::Forwarded { at: at(), from: Some("1.2.3.4:5".to_owned()) };
+        assert_eq!(forwarded.to_string(), "a connection from 1.2.3.4:5 through the listener on localhost:8080");
+        let cut = ChannelKind::Forward(forwarded).map_texts(|text| text.chars().take(3).collect());
+        let short = Forward::Forwarded { at: "loc".to_owned(), from: Some("1.2".to_owned()) };
+        assert_eq!(cut, ChannelKind::Forward(short));
+    }
+
+    #[test]
+    fn an_end_of_earlier_times_is_read_as_it_was() {
+        let end: ChannelEnd = serde_json::from_str("{\"bytes-in\":1,\"bytes-out\":2}").unwrap();
+        assert_eq!(end, ChannelEnd { bytes_in: 1, bytes_out: 2, ..ChannelEnd::default() });
+        assert_eq!(serde_json::to_string(&end).unwrap(), "{\"bytes-in\":1,\"bytes-out\":2}");
+    }
+}

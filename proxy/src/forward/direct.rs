@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::Forward;
+use russh::ChannelOpenFailure;
 use tokio::time::timeout;
 
 use crate::words::Words;
@@ -18,6 +19,11 @@ pub(super) async fn run(desk: Arc<Desk>, asked: Asked) {
         return;
     }
     let (to, from) = (asked.to.clone(), asked.from.clone());
+    tokio::select! {
+        biased;
+        () = desk.live.stop().raised() => return,
+        () = desk.pace.turn() => {}
+    }
     let opening = desk.target.connect(&to, from.as_ref());
     tokio::pin!(opening);
     let opened = tokio::select! {
@@ -42,8 +48,10 @@ pub(super) async fn run(desk: Arc<Desk>, asked: Asked) {
         Err(_) => {
             let words = Words::say(format!("{} did not connect within {} s", desk.name(), CONNECT.as_secs()));
             desk.refuse(what, words.first());
-            asked.refuse(CONNECT_FAILED, words.line()).await;
-            // What comes about after all is not left open at the target.
+            let Asked { reply, closed, done: _done, .. } = asked;
+            closed.raise();
+            reply.reject(ChannelOpenFailure::Other { code: CONNECT_FAILED, reason: words.line() }).await;
+            // What comes about after all is not left open at the target, and has its place until then.
             tokio::select! {
                 () = desk.live.stop().raised() => {}
                 late = opening => if let Ok(late) = late {

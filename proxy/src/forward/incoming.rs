@@ -34,9 +34,7 @@ pub(crate) enum Arrived {
 impl Arrived {
     fn forward(&self) -> Forward {
         match self {
-            Self::Forwarded { at, from } => {
-                Forward::Forwarded { at: at.shown(), from: from.as_ref().map(End::shown) }
-            }
+            Self::Forwarded { at, from } => Forward::Forwarded { at: at.shown(), from: from.as_ref().map(End::shown) },
             Self::Agent => Forward::Agent,
             Self::X11 { from } => Forward::X11 { from: from.shown() },
         }
@@ -55,7 +53,11 @@ pub(super) async fn run(desk: Arc<Desk>, incoming: Incoming) {
     let admitted = tokio::select! {
         biased;
         () = desk.live.stop().raised() => return,
-        admitted = admits(&desk, &what) => admitted,
+        admitted = async {
+            let admitted = admits(&desk, &what).await;
+            desk.pace.turn().await;
+            admitted
+        } => admitted,
     };
     if let Err(why) = admitted {
         desk.refuse(forward.to_string(), why);

@@ -11,6 +11,7 @@ mod direct;
 mod incoming;
 mod judge;
 mod listen;
+mod pace;
 mod relay;
 mod rights;
 
@@ -34,6 +35,8 @@ use crate::words::Words;
 pub(crate) use incoming::{Arrived, Incoming};
 pub(crate) use judge::{bars_agent, bars_x11};
 pub(crate) use rights::Rights;
+
+use pace::Pace;
 
 /// How many channels a target may have open towards the person at a time. With the listeners and the channels that the
 /// person opens they are as many as the ledger takes.
@@ -123,12 +126,13 @@ struct Desk {
     handle: server::Handle,
     /// Places for what the target opens.
     places: Arc<Semaphore>,
+    pace: Pace,
 }
 
 impl Forwards {
     pub(crate) fn new(gate: Arc<Gate>, live: Arc<Live>, target: Arc<Target>, handle: server::Handle) -> Self {
         let places = Arc::new(Semaphore::new(INCOMING));
-        let desk = Arc::new(Desk { gate, live, target, handle, places });
+        let desk = Arc::new(Desk { gate, live, target, handle, places, pace: Pace::new() });
         let (listens, queue) = mpsc::channel(LISTENERS);
         let mut listening = JoinSet::new();
         listening.spawn(listen::run(desk.clone(), queue));
@@ -236,11 +240,9 @@ impl Desk {
 
 /// How a peer refused to open a channel: with its own code and in its own words, which are text and have an end.
 fn refusal(error: &russh::Error, who: &str) -> (u32, String) {
-    match error {
-        russh::Error::ChannelOpenFailure(failure) => {
-            let said = Words::say(format!("{who} says: {}", failure.description()));
-            (failure.code(), said.line())
-        }
-        other => (CONNECT_FAILED, Words::say(format!("{who} opens nothing: {other}")).line()),
+    if let russh::Error::ChannelOpenFailure(failure) = error {
+        let said = Words::say(format!("{who} says: {}", failure.description()));
+        return (failure.code(), said.line());
     }
+    (CONNECT_FAILED, Words::say(format!("{who} opens nothing: {error}")).line())
 }

@@ -54,21 +54,20 @@ async fn up(
     bytes: &AtomicU64,
 ) {
     while let Some(msg) = person.wait().await {
-        let sent = match msg {
-            ChannelMsg::Data { data } => {
-                live.touch();
-                bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
-                target.data_bytes(data).await
-            }
-            ChannelMsg::Eof => target.eof().await,
-            ChannelMsg::Close => return,
+        let sent = if let ChannelMsg::Data { data } = msg {
+            live.touch();
+            bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+            target.data_bytes(data).await
+        } else if matches!(msg, ChannelMsg::Eof) {
+            target.eof().await
+        } else if matches!(msg, ChannelMsg::Close) {
+            return;
+        } else {
             // A forward knows no requests.
-            other => {
-                if wants_reply(&other) {
-                    let _ = handle.channel_failure(id).await;
-                }
-                Ok(())
+            if wants_reply(&msg) {
+                let _ = handle.channel_failure(id).await;
             }
+            Ok(())
         };
         if sent.is_err() {
             // What the target said before it went is still on its way down.
@@ -85,16 +84,17 @@ async fn down(
     bytes: &AtomicU64,
 ) -> ClosedBy {
     while let Some(msg) = target.wait().await {
-        let sent = match msg {
-            ChannelMsg::Data { data } => {
-                live.touch();
-                bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
-                let Some(data) = live.pass(data) else { return ClosedBy::Session };
-                person.data_bytes(data).await
-            }
-            ChannelMsg::Eof => person.eof().await,
-            ChannelMsg::Close => return ClosedBy::Target,
-            _ => Ok(()),
+        let sent = if let ChannelMsg::Data { data } = msg {
+            live.touch();
+            bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+            let Some(data) = live.pass(data) else { return ClosedBy::Session };
+            person.data_bytes(data).await
+        } else if matches!(msg, ChannelMsg::Eof) {
+            person.eof().await
+        } else if matches!(msg, ChannelMsg::Close) {
+            return ClosedBy::Target;
+        } else {
+            Ok(())
         };
         if sent.is_err() {
             return ClosedBy::Person;

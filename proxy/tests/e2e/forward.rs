@@ -254,7 +254,10 @@ async fn a_refusal_says_why_and_so_does_a_target_that_cannot_connect() {
         let output = finish(alice.ssh(way, "root", "web1", &[]).args(loud("127.0.0.1:22"))).await;
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(255), "{said}");
-        assert!(said.contains("administratively prohibited: portcullis: a connection to 127.0.0.1:22 is ref"), "{said}");
+        assert!(
+            said.contains("administratively prohibited: portcullis: a connection to 127.0.0.1:22 is ref"),
+            "{said}"
+        );
         assert!(said.contains("@permit_open") && said.contains("portcullis policy explain root@web1"), "{said}");
         let output = finish(alice.ssh(way, "root", "web1", &[]).args(loud(&format!("127.0.0.1:{dead}")))).await;
         let said = text(&output.stderr);
@@ -268,7 +271,10 @@ async fn a_refusal_says_why_and_so_does_a_target_that_cannot_connect() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_goes_round_a_recorder_or_beside_one_exact_command() {
     for (change, why) in [
-        ((|grant| grant.obligations.recording = RecordingMode::Only) as fn(&mut Grant), "only what is recorded may pass"),
+        (
+            (|grant| grant.obligations.recording = RecordingMode::Only) as fn(&mut Grant),
+            "only what is recorded may pass",
+        ),
         (|grant| grant.command = Some("true".into()), "allows one exact command: true"),
     ] {
         let world = World::new().await;

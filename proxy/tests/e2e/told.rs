@@ -266,11 +266,7 @@ async fn a_grant_for_one_command_takes_no_variables_and_no_ports() {
         assert_eq!(text(&output.stdout), "[]\n", "{}", shown(&output));
         let loud = ["-o", "LogLevel=INFO", "-W", "127.0.0.1:22"];
         let output = finish(&mut alice.ssh(way, "root", "web1", &loud)).await;
-        assert!(
-            text(&output.stderr).contains("a connection to 127.0.0.1:22 is refused: req-"),
-            "{}",
-            shown(&output)
-        );
+        assert!(text(&output.stderr).contains("a connection to 127.0.0.1:22 is refused: req-"), "{}", shown(&output));
         for (more, what) in [(&[][..], "shell is refused: req-"), (&["-s", "sftp"], "subsystem sftp is refused: req-")]
         {
             let mut ssh = alice.ssh(way, "root", "web1", &[]);

@@ -622,10 +622,10 @@ fn channels_add_up() {
     let session = world.state.session(&ses(1)).unwrap();
     assert_eq!((session.channels_opened, session.bytes_in, session.bytes_out), (41, 120, 200));
     assert_eq!((session.open_channels(), session.channels.len()), (1, 17), "the open one and the last sixteen");
-    for n in 41..104 {
+    for n in 41..168 {
         world.must("proxy1", channel(ses(1), n), at(5));
     }
-    assert_eq!(world.refused("proxy1", channel(ses(1), 104), at(6)).code, "too-many-channels");
+    assert_eq!(world.refused("proxy1", channel(ses(1), 168), at(6)).code, "too-many-channels");
     world.must("proxy1", end(ses(1)), at(7));
     assert_eq!(world.state.session(&ses(1)).unwrap().channels.len(), 16);
 }

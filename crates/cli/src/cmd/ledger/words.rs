@@ -161,7 +161,7 @@ fn first_line(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use model::{Lock, Timestamp};
+    use model::{ClosedBy, Forward, Lock, Timestamp};
 
     use super::*;
 
@@ -196,5 +196,16 @@ mod tests {
         let end = ChannelEnd { bytes_in: 5, bytes_out: 2048, exit: Some(ExitReport::Status(1)), closed_by: None };
         let closed = Fact::ChannelClosed { session: "ses-000000000000".parse().unwrap(), channel: 0, end };
         assert_eq!(sentence(&closed), "closes channel 0 of ses-000000000000: 5 B in, 2.0 KiB out, exit status 1");
+        let forward = Forward::Direct { to: "db1:5432".to_owned(), from: Some("127.0.0.1:40000".to_owned()) };
+        let opened = Fact::ChannelOpened {
+            session: "ses-000000000000".parse().unwrap(),
+            channel: 1,
+            channel_kind: ChannelKind::Forward(forward),
+            pty: None,
+        };
+        assert_eq!(sentence(&opened), "opens channel 1 of ses-000000000000: a connection to db1:5432");
+        let end = ChannelEnd { bytes_in: 5, closed_by: Some(ClosedBy::Person), ..ChannelEnd::default() };
+        let closed = Fact::ChannelClosed { session: "ses-000000000000".parse().unwrap(), channel: 1, end };
+        assert_eq!(sentence(&closed), "closes channel 1 of ses-000000000000: 5 B in, 0 B out, by the person");
     }
 }
