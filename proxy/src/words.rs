@@ -194,6 +194,7 @@ pub(crate) fn run(kind: &ChannelKind) -> String {
         ChannelKind::Shell => "shell".to_owned(),
         ChannelKind::Exec { command } => format!("exec {command}"),
         ChannelKind::Subsystem { name } => format!("subsystem {name}"),
+        ChannelKind::Forward(forward) => forward.to_string(),
     }
 }
 
@@ -212,8 +213,10 @@ pub(crate) fn not_run(kind: &ChannelKind, scp: bool, permit: &Permit) -> Words {
         ChannelKind::Subsystem { name } if name == "sftp" && by_scp => words.hint("use scp -O"),
         ChannelKind::Shell | ChannelKind::Exec { .. } if by_sftp => words.hint("to copy files, use scp or sftp"),
         ChannelKind::Shell | ChannelKind::Exec { .. } if by_scp => words.hint("to copy files, use scp -O"),
-        ChannelKind::Shell | ChannelKind::Exec { .. } | ChannelKind::Subsystem { .. } => words
-            .hint(format!("to see which paths there are, and what each has, run portcullis policy explain {asked}")),
+        ChannelKind::Shell | ChannelKind::Exec { .. } | ChannelKind::Subsystem { .. } | ChannelKind::Forward(_) => {
+            words
+                .hint(format!("to see which paths there are, and what each has, run portcullis policy explain {asked}"))
+        }
     }
 }
 

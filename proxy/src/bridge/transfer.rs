@@ -92,7 +92,10 @@ impl Transfer {
             (ChannelKind::Subsystem { name }, _) if name == SFTP => {
                 (Box::new(SftpWatch::new(limits, Rules::new(carriage)?)), true)
             }
-            (ChannelKind::Shell | ChannelKind::Exec { .. } | ChannelKind::Subsystem { .. }, _) => return Ok(None),
+            (
+                ChannelKind::Shell | ChannelKind::Exec { .. } | ChannelKind::Subsystem { .. } | ChannelKind::Forward(_),
+                _,
+            ) => return Ok(None),
         };
         let desk = Desk { watch, passed: Passed::default(), log: VecDeque::new(), told: Vec::new() };
         Ok(Some(Self {
