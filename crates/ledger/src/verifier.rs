@@ -9,6 +9,7 @@ use crate::{Checkpoint, DecodeError, Digest, Tree, chain_leaf, decode, leaf_hash
 pub struct Verifier {
     chain: Digest,
     tree: Tree,
+    first: Option<&'static str>,
     /// Sorted by size, the next to be reached last.
     expected: Vec<Checkpoint>,
     checkpoints: usize,
@@ -19,6 +20,9 @@ pub struct Verifier {
 pub struct Verified {
     /// How many records it has.
     pub size: u64,
+    /// The kind of its first record. That of every CA is `ledger.opened`: where it is another, the ledger was begun in the
+    /// middle, or by something else. `None` when it has no record.
+    pub first: Option<&'static str>,
     /// The chain hash behind the last record.
     pub chain: Digest,
     /// The root of the Merkle tree.
@@ -138,6 +142,7 @@ impl Verifier {
         }
         self.tree.push(leaf);
         self.chain = chain;
+        self.first.get_or_insert(record.entry.fact.kind());
         self.compare()?;
         Ok(record)
     }
@@ -152,6 +157,7 @@ impl Verifier {
         }
         Ok(Verified {
             size: self.tree.size(),
+            first: self.first,
             chain: self.chain,
             root: self.tree.root(),
             checkpoints: self.checkpoints,

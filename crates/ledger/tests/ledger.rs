@@ -354,3 +354,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_verified_ledger_says_what_it_begins_with() {
+    let mut verifier = Verifier::new();
+    assert_eq!(verifier.clone().finish().unwrap().first, None);
+    for (bytes, chain) in ledger(3) {
+        verifier.check(&bytes, &chain).unwrap();
+    }
+    assert_eq!(verifier.finish().unwrap().first, Some("system.started"));
+}

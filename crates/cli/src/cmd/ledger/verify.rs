@@ -73,14 +73,25 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
             ));
         }
     };
-    // Whatever was begun has its first record, ledger.opened.
-    if verified.size == 0 {
-        return Err(CliError::integrity(
-            format!("{} holds no record, not even the first of every ledger, ledger.opened", args.path.display()),
-            "it is no ledger, or all of it is lost: portcullis ledger export writes one",
-        ));
-    }
+    is_opened(&args.path, verified.first)?;
     report(context, &verified)
+}
+
+/// The first record of every ledger of a CA. Nothing else shows that what is whole is also the whole of it.
+const OPENED: &str = "ledger.opened";
+
+fn is_opened(path: &Path, first: Option<&str>) -> Result<(), CliError> {
+    match first {
+        Some(OPENED) => Ok(()),
+        Some(other) => Err(CliError::integrity(
+            format!("{} begins with {other}, and every ledger of a CA with {OPENED}", path.display()),
+            "it is a ledger from which the beginning was cut and the rest numbered anew, or no CA wrote it",
+        )),
+        None => Err(CliError::integrity(
+            format!("{} holds no record, not even the first of every ledger, {OPENED}", path.display()),
+            "it is no ledger, or all of it is lost: portcullis ledger export writes one",
+        )),
+    }
 }
 
 fn verify_export(path: &Path, verifier: Verifier) -> Result<Verified, CliError> {
