@@ -10,6 +10,6 @@ mod way;
 
 pub use person::Person;
 pub use process::{Background, Finished, run, wait_for};
-pub use site::{Layout, PLACE, Site, text};
+pub use site::{Layout, PASSPHRASE, PLACE, Site, text};
 pub use sshd::Sshd;
 pub use way::{Way, route, tool};

@@ -15,7 +15,8 @@ use crate::sshd::Sshd;
 
 /// The longest that any step of the set-up may take: the machine may be busy with other tests.
 const LIMIT: Duration = Duration::from_secs(90);
-const PASSPHRASE: &str = "only for this test";
+/// What seals the keys of a test's site.
+pub const PASSPHRASE: &str = "only for this test";
 
 /// The login that tests use on `web1`: `sshd` runs as root, and every machine has root.
 pub const PLACE: &str = "root@web1";
@@ -291,9 +292,7 @@ fn add_people(file: &Path, people: &[(&Person, &str)]) -> Result<()> {
     let mut directory = fs::read_to_string(file)?;
     for (person, group) in people {
         let (name, key) = (person.name(), person.public_key()?);
-        directory.push_str(&format!(
-            "\n[[group]]\nname = \"{group}\"\n\n[[identity]]\nname = \"{name}\"\nkeys = [\"{key}\"]\ngroups = [\"{group}\"]\n"
-        ));
+        directory.push_str(&format!("\n[[identity]]\nname = \"{name}\"\nkeys = [\"{key}\"]\ngroups = [\"{group}\"]\n"));
     }
     Ok(fs::write(file, directory)?)
 }

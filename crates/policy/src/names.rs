@@ -132,6 +132,8 @@ fn unfulfillable(text: &str, entry: &Entry, asks: &Obligations, known: &Known<'_
     for (group, span) in &entry.approvers {
         let (message, hint) = match known.groups.get(group) {
             Some(members) if !members.is_empty() => continue,
+            // Where there is no target yet, there is nothing to approve either.
+            Some(_) if known.targets.is_empty() => continue,
             Some(_) => (
                 format!("nobody is in the group {:?}", group.as_str()),
                 format!("put somebody in: groups = [\"{group}\"] of an [[identity]]"),
@@ -148,6 +150,7 @@ fn unfulfillable(text: &str, entry: &Entry, asks: &Obligations, known: &Known<'_
     let people: BTreeSet<_> = asks.approvers.iter().filter_map(|group| known.groups.get(group)).flatten().collect();
     let count = u32::try_from(people.len()).unwrap_or(u32::MAX);
     if found.is_empty()
+        && !known.targets.is_empty()
         && !asks.approvers.is_empty()
         && count < asks.approvals
         && let Some((_, span)) = entry.approvers.first()

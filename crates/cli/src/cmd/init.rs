@@ -240,13 +240,16 @@ fn api_url(args: &Args) -> String {
     format!("https://{}:{}", args.host, args.listen.port())
 }
 
-/// The example directory with the proxy, and with the first administrator when there is one.
+/// The example directory with the groups that the example policy speaks of, with the proxy, and with the first
+/// administrator when there is one.
 fn directory(admin: Option<&(&IdentityName, String)>, proxy: &ProxyName, proxy_key: &str) -> Result<String, CliError> {
     let mut text = identity::EXAMPLE.to_owned();
+    for (name, description) in GROUPS {
+        text.push_str(&format!("\n[[group]]\nname = \"{name}\"\ndescription = \"{description}\"\n"));
+    }
     if let Some((name, key)) = admin {
         text.push_str(&format!(
-            "\n[[group]]\nname = \"{ADMINS}\"\ndescription = \"Run Portcullis itself\"\n\n\
-             [[identity]]\nname = {}\nkeys = [{}]\ngroups = [\"{ADMINS}\"]\n",
+            "\n[[identity]]\nname = {}\nkeys = [{}]\ngroups = [\"{ADMINS}\"]\n",
             quoted(name.as_str()),
             quoted(key)
         ));
@@ -258,6 +261,13 @@ fn directory(admin: Option<&(&IdentityName, String)>, proxy: &ProxyName, proxy_k
 
 /// The group that the example policy lets administer.
 const ADMINS: &str = "admins";
+/// The groups of the example policy.
+const GROUPS: [(&str, &str); 4] = [
+    ("engineers", "Ask for access"),
+    ("approvers", "Review what others ask for"),
+    ("security", "Replay recordings, and lock"),
+    (ADMINS, "Run Portcullis itself"),
+];
 
 fn read_key(path: &Path) -> Result<String, CliError> {
     let text = files::read_text(&crate::home::expand(path), 64 * 1024)

@@ -196,3 +196,19 @@ fn files_that_a_shell_moves_past_their_limits_are_told_of() {
     assert_eq!(found("@download(\"/srv/**\") @channels(\"scp, subsystem:sftp\")"), "");
     assert_eq!(found("@channels(\"exec\")"), "");
 }
+
+/// As on a site that was made a minute ago: nothing is there to be approved yet.
+#[test]
+fn groups_that_are_still_empty_are_no_finding_before_there_is_a_target() {
+    let mut fresh = book();
+    fresh.people.clear();
+    fresh.groups = groups(&["engineers", "approvers", "security", "admins"]);
+    let with_a_target = fresh.find(EXAMPLE);
+    assert!(with_a_target.len() == 1 && with_a_target[0].contains("nobody is in the group"), "{with_a_target:?}");
+    fresh.targets.clear();
+    assert_eq!(fresh.find(EXAMPLE), Vec::<String>::new());
+    fresh.groups = groups(&["engineers", "security", "admins"]);
+    let undeclared = fresh.find(EXAMPLE);
+    assert!(undeclared.iter().all(|found| found.contains("no group \"approvers\"")), "{undeclared:?}");
+    assert!(!undeclared.is_empty());
+}
