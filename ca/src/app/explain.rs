@@ -322,7 +322,9 @@ fn would_review(rules: &Rules, who: Stance<'_>, spec: &RequestSpec) -> Answer {
 /// Whether a session would open; policy permits it.
 fn would_connect(of: Matter<'_>, grant: Option<&ActiveGrant>) -> Answer {
     match grant {
-        Some(grant) => Answer::yes(format!("grant {} for {} is active until {}", grant.id, place(of), grant.ends)),
+        Some(grant) => {
+            Answer::yes(format!("grant {} for {} is active until {}", grant.id, place(of), grant.ends.to_second()))
+        }
         None => Answer::no(format!("policy permits it, and {} has no active grant for {}", of.owner, place(of)))
             .with_hint(format!("ask for one: portcullis request {} --for 30m", place(of))),
     }

@@ -192,7 +192,7 @@ pub(super) fn session(view: SessionView) -> wire::Session {
     let Session { id, request, identity, target, login, address, proxy, opened, state, .. } = view.session;
     let end = match &state {
         SessionState::Live => None,
-        SessionState::Cut(cut) => Some(format!("being dropped since {}", cut.at)),
+        SessionState::Cut(cut) => Some(format!("being dropped since {}", cut.at.to_second())),
         SessionState::Ended(ended) => Some(ended.end.to_string()),
     };
     let over = match &state {

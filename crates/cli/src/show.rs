@@ -91,7 +91,7 @@ pub(crate) fn field(context: &Context, name: &str, value: impl std::fmt::Display
     context.output.line(format_args!("  {name} {value}"))
 }
 
-/// A moment with its distance: "2026-11-20 18:00:00Z (in 12m)".
+/// A moment with its distance: "2026-11-20T18:00:00Z (in 12m)".
 pub(crate) fn moment(now: Timestamp, at: Timestamp) -> String {
     format!("{} ({})", clock(at), distance(now, at))
 }

@@ -41,6 +41,12 @@ impl Timestamp {
         self.0 / 1_000_000
     }
 
+    /// The same moment cut to the second, as sentences for people have it.
+    #[must_use]
+    pub const fn to_second(self) -> Self {
+        Self::from_seconds(self.seconds())
+    }
+
     /// This moment and `span` more, cut to [`Self::MAX`].
     #[must_use]
     pub const fn plus(self, span: Span) -> Self {

@@ -143,7 +143,7 @@ fn check_spec(spec: &RequestSpec, now: Timestamp) -> Result<(), Refusal> {
         return Err(Refusal::new("bad-duration", "a request for no time at all is none").with_hint("ask --for 30m"));
     }
     if let Some(start) = spec.start.filter(|start| start.plus(START_TOLERANCE) < now) {
-        let sentence = format!("a request cannot start in the past: {start} is over");
+        let sentence = format!("a request cannot start in the past: {} is over", start.to_second());
         return Err(Refusal::new("bad-start", sentence).with_hint("name a later time, or none to start at once"));
     }
     if spec.start.is_some_and(|start| start > now.plus(MAX_AHEAD)) {

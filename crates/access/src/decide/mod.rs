@@ -202,8 +202,9 @@ impl<'a> Desk<'a> {
                 Ok((request, grant, activated))
             }
             RequestState::Granted(grant) if grant.is_live() && self.now < grant.starts => {
-                let sentence = format!("grant {id} for {} begins at {}", place(request), grant.starts);
-                Err(Refusal::new("no-active-grant", sentence).with_hint(format!("try again at {}", grant.starts)))
+                let sentence = format!("grant {id} for {} begins at {}", place(request), grant.starts.to_second());
+                let hint = format!("try again at {}", grant.starts.to_second());
+                Err(Refusal::new("no-active-grant", sentence).with_hint(hint))
             }
             RequestState::Granted(grant) if grant.is_live() => Err(self.no_grant(request, "over")),
             RequestState::Granted(_)
@@ -278,7 +279,9 @@ fn locked(placed: &PlacedLock) -> Refusal {
     let PlacedLock { lock, .. } = placed;
     let refusal = Refusal::new("locked", format!("{} is locked: {}", lock.subject, lock.reason));
     match lock.until {
-        Some(until) => refusal.with_hint(format!("{} lifts itself at {until}; ask an administrator", lock.id)),
+        Some(until) => {
+            refusal.with_hint(format!("{} lifts itself at {}; ask an administrator", lock.id, until.to_second()))
+        }
         None => refusal.with_hint(format!(
             "ask an administrator: someone who may lock can lift it with portcullis unlock {}",
             lock.id

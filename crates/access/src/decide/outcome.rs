@@ -22,16 +22,16 @@ pub(super) fn not_live(request: &Request, cannot: &str, now: Timestamp) -> Refus
 fn became(request: &Request, now: Timestamp) -> String {
     match &request.state {
         RequestState::Pending(pending) => match pending.denial() {
-            Some(denial) => format!("was denied by {} at {}", denial.by, clock(denial.at)),
+            Some(denial) => format!("was denied by {} at {}", denial.by, denial.at.to_second()),
             None if request.asked.expires <= now => expired(request.asked.expires),
             None => "is pending".to_owned(),
         },
-        RequestState::Denied(denied) => format!("was denied by {} at {}", denied.by, clock(denied.at)),
-        RequestState::Cancelled(closed) => format!("was cancelled by {} at {}", closed.by, clock(closed.at)),
+        RequestState::Denied(denied) => format!("was denied by {} at {}", denied.by, denied.at.to_second()),
+        RequestState::Cancelled(closed) => format!("was cancelled by {} at {}", closed.by, closed.at.to_second()),
         RequestState::Expired(closed) => expired(closed.at),
         RequestState::Granted(grant) => granted(grant, now),
         RequestState::Extended(extension) => {
-            format!("was approved{} at {}", by(&extension.approvers), clock(extension.approved))
+            format!("was approved{} at {}", by(&extension.approvers), extension.approved.to_second())
         }
     }
 }
@@ -49,13 +49,13 @@ fn granted(grant: &Grant, now: Timestamp) -> String {
                 actor @ (Actor::Identity(_) | Actor::Proxy(_)) => format!(" by {actor}"),
             };
             let since = if ended.end == GrantEnd::Expired { "since" } else { "at" };
-            format!("{how}{who} {since} {}", clock(ended.at))
+            format!("{how}{who} {since} {}", ended.at.to_second())
         }
         GrantState::Scheduled | GrantState::Active if grant.ends <= now => {
-            format!("is over since {}", clock(grant.ends))
+            format!("is over since {}", grant.ends.to_second())
         }
         GrantState::Scheduled | GrantState::Active => {
-            format!("was approved{} at {}", by(&grant.approvers), clock(grant.approved))
+            format!("was approved{} at {}", by(&grant.approvers), grant.approved.to_second())
         }
     }
 }
@@ -72,7 +72,7 @@ fn next(request: &Request, now: Timestamp) -> String {
             again
         }
         RequestState::Granted(grant) if grant.is_live() && now < grant.ends => {
-            format!("its grant lasts until {}; to take it back, run: portcullis revoke {id}", clock(grant.ends))
+            format!("its grant lasts until {}; to take it back, run: portcullis revoke {id}", grant.ends.to_second())
         }
         RequestState::Granted(_) => again,
         RequestState::Extended(extension) => {
@@ -82,15 +82,10 @@ fn next(request: &Request, now: Timestamp) -> String {
 }
 
 fn expired(at: Timestamp) -> String {
-    format!("expired at {}, because nobody decided in time", clock(at))
+    format!("expired at {}, because nobody decided in time", at.to_second())
 }
 
 fn by(approvers: &std::collections::BTreeSet<model::IdentityName>) -> String {
     let names: Vec<_> = approvers.iter().map(model::IdentityName::as_str).collect();
     if names.is_empty() { String::new() } else { format!(" by {}", names.join(" and ")) }
-}
-
-/// A moment to the second: nobody reads the rest.
-fn clock(at: Timestamp) -> Timestamp {
-    Timestamp::from_seconds(at.seconds())
 }

@@ -191,7 +191,7 @@ mod tests {
         };
         assert_eq!(
             sentence(&Fact::LockPlaced { lock }),
-            "locks identity:alice until 1970-01-01 00:00:00Z: laptop stolen"
+            "locks identity:alice until 1970-01-01T00:00:00Z: laptop stolen"
         );
         let end = ChannelEnd { bytes_in: 5, bytes_out: 2048, exit: Some(ExitReport::Status(1)), closed_by: None };
         let closed = Fact::ChannelClosed { session: "ses-000000000000".parse().unwrap(), channel: 0, end };
