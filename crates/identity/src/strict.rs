@@ -25,7 +25,7 @@ pub struct StrictError {
 pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, StrictError> {
     toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
-        let (message, hint) = explain(error.message());
+        let (message, hint) = explain(error.message(), text, &span);
         let error = StrictError::at(text, file, span, message);
         match hint {
             Some(hint) => error.with_hint(hint),
@@ -137,9 +137,9 @@ pub fn distance(name: &str, known: &str) -> Option<usize> {
 /// How much of a line is shown.
 const SHOWN: usize = 160;
 
-/// Turns serde's sentence about an unknown key into ours. serde writes it in one place ("unknown field `x`, expected
-/// one of `a`, `b`"); anything else passes as it is.
-fn explain(message: &str) -> (String, Option<String>) {
+/// Turns serde's sentences about keys and types into ours; anything else passes as it is. serde writes them in one place
+/// each: "unknown field `x`, expected one of `a`, `b`", "missing field `x`", "invalid type: integer `5`, expected a string".
+fn explain(message: &str, text: &str, span: &Range<usize>) -> (String, Option<String>) {
     for (lead, noun) in [("unknown field `", "key"), ("unknown variant `", "value")] {
         let Some((name, expected)) = message.strip_prefix(lead).and_then(|rest| rest.split_once("`, ")) else {
             continue;
@@ -154,7 +154,55 @@ fn explain(message: &str) -> (String, Option<String>) {
         };
         return (format!("unknown {noun} \"{name}\""), Some(hint));
     }
-    (message.to_owned(), None)
+    if let Some(name) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        return (format!("the key \"{name}\" is missing"), None);
+    }
+    let wrong = ["invalid type: ", "invalid value: "].iter().find_map(|lead| message.strip_prefix(lead));
+    match wrong.and_then(|rest| rest.split_once(", expected ")) {
+        Some((found, expected)) => mistyped(key_before(text, span.start), found, expected),
+        None => (message.to_owned(), None),
+    }
+}
+
+/// A value of another type than the key takes.
+fn mistyped(key: Option<&str>, found: &str, expected: &str) -> (String, Option<String>) {
+    let (kind, value) = found.split_once(' ').unwrap_or((found, ""));
+    let value = value.trim_start_matches("point ").trim_matches('`');
+    let is = match kind {
+        "string" => format!("the text {value}"),
+        "integer" | "floating" => format!("the number {value}"),
+        "boolean" => value.to_owned(),
+        "sequence" => "a list".to_owned(),
+        "map" => "a table".to_owned(),
+        _ => found.to_owned(),
+    };
+    let (takes, hint) = match (expected, kind) {
+        ("a string" | "path string" | "str", "integer" | "floating" | "boolean") => {
+            ("a text", Some(format!("write it in quotes: \"{value}\"")))
+        }
+        ("a string" | "path string" | "str", _) => ("a text in quotes", None),
+        ("a sequence", "string") => ("a list", Some(format!("write it in brackets: [{value}]"))),
+        ("a sequence", _) => ("a list in brackets", None),
+        ("a boolean", _) => ("true or false without quotes", None),
+        ("u16", "integer") => ("a whole number from 0 to 65535", None),
+        ("u8" | "u32" | "u64" | "usize", "integer") => ("a whole number of another size", None),
+        ("u8" | "u16" | "u32" | "u64" | "usize" | "i64", _) => ("a whole number without quotes", None),
+        ("a map", _) => ("a table", None),
+        (structure, _) if structure.starts_with("struct ") => ("a table", None),
+        (other, _) => (other, None),
+    };
+    let what = key.map_or_else(|| "this".to_owned(), |key| format!("\"{key}\""));
+    (format!("{what} is {is}, and {takes} is expected"), hint)
+}
+
+/// The key whose value begins at `at`, when it stands on the same line.
+fn key_before(text: &str, at: usize) -> Option<&str> {
+    let line = text.get(..at)?.rsplit('\n').next()?;
+    let (key, between) = line.rsplit_once('=')?;
+    // Within a list there may be other values between the two.
+    let near = between.chars().all(|c| c.is_whitespace() || c == '[');
+    let key = key.rsplit([',', '{']).next()?.trim();
+    (near && !key.is_empty()).then_some(key)
 }
 
 /// The last character boundary at or before `at`.
@@ -235,16 +283,27 @@ mod tests {
     #[test]
     fn wrong_types_syntax_and_duplicates_have_a_place() {
         for (text, line, word) in [
-            ("listen = 5\n", 1, "string"),
+            ("listen = 5\n", 1, "\"listen\" is the number 5, and a text is expected"),
             ("\n\nlisten = \n", 3, ""),
             ("listen = \"a\"\nlisten = \"b\"\n", 2, "duplicate"),
             ("token-life = -1\n", 1, "-1"),
-            ("[[part]]\n", 1, "name"),
+            ("[[part]]\n", 1, "the key \"name\" is missing"),
+            ("part = 5\n", 1, "\"part\" is the number 5, and a list in brackets is expected"),
+            ("[[part]]\nname = true\n", 2, "\"name\" is true, and a text is expected"),
+            ("part = [{ name = 1.5 }]\n", 1, "\"name\" is the number 1.5, and a text is expected"),
+            (
+                "token-life = \"5\"\n",
+                1,
+                "\"token-life\" is the text \"5\", and a whole number without quotes is expected",
+            ),
+            ("listen = [\"a\"]\n", 1, "\"listen\" is a list, and a text in quotes is expected"),
         ] {
             let error = refused(text);
             assert_eq!(error.line(), line, "{error}");
             assert!(error.message().contains(word), "{error}");
+            assert!(!error.message().contains("invalid") && !error.message().contains('`'), "{error}");
         }
+        assert_eq!(refused("listen = 5\n").hint(), Some("write it in quotes: \"5\""));
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn every_mistake_has_its_line() {
         ("[[identity]]\nname = \"Alice\"\nkeys = []\n".into(), 2, "'A' at byte 0"),
         ("[[identity]]\nname = \"alice\"\nkeys = [\"x\"]\n".into(), 3, "no public key"),
         ("[[identity]]\nname = \"alice\"\nkey = []\n".into(), 3, "unknown key \"key\""),
-        ("[[identity]]\nname = \"alice\"\n".into(), 1, "missing field"),
+        ("[[identity]]\nname = \"alice\"\n".into(), 1, "the key \"keys\" is missing"),
         ("[[group]]\nname = \"g\"\n[[group]]\nname = \"g\"\n".into(), 4, "declared twice"),
         (format!("{TARGET}{TARGET}"), 5, "declared twice"),
         (TARGET.replace("[\"10.0.0.1\"]", "[]"), 1, "no address"),
