@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tower::Service;
 
+use super::plain;
+
 /// How long a peer is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -134,12 +136,16 @@ impl Guard {
 impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
     type Stream = Guarded;
     type Service = Seen<S>;
-    type Future = std::future::Ready<io::Result<(Guarded, Seen<S>)>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Guarded, Seen<S>)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let standing = Standing::new();
-        let stream = self.admit(stream, standing.clone());
-        std::future::ready(stream.map(|stream| (stream, Seen { service, standing })))
+        let (admitted, patience) = (self.admit(stream, standing.clone()), self.shared.patience.first);
+        Box::pin(async move {
+            let mut guarded = admitted?;
+            plain::turn_away(&mut guarded.stream, patience).await?;
+            Ok((guarded, Seen { service, standing }))
+        })
     }
 }
 

@@ -11,6 +11,7 @@ mod ledger;
 mod listener;
 mod locks;
 mod login;
+mod plain;
 mod policy;
 mod problem;
 mod recordings;
