@@ -112,6 +112,11 @@ pub(crate) async fn recording(client: &Client, text: &str) -> Result<RecordingId
     unique(text, RecordingId::PREFIX, "recording", "portcullis recordings", all.into_iter().map(|item| item.id))
 }
 
+/// Whether somebody meant a file: no id holds a slash or a dot.
+pub(crate) fn names_a_file(text: &str) -> bool {
+    text.contains('/') || text.contains('.')
+}
+
 /// The caller's own grant for a place: the active one that ends last, else a scheduled one.
 pub(crate) async fn own_grant(client: &Client, place: &Place) -> Result<Option<wire::Grant>, CliError> {
     Ok(own_grants(client, place).await?.pop())

@@ -69,10 +69,9 @@ pub(crate) fn span(seconds: u32) -> String {
     Span::from_seconds(seconds).to_string()
 }
 
-/// A moment as the clock shows it, in UTC and to the second: "2026-11-20 18:00:00Z".
+/// A moment in UTC and to the second, as the CA writes it in its sentences and as `--at` takes it: "2026-11-20T18:00:00Z".
 pub(crate) fn clock(at: Timestamp) -> String {
-    let text = Timestamp::from_seconds(at.seconds()).to_string();
-    text.replacen('T', " ", 1)
+    at.to_second().to_string()
 }
 
 /// How far off a moment is: "in 12m", "3h ago", "now". Two units at most, because nobody reads the third.
@@ -123,6 +122,15 @@ pub(crate) fn bytes(count: u64) -> String {
 /// Words with commas between them.
 pub(crate) fn listed<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// A word as a shell takes it.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@%+=:,~".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// "1 session", "2 sessions".
@@ -209,7 +217,7 @@ mod tests {
         assert_eq!(distance(now, at(1_000_000 - 3_723)), "1h2m ago");
         assert_eq!(distance(now, at(1_000_000 + 90_061)), "in 1d1h");
         assert_eq!(distance(now, now), "now");
-        assert_eq!(clock(at(0)), "1970-01-01 00:00:00Z");
+        assert_eq!(clock(at(0)), "1970-01-01T00:00:00Z");
     }
 
     #[test]
@@ -217,5 +225,12 @@ mod tests {
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(3 << 30), "3.0 GiB");
+    }
+
+    #[test]
+    fn a_printed_command_survives_a_shell() {
+        assert_eq!(shell_word("root+web1"), "root+web1");
+        assert_eq!(shell_word("it's \"x\""), "'it'\\''s \"x\"'");
+        assert_eq!(shell_word(""), "''");
     }
 }

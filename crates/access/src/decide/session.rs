@@ -8,6 +8,9 @@ use crate::limits::MAX_CHANNELS;
 use crate::state::{Session, SessionState};
 use crate::{Command, Permit, Refusal};
 
+/// Where sessions are that one cannot do anything about any more.
+const ENDED: &str = "portcullis sessions --all shows what became of it";
+
 impl<'a> Desk<'a> {
     pub(super) fn open_session(&self, open: OpenSession) -> Result<Decision, Refusal> {
         let OpenSession { session, request: id, identity, target, login, address, proxy, way, .. } = open;
@@ -90,7 +93,8 @@ impl<'a> Desk<'a> {
         match session.state {
             SessionState::Live => {}
             SessionState::Cut(_) | SessionState::Ended(_) => {
-                return Err(Refusal::new("session-not-live", format!("session {} is being cut already", cut.session)));
+                let sentence = format!("session {} is being cut already", cut.session);
+                return Err(Refusal::new("session-not-live", sentence).with_hint(ENDED));
             }
         }
         let reason = cut.reason.as_str().to_owned();
@@ -154,7 +158,7 @@ impl<'a> Desk<'a> {
             return Ok(session);
         }
         let sentence = format!("session {id} is {}: it cannot be {cannot}", session.status());
-        Err(Refusal::new("session-not-live", sentence))
+        Err(Refusal::new("session-not-live", sentence).with_hint(ENDED))
     }
 
     /// A live session that the actor may report on.

@@ -10,9 +10,11 @@ use crate::error::CliError;
 /// Print the completions for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-  bash: portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis
-  zsh:  portcullis completions zsh > \"${fpath[1]}/_portcullis\"
-  fish: portcullis completions fish > ~/.config/fish/completions/portcullis.fish")]
+Examples:
+  portcullis completions bash \\
+      > ~/.local/share/bash-completion/completions/portcullis
+  portcullis completions zsh > \"${fpath[1]}/_portcullis\"
+  portcullis completions fish > ~/.config/fish/completions/portcullis.fish")]
 pub(crate) struct Args {
     /// Which shell
     #[arg(value_parser = clap::builder::EnumValueParser::<Shell>::new())]

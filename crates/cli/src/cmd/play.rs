@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let mut from = None;
     let mut content = if path.is_file() {
         Content::from_file(path).await?
-    } else if looks_like_a_file(&args.id) {
+    } else if ids::names_a_file(&args.id) {
         return Err(CliError::new(
             Kind::NotFound,
             match path.is_dir() {
@@ -175,11 +175,6 @@ fn meant(key: u8) -> Option<Key> {
         b'q' | b'Q' | 4 => Some(Key::Quit),
         _ => None,
     }
-}
-
-/// Whether somebody meant a file: no id holds a slash or a dot.
-fn looks_like_a_file(text: &str) -> bool {
-    text.contains('/') || text.contains('.')
 }
 
 /// Why the recording of a followed session went no further.

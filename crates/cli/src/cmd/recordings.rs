@@ -120,6 +120,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
             "name another file, or replace it with --force",
         ));
     }
+    no_file(args)?;
     let client = context.client().await?;
     match &args.action {
         None => match &args.id {
@@ -153,6 +154,25 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
             };
             verify(context, &client, &chosen, against, &key).await
         }
+    }
+}
+
+/// Refuses the name of a file where a recording is to be named. Which one it is a copy of, it does not say.
+fn no_file(args: &Args) -> Result<(), CliError> {
+    let (named, instead): (&[String], fn(&str) -> String) = match &args.action {
+        Some(Action::Verify { ids, .. }) => {
+            (ids, |file| format!("name the recording too: portcullis recordings verify ID --file {file}"))
+        }
+        Some(Action::Export { id, .. }) => (std::slice::from_ref(id), |file| {
+            format!("name the recording: portcullis recordings export ID --out {file}")
+        }),
+        None => (args.id.as_slice(), |file| format!("portcullis play {file} plays it")),
+    };
+    match named.iter().find(|text| ids::names_a_file(text)) {
+        Some(file) => {
+            Err(CliError::usage(format!("{file} is the name of a file, and no recording's id"), instead(file)))
+        }
+        None => Ok(()),
     }
 }
 
@@ -360,8 +380,8 @@ async fn verify(
         (None, 0) => Ok(()),
         (None, _) => Err(CliError::failed(
             format!("{} of {} skipped: you may not replay them", skipped, count(chosen.len(), "recording")),
-            "--digests checks what the ledger recorded without their content; portcullis policy explain LOGIN@TARGET \
-             --action replay says who may",
+            "--digests checks what the ledger recorded without their content; whether you may replay, and why: portcullis \
+             policy explain LOGIN@TARGET --action replay --requester NAME",
         )),
     }
 }

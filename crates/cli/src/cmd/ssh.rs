@@ -82,7 +82,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         return match context.output.is_json() {
             true => context.output.json(&words),
-            false => context.output.line(words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")),
+            false => {
+                context.output.line(words.iter().map(|word| words::shell_word(word)).collect::<Vec<_>>().join(" "))
+            }
         };
     }
     let mut command = std::process::Command::new("ssh");
@@ -240,15 +242,6 @@ fn typed_command(words: &[OsString]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// A word as a shell takes it.
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@%+=:,~".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,12 +268,5 @@ mod tests {
             assert_eq!(found.0, options, "{words:?}");
             assert_eq!(found.1, command, "{words:?}");
         }
-    }
-
-    #[test]
-    fn a_printed_command_survives_a_shell() {
-        assert_eq!(shell_word("root+web1"), "root+web1");
-        assert_eq!(shell_word("it's \"x\""), "'it'\\''s \"x\"'");
-        assert_eq!(shell_word(""), "''");
     }
 }

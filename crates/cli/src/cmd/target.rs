@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::enrolment::{self, Enrolment, Expected, HostCertificate, HostKey, Port, Remote};
 use crate::error::{CliError, Kind, chain};
 use crate::pages;
-use crate::words::{Pair, clock, listed};
+use crate::words::{Pair, clock, listed, shell_word};
 
 /// Register servers, and enrol them: make their sshd trust the CA
 #[derive(Debug, clap::Args)]
@@ -152,14 +152,31 @@ async fn add(context: &Context, args: &Add) -> Result<(), CliError> {
         context.output.note(format_args!("{} is registered, with the logins {}", view.name, listed(&view.logins)));
     }
     let enrolled = enrol(context, &client, &view, remote.as_ref(), host_key.as_ref()).await;
-    enrolled.map_err(|error| match &args.enrolment.apply {
+    enrolled.map_err(|error| match args.enrolment.apply {
         // Whoever types the same again is told that it is there already.
-        Some(destination) => error.and_hint(format_args!(
-            "{0} is registered and not enrolled; once that is corrected: portcullis target enrol {0} --apply {destination}",
-            view.name
+        Some(_) => error.and_hint(format_args!(
+            "{} is registered and not enrolled; once that is corrected: {}",
+            view.name,
+            args.enrolment.again(&view.name)
         )),
         None => error,
     })
+}
+
+impl EnrolmentArgs {
+    /// The command that enrols a server in this very way.
+    fn again(&self, name: &TargetName) -> String {
+        let host_key = self.host_key.as_ref().map(|path| path.display().to_string());
+        let one = |option, value: &Option<String>| value.clone().map(|value| (option, value));
+        let ssh_options = self.ssh_option.iter().map(|value| ("--ssh-option", value.clone()));
+        let front = [one("--host-key", &host_key), one("--apply", &self.apply)];
+        let back = [one("--sshd-config", &self.sshd_config), one("--reload", &self.reload)];
+        let mut text = format!("portcullis target enrol {name}");
+        for (option, value) in front.into_iter().flatten().chain(ssh_options).chain(back.into_iter().flatten()) {
+            text.push_str(&format!(" {option} {}", shell_word(&value)));
+        }
+        text
+    }
 }
 
 /// The way to the server, and its host key: from the file that was given, else read over that way.
@@ -248,7 +265,7 @@ async fn enrol(
     output.bytes(enrolment.by_hand().as_bytes())?;
     if serial.is_none() && target.host_keys.is_empty() {
         output.note(format_args!(
-            "no host key was given: sessions to {name} are refused until it shows a host certificate.\n\
+            "no host key was given: unless {name} has a certificate of the host CA already, sessions there are refused.\n\
              Get one with: portcullis target enrol {name} --host-key ssh_host_ed25519_key.pub   (or --apply root@{name})",
             name = target.name
         ));
@@ -367,4 +384,26 @@ fn labels(pairs: &[Pair]) -> Result<BTreeMap<String, String>, CliError> {
         }
     }
     Ok(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_try_is_typed_with_every_option_of_the_first() {
+        let text = |text: &str| Some(text.to_owned());
+        let args = EnrolmentArgs {
+            host_key: None,
+            apply: text("root@web1:2222"),
+            ssh_option: vec!["IdentityFile=~/.ssh/ops key".to_owned(), "ProxyJump=none".to_owned()],
+            sshd_config: text("/opt/sshd_config"),
+            reload: text("kill -HUP 1"),
+        };
+        assert_eq!(
+            args.again(&"web1".parse().unwrap()),
+            "portcullis target enrol web1 --apply root@web1:2222 --ssh-option 'IdentityFile=~/.ssh/ops key' \
+             --ssh-option ProxyJump=none --sshd-config /opt/sshd_config --reload 'kill -HUP 1'"
+        );
+    }
 }

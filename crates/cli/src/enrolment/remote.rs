@@ -11,6 +11,7 @@ use super::Enrolment;
 use super::destination::Destination;
 use super::port::Port;
 use crate::error::{CliError, Kind};
+use crate::words::shell_word;
 
 const PROBE: &str = include_str!("probe.sh");
 const APPLY: &str = include_str!("apply.sh");
@@ -157,7 +158,8 @@ impl Remote {
 
     /// ssh has said why it did not get in; here is what it did not look at.
     fn unreachable(&self) -> CliError {
-        let by_hand = format!("try it by hand: ssh {}", self.destination.typed());
+        let options = self.options.iter().map(|option| format!("-o {} ", shell_word(option))).collect::<String>();
+        let by_hand = format!("try it by hand: ssh {options}{}", self.destination.typed());
         let way = Command::new("ssh").arg("-G").args(self.way()).stdin(Stdio::null()).output();
         let way = way.ok().and_then(|output| direct(&String::from_utf8_lossy(&output.stdout)));
         let found = way.map(|(host, port)| (Port::look(&host, port), host, port));

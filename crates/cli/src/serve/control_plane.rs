@@ -122,7 +122,7 @@ fn open_store(data: &std::path::Path) -> Result<Arc<Embedded>, CliError> {
             let hint = "nothing was started; portcullis ledger verify looks at the whole ledger";
             CliError::integrity(text, hint)
         } else if matches!(error, store::StoreError::Locked { .. }) {
-            CliError::failed(text, "one process at a time: stop the other one first")
+            CliError::failed(text, "portcullis status asks the one that runs")
         } else {
             CliError::failed(text, "check the data directory in portcullis.toml")
         }

@@ -40,16 +40,21 @@ pub(crate) fn demo(workspace: &Workspace, keep: bool) -> Result<()> {
     Ok(())
 }
 
+/// The function of the shell with which one terminal is several people: `as alice requests`.
+fn as_helper(home: &str) -> String {
+    format!("as() {{ PORTCULLIS_HOME={home} portcullis \"${{@:2}}\"; }}")
+}
+
 /// Prints what to type, and holds the stage until Ctrl-C.
 fn by_hand(site: &mut Site, binary: &Path) -> Result<()> {
     println!("\nIt is all still up. In another terminal:\n");
-    println!("  portcullis() {{ {} \"$@\"; }}", binary.display());
-    println!("  as() {{ export PORTCULLIS_HOME={}$1; unset SSH_AUTH_SOCK; }}", site.folder());
-    println!("  as alice; portcullis request demo@web1 --for 30m --reason \"look around\"     # waits");
-    println!("  as bob;   portcullis requests; portcullis approve ID                        # in a third one");
-    println!("  as alice; ssh -F $PORTCULLIS_HOME/ssh_config demo@web1");
-    println!("  as bob;   portcullis sessions; portcullis revoke ID --reason \"enough\"");
-    println!("  as dana;  portcullis recordings; portcullis play ID");
+    println!("  portcullis() {{ {} \"$@\"; }}; unset SSH_AUTH_SOCK", binary.display());
+    println!("  {}", as_helper(&format!("{}$1", site.folder())));
+    println!("  as alice request demo@web1 --for 30m --reason \"look around\"   # waits");
+    println!("  as bob requests; as bob approve REQUEST                        # in a third one");
+    println!("  as alice ssh demo@web1   # or stock ssh: ssh -F {}alice/ssh_config demo@web1", site.folder());
+    println!("  as bob sessions; as bob revoke REQUEST --reason \"enough\"");
+    println!("  as dana recordings; as dana play ID");
     println!("\nCtrl-C takes it all down.");
     while !site.stage.interrupted() {
         site.check()?;
@@ -57,4 +62,15 @@ fn by_hand(site: &mut Site, binary: &Path) -> Result<()> {
     }
     println!();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_helper;
+
+    #[test]
+    fn what_the_demo_says_is_what_the_readme_says() {
+        let readme = include_str!("../../../../README.md");
+        assert!(readme.contains(&format!("\n{}\n", as_helper("$PWD/people/$1.home"))));
+    }
 }
