@@ -1,6 +1,6 @@
 //! Recorders over a pipe in the place of a disk, which is as slow as the test that reads it.
 
-use std::io::{PipeReader, Read as _};
+use std::io::{self, PipeReader, Read as _};
 use std::os::fd::OwnedFd;
 
 use super::*;
