@@ -9,3 +9,4 @@ mod hosts;
 mod rules;
 mod story;
 mod time;
+mod verbs;
