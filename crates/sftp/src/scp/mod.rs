@@ -36,7 +36,7 @@ pub struct ScpWatch<J> {
     stage: Stage,
     tree: Tree,
     times: Option<Attributes>,
-    /// Answers that came before anything was announced.
+    /// Answers that came before what they answer.
     early: Vec<Option<String>>,
     waiting: Waiting,
     sender: Collector,
@@ -277,6 +277,8 @@ impl<J: Judge> ScpWatch<J> {
         self.to_sender(passed).push(message.into());
         match &self.stage {
             Stage::Waits(_) => self.answered(words.as_deref(), passed)?,
+            // PuTTY says that it has the content before it hears whether that was good.
+            Stage::End(_) if self.early.is_empty() && words.is_none() => self.early.push(None),
             // A receiver that could not set the times of a folder says so when nobody asks.
             Stage::Line | Stage::Content(_) | Stage::End(_) if self.early.len() < EARLY && words.is_some() => {
                 self.early.push(words.map(|words| escape(&words)));

@@ -136,6 +136,32 @@ fn a_download_is_told() {
 }
 
 #[test]
+fn a_receiver_may_have_the_content_before_it_hears_that_it_was_good() {
+    let talk: &[(char, &[u8])] = &[
+        ('>', b"\0"),
+        ('<', b"D0755 0 srv\n"),
+        ('>', b"\0"),
+        ('<', b"C0644 4 ok\n"),
+        ('>', b"\0"),
+        ('<', b"data"),
+        ('>', b"\0"),
+        ('<', b"\0C0644 0 empty\n"),
+        ('>', b"\0\0"),
+        ('<', b"\0"),
+    ];
+    for size in [1, usize::MAX] {
+        let seen = run("scp -r -f /srv", &Limits::default(), talk, size);
+        assert_eq!(seen.broken, None);
+        assert_eq!((seen.to_server.clone(), seen.to_client.clone()), (of(talk, '>'), of(talk, '<')));
+        let whole = lines(&seen).iter().filter(|line| line.contains("close") && line.contains("done")).count();
+        assert_eq!(whole, 2, "{:?}", lines(&seen));
+    }
+    // Once, and not twice.
+    let twice = &[('>', &b"\0"[..]), ('<', b"C0644 4 ok\n"), ('>', b"\0"), ('<', b"data"), ('>', b"\0\0")];
+    assert!(run("scp -f /srv/ok", &Limits::default(), twice, usize::MAX).broken.is_some());
+}
+
+#[test]
 fn times_are_a_setstat_of_what_follows() {
     let talk: &[(char, &[u8])] = &[
         ('<', b"\0"),
