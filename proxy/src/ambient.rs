@@ -78,7 +78,43 @@ impl Ambient for Timekeeper {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
     use super::*;
+
+    /// What is logged meanwhile.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Log {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What reading this clock writes to the log.
+    fn logged(time: &Timekeeper) -> String {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, || time.now());
+        let bytes = log.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
 
     /// A clock as a test sets it.
     struct Hands(Mutex<(u64, u64)>);
@@ -104,5 +140,22 @@ mod tests {
         assert_eq!(time.now().since(begin), Duration::from_secs(60));
         *hands.0.lock().unwrap() = (9000, 61);
         assert_eq!(time.now().since(begin), Duration::from_secs(5400), "and one that is set forward ends what is due");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_reported_once_in_either_direction_and_one_that_goes_never() {
+        let hands = Arc::new(Hands(Mutex::new((3600, 0))));
+        let time = Timekeeper::new(hands.clone());
+        assert_eq!(logged(&time), "");
+        *hands.0.lock().unwrap() = (3660, 60);
+        assert_eq!(logged(&time), "", "a minute has passed");
+        *hands.0.lock().unwrap() = (60, 60);
+        let back = logged(&time);
+        assert!(back.contains("WARN") && back.contains("THE CLOCK WAS SET BACK by 3600 s"), "{back}");
+        assert_eq!(logged(&time), "", "it was said");
+        *hands.0.lock().unwrap() = (9060, 60);
+        let forward = logged(&time);
+        assert!(forward.contains("WARN") && forward.contains("the clock went forward by"), "{forward}");
+        assert_eq!(logged(&time), "", "it was said");
     }
 }
