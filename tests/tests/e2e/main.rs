@@ -1,6 +1,7 @@
 //! The product as its people use it. Each test starts a site of its own; see `portcullis_tests`.
 #![forbid(unsafe_code)]
 
+mod abuse;
 mod attacks;
 mod channels;
 mod clients;
