@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use portcullis_tests::{Layout, Site, run, tool};
+use portcullis_tests::{Layout, PLACE, Site, run, tool};
 use serde_json::Value;
 
 use super::LIMIT;
@@ -60,5 +60,23 @@ fn ssh_audit_finds_no_failure_and_nothing_that_is_not_explained() -> Result<()> 
     ensure!(report.get("cves").map(list).unwrap_or_default().is_empty(), "{report}");
     // 3 is a failure, 2 a warning; without a new one of either, the report is what is said above.
     ensure!(audit.status.code() == Some(2), "{audit:?}");
+    Ok(())
+}
+
+/// OpenSSH 7.4, its likes, and what FIPS mode leaves; then what no client with a certificate is limited to.
+#[test]
+fn an_old_client_and_one_in_fips_mode_get_in() -> Result<()> {
+    let site = Site::start()?;
+    site.grant("30m")?;
+    for (kex, gets_in) in [
+        ("curve25519-sha256,ecdh-sha2-nistp256,diffie-hellman-group14-sha256", true),
+        ("curve25519-sha256@libssh.org", true),
+        ("ecdh-sha2-nistp256,diffie-hellman-group16-sha512,diffie-hellman-group14-sha256", true),
+        ("ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521", false),
+        ("diffie-hellman-group18-sha512,diffie-hellman-group14-sha256", false),
+    ] {
+        let ran = site.alice.ssh(&[&format!("-oKexAlgorithms={kex}"), PLACE, "echo in"])?;
+        ensure!((ran.text() == "in\n") == gets_in, "{kex}: {ran:?}");
+    }
     Ok(())
 }

@@ -93,7 +93,6 @@ impl Siege {
     /// The proxy is there, has not grown beyond all bounds, and lets people in as before.
     fn stands(&self) -> Result<()> {
         let now = peak(self.proxy)?;
-        println!("{} KiB before, {now} KiB at most", self.before);
         ensure!(now < self.before + ROOM, "{} KiB before, {now} KiB at most", self.before);
         let ran = self.site.alice.ssh(&[PLACE, "echo in"])?;
         ensure!(ran.text() == "in\n", "{ran:?}\n{}", self.site.log());

@@ -56,9 +56,8 @@ class Session(asyncssh.SSHServerSession):
         self.send(REQUEST, self.there, String("exit-status"), Boolean(False), b"\0")
 
     def beyond_the_window(self):
-        self.chan._send_window = 1 << 30
-        self.chan.write("x" * (64 << 20))
-        self.chan.exit(7)
+        for _ in range(2048):
+            self.send(DATA, self.there, String(bytes(32 << 10)))
 
     def a_window_beyond_all_bounds(self):
         for _ in range(3):
