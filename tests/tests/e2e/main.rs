@@ -6,6 +6,7 @@ mod attacks;
 mod channels;
 mod clients;
 mod crash;
+mod forwards;
 mod hosts;
 mod rules;
 mod story;
