@@ -7,7 +7,8 @@ use sftp::{Action, Attributes, Digest, Look, Moved, OpenMode, Operation, Outcome
 use crate::safe::plain;
 
 /// An operation as one line of text with nothing in it but characters to show.
-pub(crate) fn line(operation: &Operation) -> String {
+#[must_use]
+pub fn sentence(operation: &Operation) -> String {
     let mut line = action(&operation.action);
     let result = match &operation.result {
         Outcome::Done => String::new(),
@@ -157,7 +158,7 @@ mod tests {
             ),
             (r#"{"op":"list","path":"/a\u202eb","entries":3,"result":"done"}"#, "list /a\u{fffd}b: 3 names"),
         ] {
-            assert_eq!(line(&serde_json::from_str(json).unwrap()), text);
+            assert_eq!(sentence(&serde_json::from_str(json).unwrap()), text);
         }
     }
 }

@@ -35,7 +35,7 @@ pub use ansi::{Scanner, Token, alternate_screen, numbers};
 pub use archive::{Archive, Stored};
 pub use encode::{ECHO_MARKER, RECOVERY_MARKER};
 pub use error::{ParseError, PlayError, RecordError, VaultError};
-pub use files::describe;
+pub use files::{describe, sentence};
 pub use header::{FileHeader, Format, Header};
 pub use parse::{Counts, Event, Item, Parser, Stream, What};
 pub use place::Stage;

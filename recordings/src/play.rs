@@ -247,7 +247,7 @@ impl Stage {
                 self.draw(&text);
             }
             What::File(operation) => {
-                let line = crate::files::line(operation);
+                let line = crate::files::sentence(operation);
                 self.draw(&format!("{line}\r\n"));
             }
             What::Input(_) | What::Resize { .. } | What::Marker(_) | What::End(_) | What::Other => {}

@@ -92,7 +92,9 @@ impl Text {
                 };
                 return part.push(data);
             }
-            (_, What::File(operation)) => return vec![format!("-- {time:.3} s: {}", crate::files::line(operation))],
+            (_, What::File(operation)) => {
+                return vec![format!("-- {time:.3} s: {}", crate::files::sentence(operation))];
+            }
             (_, What::End(counts)) => {
                 let (bytes_in, out, err) = (counts.bytes_in, counts.out, counts.err);
                 self.remarks.push(format!("-- {time:.3} s: {bytes_in} bytes in, {out} out, {err} to stderr"));

@@ -69,7 +69,7 @@ impl Encoder {
     /// Something was done to a file. Nothing of the kind passes over a terminal, where it is a remark.
     pub(crate) fn file(&mut self, operation: &Operation, at: Duration, out: &mut Vec<u8>) {
         match self {
-            Self::Cast(cast) => cast.marker(&crate::files::line(operation), at, out),
+            Self::Cast(cast) => cast.marker(&crate::files::sentence(operation), at, out),
             Self::Bytes(log) => log.file(operation, at, out),
         }
     }

@@ -1,5 +1,7 @@
 //! `portcullis recordings`: what was recorded, out of the vault and against the ledger.
 
+mod files;
+
 use std::path::{Path, PathBuf};
 
 use api::wire::Recording;
@@ -27,6 +29,7 @@ use crate::{ids, pages};
     after_help = "\
 Examples:
   portcullis recordings --identity alice --target web1
+  portcullis recordings files --path '/srv/in/**' --uploads
   portcullis recordings export rec-k2 --out k2.cast
   portcullis recordings verify rec-k2 --file k2.cast
   portcullis recordings verify --all
@@ -59,6 +62,14 @@ struct Filter {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    /// Find who moved which file over SFTP or scp
+    #[command(after_help = FILES)]
+    Files {
+        #[command(flatten)]
+        sought: files::Sought,
+        #[command(flatten)]
+        filter: Filter,
+    },
     /// Write a recording's file: asciicast v2 for a terminal, JSON lines for anything else
     Export {
         /// The recording; a unique beginning of its id, or its session's id
@@ -90,6 +101,19 @@ enum Action {
         key: Option<String>,
     },
 }
+
+const FILES: &str = "\
+Examples:
+  portcullis recordings files --path '/srv/in/**' --uploads
+  portcullis recordings files --sha256 \"$(sha256sum < found | cut -d' ' -f1)\"
+  portcullis recordings files --identity alice --refused
+
+The recordings themselves are read, newest last. That takes the right to replay them, and the ledger keeps each as a
+replay: narrow it down with --identity, --target, --session or --request.
+
+Exit codes:
+  0  all of them were read
+  1  some were skipped, because you may not replay them";
 
 const VERIFYING: &str = "\
 What is checked is the recording's content: it is fetched and hashed here. That hands it out, so it takes the right to
@@ -130,6 +154,10 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
             }
             None => list(context, &client, &args.filter).await,
         },
+        Some(Action::Files { sought, filter }) => {
+            let recordings = filtered(&client, filter).await?;
+            files::run(context, &client, recordings, sought).await
+        }
         Some(Action::Export { id, out, force }) => {
             let id = ids::recording(&client, id).await?;
             export(context, &client, &id, out.as_deref(), *force).await
@@ -166,6 +194,8 @@ fn no_file(args: &Args) -> Result<(), CliError> {
         Some(Action::Export { id, .. }) => (std::slice::from_ref(id), |file| {
             format!("name the recording: portcullis recordings export ID --out {file}")
         }),
+        // It names none.
+        Some(Action::Files { .. }) => return Ok(()),
         None => (args.id.as_slice(), |file| format!("portcullis play {file} plays it")),
     };
     match named.iter().find(|text| ids::names_a_file(text)) {
@@ -186,6 +216,14 @@ async fn named(client: &Client, texts: &[String]) -> Result<Vec<Recording>, CliE
 }
 
 async fn list(context: &Context, client: &Client, filter: &Filter) -> Result<(), CliError> {
+    let recordings = filtered(client, filter).await?;
+    let headers = ["ID", "WHO", "WHERE", "STARTED", "LENGTH", "SIZE", "STATUS", "SESSION"];
+    let now = context.now();
+    context.output.list(&recordings, headers, |recording| row(now, recording), "no recording that you may see fits")
+}
+
+/// The recordings that fit, newest first.
+async fn filtered(client: &Client, filter: &Filter) -> Result<Vec<Recording>, CliError> {
     let session = match &filter.session {
         Some(text) => Some(ids::session(client, text).await?.to_string()),
         None => None,
@@ -201,10 +239,7 @@ async fn list(context: &Context, client: &Client, filter: &Filter) -> Result<(),
         request: request.as_deref(),
         after: None,
     };
-    let recordings = pages::recordings(client, &filter).await?;
-    let headers = ["ID", "WHO", "WHERE", "STARTED", "LENGTH", "SIZE", "STATUS", "SESSION"];
-    let now = context.now();
-    context.output.list(&recordings, headers, |recording| row(now, recording), "no recording that you may see fits")
+    pages::recordings(client, &filter).await
 }
 
 fn row(now: Timestamp, recording: &Recording) -> [String; 8] {
