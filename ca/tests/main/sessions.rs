@@ -103,7 +103,10 @@ async fn reports_are_kept_in_order_and_belong_to_their_proxy() {
         },
         // Refused by itself; what stands before it is kept.
         wire::SessionReport::ChannelClosed { channel: 7, end: ChannelEnd::default() },
-        wire::SessionReport::ChannelClosed { channel: 0, end: ChannelEnd { bytes_in: 1, bytes_out: 2, ..ChannelEnd::default() } },
+        wire::SessionReport::ChannelClosed {
+            channel: 0,
+            end: ChannelEnd { bytes_in: 1, bytes_out: 2, ..ChannelEnd::default() },
+        },
         wire::SessionReport::RecordingClosed { recording: recording.clone(), closed: closed() },
         wire::SessionReport::Ended { end: SessionEnd::Client, cut: None, dropped: opened.deadline },
     ];
