@@ -28,7 +28,10 @@ impl Site {
     }
 
     async fn with(upload: &[&str], download: &[&str], change: impl FnOnce(&mut Grant)) -> Self {
-        let world = World::new().await;
+        Self::of(World::new().await, upload, download, change).await
+    }
+
+    async fn of(world: World, upload: &[&str], download: &[&str], change: impl FnOnce(&mut Grant)) -> Self {
         let alice = world.person("alice");
         let config = alice.config("").display().to_string();
         for folder in ["in", "out", "secret", "here"] {
@@ -291,6 +294,23 @@ async fn rules_hold_where_nothing_is_recorded() {
     let site = Site::with(&["/**"], &["/**"], off).await;
     let output = site.scp(Way::Plus, &["-s"], "HERE/a", ":SECRET/a").await;
     assert!(output.status.success() && site.at("secret/a").exists(), "{}", shown(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_file_log_is_full_ends_unless_the_path_says_otherwise() {
+    for mode in [RecordingMode::Only, RecordingMode::Strict, RecordingMode::BestEffort] {
+        let world = World::with(|config| config.recording_limit = 20_000).await;
+        let site = Site::of(world, &["IN/**"], &[], |grant| grant.obligations.recording = mode).await;
+        let batch: String = (0..300).map(|number| format!("mkdir IN/{number}\n")).collect();
+        let output = site.sftp(Way::Plus, &batch).await;
+        assert_eq!(output.status.success(), mode == RecordingMode::BestEffort, "{mode:?} {}", shown(&output));
+        assert_eq!(site.at("in/299").exists(), mode == RecordingMode::BestEffort, "{mode:?}");
+        if mode != RecordingMode::BestEffort {
+            assert!(text(&output.stderr).contains("it must be recorded"), "{mode:?} {}", shown(&output));
+            let (end, _) = site.world.authority.ended().await;
+            assert!(matches!(end, model::SessionEnd::Recording { .. }), "{mode:?} {end:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
