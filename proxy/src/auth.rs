@@ -1,9 +1,10 @@
-//! Which certificates open the front door.
+//! Which certificates open the front door; and which plain keys are worth the CA's look.
 //!
 //! russh has verified the certificate's own signature and possession of its key. Everything else is decided here: the
 //! checks of PROTOCOL.certkeys, and those that make a person certificate a person's.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::{IdentityName, KeyId, Principal, RequestId, Timestamp};
 use ssh_key::certificate::CertType;
@@ -11,21 +12,31 @@ use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, Certificate, HashAlg, PublicKey, Signature};
 
 use crate::algorithms;
+use crate::pass::Pass;
 
 /// WebAuthn's bit for "user present" (PROTOCOL.u2f).
 const USER_PRESENT: u8 = 0x01;
 
-/// Who stands at the door, as their certificate says.
+/// Who stands at the door, as their certificate says, or the CA of their plain key.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     /// The identity.
     pub(crate) identity: IdentityName,
-    /// The certificate, in the OpenSSH one-line form.
-    pub(crate) certificate: String,
-    /// Until when it is valid (exclusive).
+    /// What they showed.
+    pub(crate) shown: Shown,
+    /// Until when it lets them stay (exclusive).
     pub(crate) valid_before: Timestamp,
     /// The grant under which it was issued.
     pub(crate) grant: Option<RequestId>,
+}
+
+/// What somebody showed, and what came of it.
+#[derive(Clone, Debug)]
+pub(crate) enum Shown {
+    /// A certificate, in the OpenSSH one-line form.
+    Certificate(String),
+    /// A plain key: the pass that their log-in bought.
+    Key(Arc<Pass>),
 }
 
 /// Why a certificate opens nothing, in words for the person.
@@ -108,8 +119,18 @@ pub(crate) fn check(
     let valid_before = Timestamp::from_seconds(certificate.valid_before());
     // What is no key id of ours tells nothing here; the CA reads it again when a session is asked for.
     let grant = certificate.key_id().parse::<KeyId>().ok().and_then(|id| id.request().cloned());
-    let certificate = certificate.to_openssh().map_err(|_| CertificateRefused::Encoding)?;
-    Ok(Person { identity, certificate, valid_before, grant })
+    let shown = Shown::Certificate(certificate.to_openssh().map_err(|_| CertificateRefused::Encoding)?);
+    Ok(Person { identity, shown, valid_before, grant })
+}
+
+/// Whether a plain key, used with this algorithm, may be asked to sign: of a kind that the CA takes, and of a size that a
+/// stranger may have us compute with. Nothing is said by it of whether anybody knows the key.
+pub(crate) fn may_sign(key: &KeyData, algorithm: &Algorithm) -> bool {
+    let Some(rsa) = key.rsa() else {
+        return key.is_ed25519() || key.is_ecdsa() || key.is_sk_ed25519() || key.is_sk_ecdsa_p256();
+    };
+    let bytes = rsa.n().as_positive_bytes().map_or(0, <[u8]>::len);
+    (256..=1024).contains(&bytes) && algorithms::is_sound_for_a_ca(algorithm)
 }
 
 /// Checks what a user and a host certificate have in common: who signed it, how, and for when.
@@ -242,7 +263,8 @@ mod tests {
     fn a_person_certificate_opens_the_door() {
         let person = judge(&Plan::default()).unwrap();
         assert_eq!(person.identity.as_str(), "alice");
-        assert!(person.certificate.starts_with("ssh-ed25519-cert-v01@openssh.com "));
+        let Shown::Certificate(certificate) = &person.shown else { panic!("{person:?}") };
+        assert!(certificate.starts_with("ssh-ed25519-cert-v01@openssh.com "));
         for list in ["192.0.2.7", "10.0.0.0/8,192.0.2.0/24", "0.0.0.0/0"] {
             let options: &'static [_] = Box::leak(Box::new([("source-address", list)]));
             assert!(judge(&Plan { options, ..Plan::default() }).is_ok(), "{list}");

@@ -1,11 +1,15 @@
 //! [`Control`] over the HTTPS API.
 
+use std::sync::Arc;
+
 use api::wire::{
-    CaKeys, HostSubject, IssueHostCertificate, OpenSession, OpenedSession, Recovered, SessionReport, SessionReports,
+    BuyPass, CaKeys, EnterByPass, HostSubject, IssueHostCertificate, OpenSession, OpenedSession, Pass, Recovered,
+    SessionReport, SessionReports,
 };
 use api::{Client, ClientError, EventStream, Heard};
 use async_trait::async_trait;
 use model::SessionId;
+use zeroize::Zeroizing;
 
 use crate::control::{Control, ControlError, Feed, HostCertificate};
 
@@ -29,6 +33,22 @@ impl Control for Api {
 
     async fn open(&self, ask: &OpenSession) -> Result<OpenedSession, ControlError> {
         self.0.open_session(ask).await.map_err(error)
+    }
+
+    async fn buy_pass(&self, ask: &BuyPass) -> Result<Pass, ControlError> {
+        self.0.buy_pass(ask).await.map_err(error)
+    }
+
+    async fn enter(&self, pass: &Arc<Zeroizing<String>>, ask: &EnterByPass) -> Result<OpenedSession, ControlError> {
+        self.0.with_pass(pass.clone()).enter_by_pass(ask).await.map_err(error)
+    }
+
+    fn desk(&self, pass: &Arc<Zeroizing<String>>) -> Option<Client> {
+        Some(self.0.with_pass(pass.clone()))
+    }
+
+    async fn end_pass(&self, pass: &Arc<Zeroizing<String>>) -> Result<(), ControlError> {
+        self.0.with_pass(pass.clone()).end_pass().await.map_err(error)
     }
 
     async fn report(

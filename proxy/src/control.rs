@@ -1,9 +1,14 @@
 //! What the proxy asks of the CA. The real one speaks to the API; tests bring their own.
 
+use std::sync::Arc;
+
 use api::Heard;
-use api::wire::{CaKeys, HostSubject, OpenSession, OpenedSession, Recovered, SessionReport};
+use api::wire::{
+    BuyPass, CaKeys, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Recovered, SessionReport,
+};
 use async_trait::async_trait;
 use model::{SessionId, Timestamp};
+use zeroize::Zeroizing;
 
 /// The CA as the proxy sees it.
 #[async_trait]
@@ -13,6 +18,26 @@ pub trait Control: Send + Sync + 'static {
 
     /// Asks for a session. The CA records it and signs the session certificate, or refuses and says why.
     async fn open(&self, ask: &OpenSession) -> Result<OpenedSession, ControlError>;
+
+    /// Asks whose plain key logged in. The CA records it and gives a pass, or refuses and says why.
+    async fn buy_pass(&self, _ask: &BuyPass) -> Result<Pass, ControlError> {
+        Err(no_passes())
+    }
+
+    /// Asks for the one session of a pass, as [`open`](Self::open) does with a certificate.
+    async fn enter(&self, _pass: &Arc<Zeroizing<String>>, _ask: &EnterByPass) -> Result<OpenedSession, ControlError> {
+        Err(no_passes())
+    }
+
+    /// Gives a pass back: its connection is closed.
+    async fn end_pass(&self, _pass: &Arc<Zeroizing<String>>) -> Result<(), ControlError> {
+        Err(no_passes())
+    }
+
+    /// The CA for what a person does at the desk; `None` where there is no desk.
+    fn desk(&self, _pass: &Arc<Zeroizing<String>>) -> Option<api::Client> {
+        None
+    }
 
     /// Tells what happened in a session, in order, and answers how many of these reports the CA has now: all up to the
     /// first that it refuses. `told` is how many of the session it had before, as far as was heard; what it has beyond
@@ -35,6 +60,10 @@ pub trait Control: Send + Sync + 'static {
 
     /// Follows the facts from this place on.
     async fn follow(&self, from: u64) -> Result<Box<dyn Feed>, ControlError>;
+}
+
+fn no_passes() -> ControlError {
+    ControlError::Unavailable("it knows no plain keys".to_owned())
 }
 
 /// An open feed of facts.

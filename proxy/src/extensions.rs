@@ -63,7 +63,13 @@ mod tests {
             start: None,
             extends: extends.map(RequestId::from_random),
         };
-        let asked = Asked { idempotency_key: None, touch: false, address: None, expires: Timestamp::from_seconds(1) };
+        let asked = Asked {
+            idempotency_key: None,
+            touch: false,
+            address: None,
+            through: None,
+            expires: Timestamp::from_seconds(1),
+        };
         Fact::RequestFiled { request: RequestId::from_random(request), spec, asked, paths: Vec::new() }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use model::{IdentityName, Timestamp};
 use recordings::Vault;
+use tokio::sync::Semaphore;
 
 use crate::ambient::Ambient;
 use crate::auth::Authorities;
@@ -15,6 +16,7 @@ use crate::hosts::Hosts;
 use crate::limits::Limit;
 use crate::registry::Registry;
 use crate::report::Reporter;
+use crate::strangers::Strangers;
 
 /// What all connections share.
 pub(crate) struct Gate {
@@ -29,6 +31,10 @@ pub(crate) struct Gate {
     pub(crate) hosts: Arc<Hosts>,
     /// Connections that have not logged in, by neighbourhood.
     pub(crate) waiting: Arc<Limit<IpAddr>>,
+    /// Addresses from which keys came that nobody knows.
+    pub(crate) strangers: Strangers,
+    /// Questions to the CA whose key one is: so many at a time.
+    pub(crate) asking: Arc<Semaphore>,
     /// Sessions, by person.
     pub(crate) people: Arc<Limit<IdentityName>>,
     /// Connections that carry others, by person.

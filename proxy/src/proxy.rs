@@ -9,6 +9,7 @@ use model::{ProxyName, SessionEnd, SessionId};
 use recordings::Vault;
 use ssh_key::PrivateKey;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info, warn};
 
@@ -26,6 +27,7 @@ use crate::registry::Registry;
 use crate::report::Reporter;
 use crate::roll;
 use crate::server::{Position, serve};
+use crate::strangers::Strangers;
 use crate::sweeper::Sweeper;
 
 /// How often the CA's public keys are looked at again, so that a rotation needs no restart.
@@ -35,6 +37,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const RECOVERED_PAGE: usize = 256;
 /// How long sessions and reports may take to end when the proxy is stopped.
 const STOPPING: Duration = Duration::from_secs(10);
+/// How many questions to the CA whose key one is may be on their way at a time.
+const ASKING: usize = 64;
 /// After an error of `accept`, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -114,6 +118,8 @@ impl Proxy {
         let reporter = Reporter::new(control.clone(), entered(vault.clone()), end_refused(registry.clone()));
         let gate = Arc::new(Gate {
             waiting: Limit::new(config.max_waiting, config.max_waiting_per_address),
+            strangers: Strangers::default(),
+            asking: Arc::new(Semaphore::new(ASKING)),
             people: Limit::new(usize::MAX, config.max_sessions_per_person),
             jumps: Limit::new(usize::MAX, config.max_sessions_per_person),
             config,

@@ -1,6 +1,7 @@
 //! The server's side of a connection: who may log in, and what they may open.
 //!
-//! A callback here runs inside of the connection's loop, so none of them waits for anything but the loop's own queues.
+//! A callback here runs inside of the connection's loop, so none of them waits for anything but the loop's own queues; but
+//! for a plain key's log-in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,11 +26,13 @@ use crate::advice::advice;
 use crate::auth::{self, CertificateRefused, Person};
 use crate::bridge::Opened;
 use crate::cut::{Cuttable, Cutter};
+use crate::desk;
 use crate::destination::{Asked, Destination, read_target};
 use crate::forward::{self, End, ListenAsked};
 use crate::gate::Gate;
 use crate::inner::{self, Outer};
 use crate::limits::Place;
+use crate::pass::{self, Unknown};
 use crate::session::{self, Visit, Wish};
 use crate::signal::{RaiseOnDrop, Signal};
 use crate::words::Words;
@@ -80,6 +83,7 @@ pub(crate) async fn serve<S>(
         _guard: RaiseOnDrop(gone),
         probes: 0,
         refused: None,
+        why: None,
         user: String::new(),
         person: None,
         presence: None,
@@ -144,6 +148,8 @@ struct Door {
     probes: usize,
     /// Why the last certificate was refused.
     refused: Option<CertificateRefused>,
+    /// Why the last plain key was refused, where its holder may know it.
+    why: Option<Words>,
     /// The user name of the connection.
     user: String,
     person: Option<Person>,
@@ -178,14 +184,7 @@ impl Door {
     fn judge(&mut self, certificate: &Certificate) -> Option<Person> {
         let judged = auth::check(certificate, &self.gate.authorities(), self.gate.now(), self.address);
         match judged {
-            Ok(person) => match &self.position {
-                // Whoever opened the outer connection answers for what runs inside of it.
-                Position::Behind { outer, .. } if outer.person().identity != person.identity => {
-                    debug!(outer = %outer.person().identity, inner = %person.identity, "two people in one connection");
-                    None
-                }
-                Position::Front | Position::Behind { .. } => Some(person),
-            },
+            Ok(person) => self.is_same(&person).then_some(person),
             Err(refused) => {
                 debug!(address = %self.address, key_id = certificate.key_id(), "a certificate is refused: {refused}");
                 self.refused = Some(refused);
@@ -194,7 +193,18 @@ impl Door {
         }
     }
 
-    fn start(&mut self, person: Person, presence: Presence, destination: Destination, session: &Session) {
+    /// Whoever opened the outer connection answers for what runs inside of it.
+    fn is_same(&self, person: &Person) -> bool {
+        match &self.position {
+            Position::Behind { outer, .. } if outer.person().identity != person.identity => {
+                debug!(outer = %outer.person().identity, inner = %person.identity, "two people in one connection");
+                false
+            }
+            Position::Front | Position::Behind { .. } => true,
+        }
+    }
+
+    fn start(&mut self, person: Person, presence: Option<Presence>, destination: Destination, session: &Session) {
         let (wishes, receiver) = mpsc::channel(WISHES);
         self.wishes = Some(wishes);
         let (way, outer) = match &self.position {
@@ -276,20 +286,41 @@ fn tcp(host: &str, port: u32) -> End {
 impl server::Handler for Door {
     type Error = russh::Error;
 
-    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+    async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
         self.probes += 1;
         if self.probes > self.gate.config.max_auth_tries {
             debug!(address = %self.address, "too many keys");
             return Err(russh::Error::Disconnect);
         }
-        let Some(certificate) = offer.certificate else {
-            debug!(user, "a plain key is not asked to sign");
-            return Ok(Auth::reject());
+        let may_sign = match offer.certificate {
+            Some(certificate) => self.judge(certificate).is_some(),
+            // Whose it is, nobody is told before it has signed.
+            None => auth::may_sign(offer.public_key.key_data(), offer.algorithm),
         };
-        Ok(if self.judge(certificate).is_some() { Auth::Accept } else { Auth::reject() })
+        Ok(if may_sign { Auth::Accept } else { Auth::reject() })
     }
 
-    async fn auth_publickey(&mut self, _: &str, _: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+    /// The one callback that waits for somebody else, the CA, for as long as a log-in may: a client offers its next key
+    /// when this one is refused, and not later. There is nothing yet on this connection that it could hold up.
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        self.why = None;
+        if auth::check_touch(key.proof.signature).is_err() {
+            let words = Words::say("your security key was not touched");
+            self.why = Some(words.hint("come back, and touch the key when it blinks"));
+            return Ok(Auth::reject());
+        }
+        let bought = pass::buy(&self.gate, user, key, self.address).await;
+        match bought {
+            Ok(person) if self.is_same(&person) => {
+                user.clone_into(&mut self.user);
+                self.person = Some(person);
+                self.presence = None;
+                return Ok(Auth::Accept);
+            }
+            Ok(_) => {}
+            Err(Unknown::Key) => debug!(address = %self.address, "a key that nobody knows"),
+            Err(Unknown::Because(words)) => self.why = Some(words),
+        }
         Ok(Auth::reject())
     }
 
@@ -332,7 +363,7 @@ impl server::Handler for Door {
         }
         Ok(Auth::Partial {
             name: "".into(),
-            instructions: advice(self.refused.as_ref(), &self.asked(user)).text().into(),
+            instructions: advice(self.refused.as_ref(), self.why.as_ref(), &self.asked(user)).text().into(),
             prompts: Vec::new().into(),
         })
     }
@@ -341,7 +372,7 @@ impl server::Handler for Door {
         self.inside.raise();
         let Some(person) = self.person.clone() else { return Err(russh::Error::NotAuthenticated) };
         // Taken whatever comes: one that opens no session is kept nowhere.
-        let Some(presence) = self.presence.take() else { return Err(russh::Error::NotAuthenticated) };
+        let presence = self.presence.take();
         debug!(person = %person.identity, address = %self.address, "logged in");
         match self.asked(&self.user) {
             Asked::Session(destination) => self.start(person, presence, destination, session),
@@ -377,15 +408,22 @@ impl server::Handler for Door {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         };
-        let opened = Opened { channel, handle: session.handle(), closed, done };
+        let opened = Opened { channel, handle: session.handle(), closed, done, before: Vec::new() };
         let Some(wishes) = &self.wishes else {
             let words = match self.asked(&self.user) {
                 Asked::Nonsense(why) => Words::say(why).hint("write login+target, as in root+web1"),
                 Asked::Jump | Asked::Session(_) => Words::say("this is a proxy; it has no shell of its own")
                     .hint("run ssh -J with it to LOGIN@TARGET, or ssh LOGIN+TARGET@ it"),
             };
-            let patience = self.gate.config.login_grace.to_std();
-            self.tasks.spawn(async move { crate::bridge::refuse(opened, &words, patience).await });
+            match (&self.person, self.asked(&self.user)) {
+                (Some(person), Asked::Jump) => {
+                    self.tasks.spawn(desk::serve(self.gate.clone(), person.clone(), opened, words));
+                }
+                _ => {
+                    let patience = self.gate.config.login_grace.to_std();
+                    self.tasks.spawn(async move { crate::bridge::refuse(opened, &words, patience).await });
+                }
+            }
             reply.accept().await;
             return Ok(());
         };

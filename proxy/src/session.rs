@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::wire::{OpenSession, OpenedSession, Presence, SessionReport};
+use api::wire::{EnterByPass, OpenSession, OpenedSession, Presence, SessionReport};
 use model::{SessionEnd, SessionId, Timestamp, WayIn};
 use russh::{Disconnect, server};
 use ssh_key::PrivateKey;
@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use crate::auth::Person;
+use crate::auth::{Person, Shown};
 use crate::bridge::{self, Closing, Opened};
 use crate::clock::{Due, STRETCH, Schedule};
 use crate::control::ControlError;
 use crate::cut::Cutter;
+use crate::desk::{self, Outcome};
 use crate::destination::Destination;
 use crate::dial::{self, Target};
 use crate::forward::{Asked, Forwards, Incoming, ListenAsked};
@@ -44,8 +45,8 @@ const CLOSING: Duration = Duration::from_secs(60);
 pub(crate) struct Visit {
     pub(crate) gate: Arc<Gate>,
     pub(crate) person: Person,
-    /// Their log-in to this connection.
-    pub(crate) presence: Presence,
+    /// Their log-in to this connection; spent already where it has bought a pass.
+    pub(crate) presence: Option<Presence>,
     pub(crate) destination: Destination,
     pub(crate) address: IpAddr,
     pub(crate) way: WayIn,
@@ -74,8 +75,19 @@ pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
     let place = visit.gate.people.take(visit.person.identity.clone());
     let (words, stay) = if place.is_some() {
         match visit.open().await {
-            Ok(session) => return visit.carry(session, &mut wishes).await,
-            Err(words) => (words, STAY),
+            Ok(session) => return visit.carry(session, None, &mut wishes).await,
+            Err(Closed { words, may_ask: false }) => (words, STAY),
+            Err(Closed { words, may_ask: true }) => match desk::at_the_door(&visit, &mut wishes, &words).await {
+                Outcome::Granted(first) => match visit.open().await {
+                    Ok(session) => return visit.carry(session, Some(first), &mut wishes).await,
+                    Err(Closed { words, .. }) => {
+                        bridge::refuse(first, &words, PATIENCE).await;
+                        (words, SETTLE)
+                    }
+                },
+                Outcome::Told => (words, SETTLE),
+                Outcome::Nobody => (words, STAY),
+            },
         }
     } else {
         let most = visit.gate.config.max_sessions_per_person;
@@ -84,6 +96,19 @@ pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
     };
     info!(person = %visit.person.identity, asked = %visit.destination, "turned away: {}", words.first());
     visit.turn_away(&mut wishes, &words, stay).await;
+}
+
+/// Why there is no session.
+struct Closed {
+    words: Words,
+    /// Whether all that is missing is a grant, and the person may ask for it right here.
+    may_ask: bool,
+}
+
+impl From<Words> for Closed {
+    fn from(words: Words) -> Self {
+        Self { words, may_ask: false }
+    }
 }
 
 /// A session that the CA allowed and whose target is reached.
@@ -120,18 +145,18 @@ impl Gone {
 
 impl Visit {
     /// Asks the CA and reaches the target.
-    async fn open(&self) -> Result<Session, Words> {
+    async fn open(&self) -> Result<Session, Closed> {
         let gate = &self.gate;
         let asked = &self.destination;
         let key = Arc::new(self.ephemeral_key().map_err(|error| Words::say(format!("no key could be made: {error}")))?);
-        let answer = self.ask(&key).await.map_err(|error| words::refused(&error, asked))?;
+        let answer = self.ask(&key).await.map_err(|error| self.closed(&error))?;
         let session = answer.session.clone();
         let permit = match Permit::from_answer(answer, &self.person, asked, key) {
             Ok(permit) => permit,
             Err(error) => {
                 let why = chain(&error);
                 self.close_unused(&session, &why);
-                return Err(Words::say(why));
+                return Err(Words::say(why).into());
             }
         };
         let live = Live::new(permit, self.outer.clone());
@@ -140,7 +165,9 @@ impl Visit {
             Ok(registered) => registered,
             Err(stale) => {
                 self.close_unused(&session, &stale.to_string());
-                return Err(Words::say(format!("no session can be opened now: {stale}")).hint("try again in a moment"));
+                return Err(Words::say(format!("no session can be opened now: {stale}"))
+                    .hint("try again in a moment")
+                    .into());
             }
         };
         let dialling = dial::dial(live.permit(), &gate.config, &gate.ambient, |cutter| live.reach(&cutter));
@@ -174,7 +201,19 @@ impl Visit {
             .or_else(|| live.ended().and_then(|end| words::ended(end, live.permit())))
             .unwrap_or_else(|| Words::say("the session has ended"));
         self.receipt(&live, Gone::by_now(gate, &live));
-        Err(words)
+        Err(words.into())
+    }
+
+    /// What the CA's refusal means for this person.
+    fn closed(&self, error: &ControlError) -> Closed {
+        let words = words::refused(error, &self.destination);
+        let no_grant = matches!(error, ControlError::Refused { code, .. } if code == "no-active-grant");
+        match &self.person.shown {
+            Shown::Key(_) if no_grant => {
+                Closed { words: words.hint("or come back with a terminal, ssh -t, and ask right here"), may_ask: true }
+            }
+            Shown::Key(_) | Shown::Certificate(_) => words.into(),
+        }
     }
 
     /// Waits until the grant's time is up.
@@ -196,17 +235,23 @@ impl Visit {
             .public_key()
             .to_openssh()
             .map_err(|error| ControlError::Unavailable(format!("the key cannot be written: {error}")))?;
-        let ask = OpenSession {
-            certificate: self.person.certificate.clone(),
-            target: self.destination.target.to_string(),
-            login: self.destination.login.to_string(),
-            address: self.address.to_string(),
-            way: self.way,
-            public_key,
-            presence: self.presence.clone(),
+        let (target, login) = (self.destination.target.to_string(), self.destination.login.to_string());
+        let (control, way) = (self.gate.control.clone(), self.way);
+        let mut call = match (&self.person.shown, &self.presence) {
+            (Shown::Key(pass), _) => {
+                let (pass, ask) = (pass.clone(), EnterByPass { target, login, way, public_key });
+                tokio::spawn(async move { control.enter(pass.token(), &ask).await })
+            }
+            (Shown::Certificate(certificate), Some(presence)) => {
+                let (certificate, presence) = (certificate.clone(), presence.clone());
+                let address = self.address.to_string();
+                let ask = OpenSession { certificate, target, login, address, way, public_key, presence };
+                tokio::spawn(async move { control.open(&ask).await })
+            }
+            (Shown::Certificate(_), None) => {
+                return Err(ControlError::Unavailable("the log-in was used already".to_owned()));
+            }
         };
-        let control = self.gate.control.clone();
-        let mut call = tokio::spawn(async move { control.open(&ask).await });
         let timeout = self.gate.config.ca_timeout.to_std();
         match tokio::time::timeout(timeout, &mut call).await {
             Ok(Ok(answer)) => answer,
@@ -244,13 +289,16 @@ impl Visit {
     }
 
     /// Carries the session until it ends.
-    async fn carry(&self, session: Session, wishes: &mut mpsc::Receiver<Wish>) {
+    async fn carry(&self, session: Session, first: Option<Opened>, wishes: &mut mpsc::Receiver<Wish>) {
         let Session { live, target, mut arriving, _registered } = session;
         let permit = live.permit();
         info!(session = %permit.session(), person = %permit.identity(), where_to = %permit.destination(), "a session begins");
         let mut channels = JoinSet::new();
         let mut closings = JoinSet::new();
         let mut forwards = Forwards::new(self.gate.clone(), live.clone(), target.clone(), self.handle.clone());
+        if let Some(first) = first {
+            channels.spawn(bridge::run(self.gate.clone(), live.clone(), live.next_channel(), target.clone(), first));
+        }
         self.attend(&live, &target, wishes, &mut arriving, &mut channels, &mut closings, &mut forwards).await;
         // What a person asked for and could not have is noted even if they left at once.
         while let Ok(wish) = wishes.try_recv() {

@@ -221,7 +221,7 @@ pub(crate) fn not_run(kind: &ChannelKind, scp: bool, permit: &Permit) -> Words {
 }
 
 /// Hours and minutes; the day too, when it is another.
-fn clock(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn clock(at: Timestamp, now: Timestamp) -> String {
     let day = |at: Timestamp| at.seconds() / 86_400;
     if day(at) == day(now) { minute(at) } else { format!("{} on {}", minute(at), part(at, 0..10)) }
 }
@@ -244,13 +244,13 @@ fn left(ends: Timestamp, now: Timestamp) -> Span {
 
 fn who(actor: &Actor) -> String {
     match actor {
-        Actor::Identity(name) => name.to_string(),
+        Actor::Identity(name) | Actor::Through { identity: name, .. } => name.to_string(),
         Actor::Proxy(_) | Actor::System => actor.to_string(),
     }
 }
 
 /// What reaches a terminal never holds a control character, wherever it came from, and never has no end.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let text = recordings::plain(text).replace('\t', " ");
     match text.char_indices().nth(LIMIT) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),

@@ -3,6 +3,7 @@
 use access::{Review, Reviewed, State};
 use model::{Reason, RequestId, Span, Timestamp, Verdict};
 
+use super::rights::How;
 use super::views::RequestView;
 use super::{App, AppError, Caller};
 
@@ -28,22 +29,25 @@ impl App {
         verdict: &Verdict,
         comment: Option<&Reason>,
     ) -> Result<RequestView, AppError> {
-        caller.identity()?;
+        caller.person()?;
         self.must_see_request(caller, id).await?;
         let build = |state: &State, now: Timestamp| {
             let request = state.request(id).ok_or_else(|| AppError::not_found("request", id))?;
             let rules = self.rules();
-            let reviewer = caller.identity()?;
+            let reviewer = caller.person()?;
             let (touch, address) = (caller.touch(), Some(caller.address()));
-            let standing = rules.standing(reviewer, touch, address, &request.spec, now);
+            let standing = rules.standing(reviewer, How::of(caller), &request.spec, now);
             // What policy offers the asker today counts, not what it offered when they asked. Where they asked from,
             // and with which key they had logged in, is as it was.
-            let paths = Some(rules.request(&request.spec, request.asked.touch, request.asked.address, now).paths());
+            let asked = &request.asked;
+            let asked = How::kept(asked.touch, asked.address, asked.through.as_ref());
+            let paths = Some(rules.request(&request.spec, asked, now).paths());
             // Who approved before may have lost the right since: the rules are today's, and the circumstances (when,
             // from where, with which key) those of their own approval.
             let earlier = |review: &Reviewed| {
-                let Reviewed { by, at, touch, address, .. } = review;
-                (by.clone(), rules.standing(by, *touch, *address, &request.spec, *at))
+                let Reviewed { by, at, touch, address, through, .. } = review;
+                let how = How::kept(*touch, *address, through.as_ref());
+                (by.clone(), rules.standing(by, how, &request.spec, *at))
             };
             let others =
                 Some(request.reviews().iter().filter(|review| review.withdrawn.is_none()).map(earlier).collect());

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::Refusal;
-use identity::{Subject, TokenInfo};
+use identity::{Subject, Through, TokenInfo};
 use model::{Actor, IdentityName, ProxyName, Timestamp};
+use policy::Way;
 
 use super::AppError;
 
@@ -32,14 +33,44 @@ impl Caller {
     /// The same as an actor of facts.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        self.info.subject.clone().into()
+        match (&self.info.subject, &self.info.through) {
+            (Subject::Identity(identity), Some(through)) => {
+                Actor::Through { identity: identity.clone(), proxy: through.proxy.clone() }
+            }
+            (subject, _) => subject.clone().into(),
+        }
     }
 
-    /// The person, who is not locked.
+    /// The person, who is not locked and calls by themself.
     ///
     /// # Errors
-    /// It is a proxy, and proxies do not do what people do; or a lock holds them.
+    /// It is a proxy, and proxies do not do what people do; or it passes on what a person does there, which is for
+    /// [`Caller::person`] only; or a lock holds them.
     pub fn identity(&self) -> Result<&IdentityName, AppError> {
+        self.directly()?;
+        self.person()
+    }
+
+    /// Refuses who calls through a proxy: a pass is good for a few things only.
+    ///
+    /// # Errors
+    /// They do.
+    pub fn directly(&self) -> Result<(), AppError> {
+        match &self.info.through {
+            None => Ok(()),
+            Some(_) => Err(AppError::Forbidden {
+                sentence: "this cannot be done through a proxy".to_owned(),
+                hint: Some("use portcullis with a login of its own: portcullis login".to_owned()),
+            }),
+        }
+    }
+
+    /// The person, who is not locked, whether they call by themself or through a proxy. For what a pass may do, and for
+    /// nothing else.
+    ///
+    /// # Errors
+    /// It is a proxy; or a lock holds them.
+    pub fn person(&self) -> Result<&IdentityName, AppError> {
         self.unlocked()?;
         self.info.subject.identity().ok_or_else(|| AppError::forbidden("a proxy may not do what people do"))
     }
@@ -58,6 +89,35 @@ impl Caller {
     /// It is a person, and people do not do what proxies do.
     pub fn proxy(&self) -> Result<&ProxyName, AppError> {
         self.info.subject.proxy().ok_or_else(|| AppError::forbidden("only a session proxy may do this"))
+    }
+
+    /// The proxy that calls, be it in its own name or in that of a person with a pass.
+    ///
+    /// # Errors
+    /// It is a person who calls by themself.
+    pub fn carrier(&self) -> Result<&ProxyName, AppError> {
+        match &self.info.through {
+            Some(through) => Ok(&through.proxy),
+            None => self.proxy(),
+        }
+    }
+
+    /// How a pass was bought; `None` for who calls by themself.
+    #[must_use]
+    pub fn through(&self) -> Option<&Through> {
+        self.info.through.as_ref()
+    }
+
+    /// Which way the call came.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        if self.info.through.is_some() { Way::Ssh } else { Way::Api }
+    }
+
+    /// When the session token, or the pass, was bought.
+    #[must_use]
+    pub fn issued(&self) -> Timestamp {
+        self.info.issued
     }
 
     /// Whether a security key was touched to log in.

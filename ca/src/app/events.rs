@@ -51,6 +51,7 @@ impl App {
     /// The ledger does not reach that far.
     pub fn events(self: &Arc<Self>, caller: &Caller, token: &str, from: Option<Seq>) -> Result<Feed, AppError> {
         caller.unlocked()?;
+        caller.directly()?;
         let token = Token::from_text(token).map_err(|_| AppError::Unauthenticated)?;
         let end = self.engine.store().durable().next;
         let from = from.unwrap_or(end);

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 
 use access::{PathGap, State, decide};
 use model::{Actor, Fact, IdentityName, Login, PolicyPath, RequestId, RequestSpec, Span, TargetName, Timestamp};
-use policy::{Action, Explanation};
+use policy::{Action, Explanation, Way};
 
-use super::request::How;
-use super::rights::{ANY_TICKET, Matter, Rules, Stance, Want};
+use super::rights::{ANY_TICKET, How, Matter, Rules, Stance, Want};
 use super::sight::Sight;
 use super::{App, AppError, Caller};
 
@@ -84,7 +83,7 @@ impl App {
     /// # Errors
     /// It is about somebody else and the caller may not administer, or it cannot be asked.
     pub fn explain(&self, caller: &Caller, riddle: &Riddle) -> Result<Explained, AppError> {
-        let me = caller.identity()?;
+        let me = caller.person()?;
         let rules = self.rules();
         let now = self.engine.now();
         let name = riddle.identity.as_ref().unwrap_or(me);
@@ -104,6 +103,7 @@ impl App {
         let mut touch = riddle.touch.or(own.then(|| caller.touch())).unwrap_or(false);
         let mut grant = None;
         let address = riddle.address.or(own.then(|| caller.address()));
+        let way = if own { caller.way() } else { Way::Api };
         if let Some(spec) = &mut spec {
             let known = rules.target(&spec.target, &spec.login).map(|_| ());
             if rules.directory.identity(&spec.identity).is_none() {
@@ -118,13 +118,13 @@ impl App {
                 touch = riddle.touch.unwrap_or(grant.touch);
                 spec.command = spec.command.take().or_else(|| grant.command.clone());
             }
-            let who = Stance { name, touch, from: address, now };
+            let who = Stance { name, touch, from: address, way, now };
             if !sight.is_all() && grant.is_none() && !knows(&rules, who, want(riddle.action, Some(spec))) {
                 return Err(AppError::not_found("target", &spec.target));
             }
             known?;
         }
-        let who = Stance { name, touch, from: address, now };
+        let who = Stance { name, touch, from: address, way, now };
         let want = want(riddle.action, spec.as_ref());
         let explanation = rules.explain(who, want).ok_or_else(|| AppError::not_found("identity", name))?;
         let permitted = explanation.judgement.is_permitted();
@@ -174,7 +174,7 @@ impl App {
 
     /// What filing a request would lead to: decided as a real one is, and not appended.
     fn would_file(&self, rules: &Rules, who: Stance<'_>, spec: &RequestSpec) -> Answer {
-        let how = How { touch: who.touch, address: who.from };
+        let how = How { touch: who.touch, from: who.from, way: who.way };
         let id = RequestId::from_random(self.entropy.u64());
         let file = match self.filing(rules, id, spec, how, who.now) {
             Ok(file) => file,
@@ -304,7 +304,7 @@ fn would_review(rules: &Rules, who: Stance<'_>, spec: &RequestSpec) -> Answer {
     }
     let yes = format!("{} may review what {asker} asks for on {}", who.name, place(Matter::of(spec)));
     // How the asker will have logged in is not known; what they would be offered without anything is a beginning.
-    let offered = rules.request(spec, false, None, who.now).paths();
+    let offered = rules.request(spec, How::default(), who.now).paths();
     let groups = rules.groups(who.name);
     let counts = |path: &&PolicyPath| {
         let listed = &path.obligations.approvers;

@@ -18,9 +18,9 @@ impl App {
         reason: Reason,
         idempotency_key: Option<String>,
     ) -> Result<RequestView, AppError> {
-        caller.identity()?;
+        caller.person()?;
         let old = self.must_see_grant(caller, id).await?;
-        if old.spec.identity != *caller.identity()? {
+        if old.spec.identity != *caller.person()? {
             return Err(AppError::forbidden(format!("only {} may extend {id}", old.spec.identity)));
         }
         let spec = RequestSpec { duration, reason, start: None, extends: Some(id.clone()), ..old.spec };

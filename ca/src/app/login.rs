@@ -53,6 +53,7 @@ impl App {
             key: login.info.key.clone(),
             address: address.to_string(),
             touch: login.info.touch,
+            presence: None,
         };
         let actor = Actor::Identity(identity.clone());
         let build = |_: &_, _| Ok(Note { fact: fact.clone(), request: None }.into());
@@ -68,8 +69,8 @@ impl App {
         Ok(LoggedIn { token: login.token, info: login.info })
     }
 
-    /// Ends a token.
-    pub fn logout(&self, token: &str) {
+    /// Ends a session token.
+    pub(super) fn logout(&self, token: &str) {
         self.authenticator.revoke(token);
     }
 

@@ -50,7 +50,7 @@ impl App {
     /// That there is no such target or login, with the place that the caller may have meant. One that policy hides from
     /// them is answered as if it were absent.
     pub(super) fn known_place(&self, rules: &Rules, caller: &Caller, spec: &RequestSpec) -> Result<(), AppError> {
-        let who = Stance::of(caller, caller.identity()?, self.engine.now());
+        let who = Stance::of(caller, caller.person()?, self.engine.now());
         let all = Sight::new(self, caller).is_all();
         let known = rules.target(&spec.target, &spec.login).map(|_| ());
         let permitted = known.is_ok() && rules.judge(who, Want::Request(spec)).is_permitted();

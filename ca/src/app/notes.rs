@@ -17,13 +17,21 @@ const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
 pub(super) struct Notes {
     by_subject: DefaultKeyedRateLimiter<Subject>,
     logins: DefaultKeyedRateLimiter<Subject>,
+    passes: DefaultKeyedRateLimiter<Subject>,
 }
+
+/// How many passes one may buy for each login that one may do: every connection with a plain key buys one.
+const PASSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 
 impl Notes {
     /// With so many logins a minute for each identity.
     pub(super) fn new(logins: NonZeroU32) -> Self {
         let refusals = Quota::per_second(NonZeroU32::MIN).allow_burst(BURST);
-        Self { by_subject: RateLimiter::keyed(refusals), logins: RateLimiter::keyed(Quota::per_minute(logins)) }
+        Self {
+            by_subject: RateLimiter::keyed(refusals),
+            logins: RateLimiter::keyed(Quota::per_minute(logins)),
+            passes: RateLimiter::keyed(Quota::per_minute(logins.saturating_mul(PASSES))),
+        }
     }
 
     /// Counts a login that would be a fact.
@@ -35,10 +43,20 @@ impl Notes {
         counted.map_err(|_| AppError::TooMany(format!("{subject} logs in too often; keep the token that you have")))
     }
 
+    /// Counts a pass, whose purchase is a fact.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(super) fn admit_pass(&self, subject: &Subject) -> Result<(), AppError> {
+        let counted = self.passes.check_key(subject);
+        counted.map_err(|_| AppError::TooMany(format!("{subject} connects too often; wait a moment")))
+    }
+
     /// Forgets who has been quiet.
     pub(super) fn sweep(&self) {
         self.by_subject.retain_recent();
         self.logins.retain_recent();
+        self.passes.retain_recent();
     }
 }
 

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use access::{CertificateState, EndSession, OpenSession, Permit, Refusal, State};
 use identity::Subject;
 use model::{
-    Fact, IdentityName, KeyId, Login, RequestId, Seq, Serial, SessionEnd, SessionId, Target, TargetName, Timestamp,
-    WayIn,
+    Actor, Fact, IdentityName, KeyId, Login, ProxyName, RequestId, Seq, Serial, SessionEnd, SessionId, Target,
+    TargetName, Timestamp, WayIn,
 };
 use sha2::{Digest, Sha256};
 use ssh_key::Certificate;
@@ -15,7 +15,7 @@ use ssh_key::certificate::CertType;
 
 use super::issue::{Authority, intend};
 use super::near::Seeker;
-use super::presence::LogIn;
+use super::presence::{LogIn, meant_for};
 use super::rights::{Matter, Rules};
 use super::{App, AppError, Caller};
 use crate::certificate::{Prepared, SessionAsk};
@@ -39,6 +39,19 @@ pub struct Knock {
     pub log_in: LogIn,
 }
 
+/// Where somebody with a pass wants to go.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    /// The target as it was typed.
+    pub target: String,
+    /// The login as it was typed.
+    pub login: String,
+    /// Which way in.
+    pub way: WayIn,
+    /// The proxy's ephemeral key, in the OpenSSH one-line form.
+    pub public_key: String,
+}
+
 /// A session that was let in.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -53,15 +66,34 @@ pub struct Opened {
 }
 
 /// What a person's certificate says, once it is believed.
-struct Shown {
+pub(super) struct Shown {
     request: RequestId,
-    identity: IdentityName,
-    serial: Serial,
+    pub(super) identity: IdentityName,
+    pub(super) serial: Serial,
     sha256: String,
-    certificate: Certificate,
+    pub(super) certificate: Certificate,
 }
 
-/// When and with which login key a person's certificate was bought.
+/// Somebody who was found to be there.
+struct Entrant<'a> {
+    identity: &'a IdentityName,
+    presence: model::Presence,
+    /// The grant that their certificate names; without one, theirs for the place is looked for.
+    grant: Option<&'a RequestId>,
+    bought: Bought,
+}
+
+/// Where to, and how.
+struct Errand<'a> {
+    proxy: &'a ProxyName,
+    login: &'a str,
+    target: &'a str,
+    address: IpAddr,
+    way: WayIn,
+    key: &'a ssh_key::PublicKey,
+}
+
+/// When and with which login key a person's certificate was bought; or when their plain key, and which, logged in.
 pub(super) struct Bought {
     pub(super) at: Timestamp,
     pub(super) with: Option<String>,
@@ -70,7 +102,7 @@ pub(super) struct Bought {
 impl Bought {
     /// Refuses what was bought with a key that the directory no longer has for its person: a stolen key must not live
     /// on in what it bought.
-    fn check(&self, rules: &Rules, who: &IdentityName, login: &Login, target: &TargetName) -> Result<(), AppError> {
+    fn check(&self, rules: &Rules, who: &IdentityName, place: &str) -> Result<(), AppError> {
         let subject = Subject::Identity(who.clone());
         if self.with.as_ref().is_some_and(|key| rules.directory.has_fingerprint(&subject, key)) {
             return Ok(());
@@ -81,7 +113,7 @@ impl Bought {
         }
         let sentence = format!("the directory no longer has the key with which {who} bought this certificate");
         Err(Refusal::new("certificate-key-gone", sentence)
-            .with_hint(format!("for a new one, run: portcullis cert {login}@{target}"))
+            .with_hint(format!("for a new one, run: portcullis cert {place}"))
             .into())
     }
 }
@@ -98,31 +130,86 @@ impl App {
         let key =
             identity::parse_public_key(&knock.public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
         let shown = self.believe(&knock.certificate)?;
-        let opened = self.open_believed(caller, knock, &shown, &key).await;
-        let opened = opened.map_err(|error| self.meant(error, knock, &shown));
+        let errand = Errand {
+            proxy: caller.proxy()?,
+            login: &knock.login,
+            target: &knock.target,
+            address: knock.address,
+            way: knock.way,
+            key: &key,
+        };
+        let opened = self.open_believed(knock, &shown, &errand).await;
+        self.noted(opened, &shown.identity, &errand, Some(&shown.request)).await
+    }
+
+    /// Lets a person with a pass in to where they have a grant, and certifies the proxy's key for it. A pass opens one
+    /// session.
+    ///
+    /// # Errors
+    /// As [`App::open_session`]; or the caller has no pass.
+    pub async fn enter(&self, caller: &Caller, entrance: &Entrance) -> Result<Opened, AppError> {
+        let identity = caller.person()?;
+        let through =
+            caller.through().ok_or_else(|| AppError::forbidden("only a pass of a proxy's opens a session"))?;
+        let key =
+            identity::parse_public_key(&entrance.public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
+        let errand = Errand {
+            proxy: &through.proxy,
+            login: &entrance.login,
+            target: &entrance.target,
+            address: caller.address(),
+            way: entrance.way,
+            key: &key,
+        };
+        let opened = async {
+            meant_for(entrance.way, &through.user, &entrance.login, &entrance.target, identity)?;
+            self.opened_nothing(&through.presence.sha256).await?;
+            let bought = Bought { at: caller.issued(), with: Some(caller.key().to_owned()) };
+            let entrant = Entrant { identity, presence: through.presence.clone(), grant: None, bought };
+            self.let_in(&entrant, &errand).await
+        };
+        self.noted(opened.await, identity, &errand, None).await
+    }
+
+    /// Keeps a refusal in the ledger, and says what may have been meant.
+    async fn noted(
+        &self,
+        opened: Result<Opened, AppError>,
+        identity: &IdentityName,
+        errand: &Errand<'_>,
+        grant: Option<&RequestId>,
+    ) -> Result<Opened, AppError> {
+        let opened = opened.map_err(|error| self.meant(error, identity, errand, grant));
         if let Err(error @ (AppError::Refused(_) | AppError::Forbidden { .. } | AppError::NotFound { .. })) = &opened {
             let fact = Fact::SessionRefused {
-                identity: shown.identity.clone(),
-                target: short(&knock.target),
-                login: short(&knock.login),
-                address: knock.address.to_string(),
+                identity: identity.clone(),
+                target: short(errand.target),
+                login: short(errand.login),
+                address: errand.address.to_string(),
                 reason: error.to_string(),
             };
-            self.note(&Subject::Identity(shown.identity), &caller.actor(), fact, Some(shown.request)).await;
+            let actor = Actor::Proxy(errand.proxy.clone());
+            self.note(&Subject::Identity(identity.clone()), &actor, fact, grant.cloned()).await;
         }
         opened
     }
 
     /// The refusal of somebody who typed a place that they have no grant for and may not ask for: it names the nearest
     /// one that they may. A place that is hidden from them and one that does not exist are answered alike.
-    fn meant(&self, error: AppError, knock: &Knock, shown: &Shown) -> AppError {
+    fn meant(
+        &self,
+        error: AppError,
+        identity: &IdentityName,
+        errand: &Errand<'_>,
+        grant: Option<&RequestId>,
+    ) -> AppError {
         let AppError::Refused(refusal) = error else { return error };
         if refusal.code != "no-active-grant" {
             return refusal.into();
         }
-        let touch = self.engine.peek(|state, _| state.request(&shown.request).is_some_and(|of| of.asked.touch));
-        let seeker = Seeker { name: &shown.identity, touch, from: knock.address };
-        match self.near_place(seeker, &knock.login, &knock.target) {
+        let asked = |id| self.engine.peek(|state, _| state.request(id).is_some_and(|of| of.asked.touch));
+        let seeker = Seeker { name: identity, touch: grant.is_some_and(asked), from: errand.address };
+        match self.near_place(seeker, errand.login, errand.target) {
             Some(place) => refusal.with_hint(format!("did you mean {place}?")).into(),
             None => refusal.into(),
         }
@@ -130,45 +217,61 @@ impl App {
 
     /// Ends a session whose proxy never heard that it was let in.
     pub(crate) async fn abandon(&self, caller: &Caller, session: &SessionId) {
+        match caller.carrier() {
+            Ok(proxy) => self.abandoned(&Actor::Proxy(proxy.clone()), session).await,
+            Err(error) => tracing::warn!(%error, %session, "nobody but a proxy has a session to give up"),
+        }
+    }
+
+    async fn abandoned(&self, actor: &Actor, session: &SessionId) {
         let ended = |_: &State, now: Timestamp| Ok(self.unheard(session, now).into());
-        if let Err(error) = self.engine.execute(&caller.actor(), ended, |_, _| ()).await {
+        if let Err(error) = self.engine.execute(actor, ended, |_, _| ()).await {
             tracing::warn!(%error, %session, "a session that nobody took up could not be ended");
         }
     }
 
-    async fn open_believed(
-        &self,
-        caller: &Caller,
-        knock: &Knock,
-        shown: &Shown,
-        key: &ssh_key::PublicKey,
-    ) -> Result<Opened, AppError> {
-        let presence = self.present(knock, &shown.identity, shown.serial, &shown.certificate).await?;
+    async fn open_believed(&self, knock: &Knock, shown: &Shown, errand: &Errand<'_>) -> Result<Opened, AppError> {
+        let presence = self.present(knock, shown).await?;
         let bought = self.known(shown).await?;
-        let (Ok(target), Ok(login)) = (knock.target.parse::<TargetName>(), knock.login.parse::<Login>()) else {
-            return Err(no_grant(&short(&knock.login), &short(&knock.target)));
+        let entrant = Entrant { identity: &shown.identity, presence, grant: Some(&shown.request), bought };
+        self.let_in(&entrant, errand).await
+    }
+
+    async fn let_in(&self, entrant: &Entrant<'_>, errand: &Errand<'_>) -> Result<Opened, AppError> {
+        let Errand { proxy, address, way, key, .. } = *errand;
+        let Entrant { identity, presence, bought, .. } = entrant;
+        let identity = *identity;
+        let (Ok(target), Ok(login)) = (errand.target.parse::<TargetName>(), errand.login.parse::<Login>()) else {
+            return Err(no_grant(&short(errand.login), &short(errand.target)));
         };
-        let proxy = caller.proxy()?.clone();
-        let settings = self.settings.proxies.get(&proxy);
+        let settings = self.settings.proxies.get(proxy);
         let settings = settings.ok_or_else(|| {
             AppError::Invalid(format!(
                 "the configuration has no [[proxy]] {proxy}, so its source addresses are unknown"
             ))
         })?;
-        let actor = caller.actor();
+        let actor = Actor::Proxy(proxy.clone());
         let session = SessionId::from_random(self.entropy.u64());
         let mut found = None;
         let mut open = |state: &State, now: Timestamp| {
             let rules = self.rules();
-            let request = state.request(&shown.request);
-            let of = Matter { owner: &shown.identity, target: &target, login: &login };
+            let grant = match entrant.grant {
+                Some(named) => named.clone(),
+                None => standing(state, identity, &login, &target, presence.touch, now).ok_or_else(|| {
+                    let sentence = format!("no active grant for {login}@{target}");
+                    Refusal::new("no-active-grant", sentence)
+                        .with_hint(format!("run: portcullis request {login}@{target} --for 30m"))
+                })?,
+            };
+            let request = state.request(&grant);
+            let of = Matter { owner: identity, target: &target, login: &login };
             let touch = request.is_some_and(|request| request.asked.touch);
             let command = request.and_then(|request| request.spec.command.as_deref());
-            let paths = rules.connect(of, touch, command, Some(knock.address), now).paths();
+            let paths = rules.connect(of, touch, command, Some(address), now).paths();
             found = rules.directory.target(&target).cloned();
-            bought.check(&rules, &shown.identity, &login, &target)?;
+            bought.check(&rules, identity, &format!("{login}@{target}"))?;
             // Whoever has a grant there knows that it was there.
-            let granted = state.grant(&shown.request).is_some_and(|(request, grant)| {
+            let granted = state.grant(&grant).is_some_and(|(request, grant)| {
                 grant.is_active(now) && request.spec.target == target && request.spec.login == login
             });
             if found.is_none() && granted {
@@ -176,13 +279,13 @@ impl App {
             }
             Ok(OpenSession {
                 session: session.clone(),
-                request: shown.request.clone(),
-                identity: shown.identity.clone(),
+                request: grant,
+                identity: identity.clone(),
                 target: target.clone(),
                 login: login.clone(),
-                address: knock.address.to_string(),
+                address: address.to_string(),
                 proxy: proxy.clone(),
-                way: knock.way,
+                way,
                 presence: presence.clone(),
                 certified: bought.at,
                 bought_with: bought.with.clone(),
@@ -192,7 +295,8 @@ impl App {
             .into())
         };
         let view = |state: &State, applied: &super::Applied| {
-            let approvers = state.grant(&shown.request).map(|(_, grant)| grant.approvers.clone());
+            let grant = applied.permit.as_ref().and_then(|permit| state.grant(permit.request()));
+            let approvers = grant.map(|(_, grant)| grant.approvers.clone());
             (applied.permit.clone(), approvers.unwrap_or_default(), state.next())
         };
         let ((permit, approvers, seq), opening) = self.engine.begin(&actor, &mut open, &view).await?;
@@ -213,7 +317,7 @@ impl App {
         match certified.await {
             Ok((_, signed)) => Ok(Opened { permit, target, certificate: signed.openssh().to_owned(), seq }),
             Err(error) => {
-                self.abandon(caller, permit.session()).await;
+                self.abandoned(&actor, permit.session()).await;
                 Err(error)
             }
         }
@@ -306,6 +410,26 @@ impl App {
         let reason = "nobody took it up".to_owned();
         EndSession { session: session.clone(), end: SessionEnd::Proxy { reason }, cut: None, dropped: now }
     }
+}
+
+/// The active grant of somebody for a place that serves them best: one whose touch they can show, one for more than one
+/// command, the one that ends last. Without an active one, what tells them most of why not.
+fn standing(
+    state: &State,
+    identity: &IdentityName,
+    login: &Login,
+    target: &TargetName,
+    touch: bool,
+    now: Timestamp,
+) -> Option<RequestId> {
+    let here = |request: &access::Request| request.spec.target == *target && request.spec.login == *login;
+    let grants = state.grants_of(identity).filter(|(request, _)| here(request));
+    let best = grants.max_by_key(|(request, grant)| {
+        let fits = touch || !grant.path.obligations.touch;
+        (grant.is_active(now), fits, request.spec.command.is_none(), grant.ends)
+    });
+    let pending = || state.pending().find(|request| request.spec.identity == *identity && here(request));
+    best.map(|(request, _)| request.id.clone()).or_else(|| pending().map(|request| request.id.clone()))
 }
 
 fn digest(certificate: &Certificate) -> Option<String> {

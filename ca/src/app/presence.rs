@@ -3,13 +3,12 @@
 
 use access::Refusal;
 use identity::Claim;
-use model::{IdentityName, Presence, Seq, Serial, Subject, WayIn};
-use ssh_key::Certificate;
+use model::{IdentityName, Presence, Seq, Subject, WayIn};
 use store::Query;
 
 use super::engine::blocking;
 use super::ledger::unreadable;
-use super::open_session::Knock;
+use super::open_session::{Knock, Shown};
 use super::{App, AppError};
 
 /// A person's log-in to the proxy, as the proxy tells it.
@@ -29,40 +28,62 @@ impl App {
     ///
     /// # Errors
     /// A refusal that says what is wrong; or the ledger cannot be read.
-    pub(super) async fn present(
-        &self,
-        knock: &Knock,
-        identity: &IdentityName,
-        serial: Serial,
-        certificate: &Certificate,
-    ) -> Result<Presence, AppError> {
+    pub(super) async fn present(&self, knock: &Knock, shown: &Shown) -> Result<Presence, AppError> {
         let LogIn { user, session_id, signature } = &knock.log_in;
-        let refuse = |why: &str| {
-            tracing::warn!(%identity, %serial, why, "a proxy asked for a session without its person");
-            Refusal::new("presence-refused", format!("nothing shows that {identity} is there: {why}"))
-                .with_hint("connect again; if that does not help, tell those who run the proxy")
-        };
-        if !means(knock.way, user, &knock.login, &knock.target) {
-            return Err(refuse("the log-in was for another login or target").into());
-        }
+        let Shown { identity, serial, certificate, .. } = shown;
+        meant_for(knock.way, user, &knock.login, &knock.target, identity)?;
         let claim = Claim { user, session_id, signature };
-        let presence = identity::Presence::verify(&claim, certificate).map_err(|error| refuse(&error.to_string()))?;
+        let presence = identity::Presence::verify(&claim, identity::Shown::Certificate(certificate))
+            .map_err(|error| absent(identity, &error.to_string()))?;
         self.unspent(presence.sha256()).await?;
-        Ok(Presence { sha256: presence.sha256().to_owned(), certificate: serial, touch: presence.touched() })
+        let sha256 = presence.sha256().to_owned();
+        Ok(Presence { sha256, certificate: Some(*serial), key: None, touch: presence.touched() })
     }
 
-    /// That no session was ever opened with this log-in. The decider asks the state, which knows the last few
+    /// That nothing was ever opened or bought with this log-in. The decider asks the state, which knows the last few
     /// thousand sessions; the ledger knows them all.
-    async fn unspent(&self, sha256: &str) -> Result<(), AppError> {
-        let query = Query { subject: Some(Subject::from_text(format!("presence:{sha256}"))), ..Query::default() };
+    pub(super) async fn unspent(&self, sha256: &str) -> Result<(), AppError> {
+        self.nothing_by(sha256, None).await
+    }
+
+    /// That no session was ever opened with this log-in: it has bought a pass, and a pass opens one session.
+    pub(super) async fn opened_nothing(&self, sha256: &str) -> Result<(), AppError> {
+        self.nothing_by(sha256, Some("session.opened")).await
+    }
+
+    async fn nothing_by(&self, sha256: &str, kind: Option<&str>) -> Result<(), AppError> {
+        let subject = Some(Subject::from_text(format!("presence:{sha256}")));
+        let query = Query { subject, kind: kind.map(str::to_owned), ..Query::default() };
         let store = self.store();
         let found = blocking(move || store.find(&query, Seq(0), 1).map_err(|error| unreadable(&error))).await?;
         if found.is_empty() { Ok(()) } else { Err(Refusal::presence_spent().into()) }
     }
 }
 
+/// That nothing shows that somebody is there.
+pub(super) fn absent(identity: &IdentityName, why: &str) -> Refusal {
+    tracing::warn!(%identity, why, "a proxy asked for something without its person");
+    Refusal::new("presence-refused", format!("nothing shows that {identity} is there: {why}"))
+        .with_hint("connect again; if that does not help, tell those who run the proxy")
+}
+
+/// That the user name of a log-in asks for this login on this target.
+///
+/// # Errors
+/// A refusal.
+pub(super) fn meant_for(
+    way: WayIn,
+    user: &str,
+    login: &str,
+    target: &str,
+    identity: &IdentityName,
+) -> Result<(), Refusal> {
+    let meant = means(way, user, login, target);
+    if meant { Ok(()) } else { Err(absent(identity, "the log-in was for another login or target")) }
+}
+
 /// Whether a user name asks for this login on this target. Behind `-J` it is the login alone: the target is then what
-/// the certificate's grant is for.
+/// the certificate's grant is for, or, with a plain key, what the proxy says.
 fn means(way: WayIn, user: &str, login: &str, target: &str) -> bool {
     match way {
         WayIn::Jump => user == login,

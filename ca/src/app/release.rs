@@ -12,7 +12,7 @@ impl App {
     /// # Errors
     /// It is not theirs, or has ended.
     pub async fn release(&self, caller: &Caller, id: &RequestId) -> Result<RequestView, AppError> {
-        caller.identity()?;
+        caller.person()?;
         self.must_see_grant(caller, id).await?;
         let build = |_: &_, _| Ok(Release { request: id.clone() }.into());
         self.engine.execute(&caller.actor(), build, |state, applied| RequestView::of(state, id, applied.now)).await?

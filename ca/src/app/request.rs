@@ -1,11 +1,9 @@
 //! Ask for access.
 
-use std::net::IpAddr;
-
 use access::{FileRequest, State};
 use model::{Fact, Login, Reason, RequestId, RequestSpec, Span, TargetName, Timestamp};
 
-use super::rights::Rules;
+use super::rights::{How, Rules};
 use super::views::RequestView;
 use super::{App, AppError, Caller};
 
@@ -37,7 +35,7 @@ impl App {
     /// There is no such target or login, no path of the policy is open, or the decider refuses.
     pub async fn request(&self, caller: &Caller, ask: Ask) -> Result<RequestView, AppError> {
         let spec = RequestSpec {
-            identity: caller.identity()?.clone(),
+            identity: caller.person()?.clone(),
             target: ask.target,
             login: ask.login,
             duration: ask.duration,
@@ -64,8 +62,7 @@ impl App {
     ) -> Result<RequestView, AppError> {
         let id = RequestId::from_random(self.entropy.u64());
         let build = |_: &State, now: Timestamp| {
-            let how = How { touch: caller.touch(), address: Some(caller.address()) };
-            let file = self.filing(&self.rules(), id.clone(), &spec, how, now)?;
+            let file = self.filing(&self.rules(), id.clone(), &spec, How::of(caller), now)?;
             Ok(FileRequest { idempotency_key: idempotency_key.clone(), ..file }.into())
         };
         let view = |state: &State, applied: &super::Applied| {
@@ -96,8 +93,8 @@ impl App {
         how: How,
         now: Timestamp,
     ) -> Result<FileRequest, AppError> {
-        let How { touch, address } = how;
-        let judged = rules.request(spec, touch, address, now);
+        let How { touch, from: address, .. } = how;
+        let judged = rules.request(spec, how, now);
         if !judged.is_permitted() {
             let place = format!("{}@{}", spec.login, spec.target);
             return Err(AppError::Forbidden {
@@ -108,13 +105,4 @@ impl App {
         let (paths, ttl) = (judged.paths(), self.settings.request_ttl);
         Ok(FileRequest { request, spec: spec.clone(), idempotency_key: None, touch, address, paths, ttl })
     }
-}
-
-/// How somebody came to ask.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct How {
-    /// Whether they touched a security key at login.
-    pub(super) touch: bool,
-    /// From where.
-    pub(super) address: Option<IpAddr>,
 }

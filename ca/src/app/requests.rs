@@ -30,7 +30,7 @@ impl App {
         mine: bool,
         after: Option<&Cursor>,
     ) -> Result<Paged<RequestView>, AppError> {
-        let me = caller.identity()?;
+        let me = caller.person()?;
         let mut sight = Sight::new(self, caller);
         let look = |state: &State, _: Timestamp| -> Vec<(Timestamp, RequestId)> {
             let all = state.requests().filter(|request| !mine || request.spec.identity == *me);

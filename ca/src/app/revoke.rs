@@ -4,6 +4,7 @@ use access::{Revoke, State};
 use model::{Reason, RequestId, Timestamp};
 use policy::Action;
 
+use super::rights::How;
 use super::views::RequestView;
 use super::{App, AppError, Caller};
 
@@ -21,9 +22,7 @@ impl App {
             let request = state.request(id).ok_or_else(|| AppError::not_found("grant", id))?;
             let rules = self.rules();
             let may_revoke = rules.may(caller, Action::Lock, now)
-                || rules
-                    .standing(caller.identity()?, caller.touch(), Some(caller.address()), &request.spec, now)
-                    .may_review;
+                || rules.standing(caller.identity()?, How::of(caller), &request.spec, now).may_review;
             Ok(Revoke { request: id.clone(), reason: reason.clone(), may_revoke }.into())
         };
         self.engine.execute(&caller.actor(), build, |state, applied| RequestView::of(state, id, applied.now)).await?

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use access::Standing;
 use identity::Directory;
-use model::{GroupName, IdentityName, Login, RequestSpec, Target, TargetName, Timestamp};
-use policy::{Action, Asker, Context, Explanation, Judgement, Known, Policies, Question, Requester};
+use model::{GroupName, IdentityName, Login, ProxyName, RequestSpec, Target, TargetName, Timestamp};
+use policy::{Action, Asker, Context, Explanation, Judgement, Known, Policies, Question, Requester, Way};
 
 use super::{AppError, Caller};
 
@@ -33,7 +33,35 @@ pub(super) struct Stance<'a> {
     /// Whether they touched a security key at login.
     pub(super) touch: bool,
     pub(super) from: Option<IpAddr>,
+    pub(super) way: Way,
     pub(super) now: Timestamp,
+}
+
+/// How somebody came to ask or to answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct How {
+    /// Whether they touched a security key at login.
+    pub(super) touch: bool,
+    /// From where.
+    pub(super) from: Option<IpAddr>,
+    /// Whether a proxy passed it on.
+    pub(super) way: Way,
+}
+
+impl How {
+    /// As the caller calls.
+    pub(super) fn of(caller: &Caller) -> Self {
+        Self { touch: caller.touch(), from: Some(caller.address()), way: caller.way() }
+    }
+
+    /// As it was kept with a request or a review.
+    pub(super) const fn kept(touch: bool, from: Option<IpAddr>, through: Option<&ProxyName>) -> Self {
+        let way = match through {
+            Some(_) => Way::Ssh,
+            None => Way::Api,
+        };
+        Self { touch, from, way }
+    }
 }
 
 /// What somebody wants: all the questions that there are.
@@ -56,7 +84,12 @@ pub(super) enum Want<'a> {
 impl<'a> Stance<'a> {
     /// The caller as they call. `name` is theirs.
     pub(super) fn of(caller: &Caller, name: &'a IdentityName, now: Timestamp) -> Self {
-        Self { name, touch: caller.touch(), from: Some(caller.address()), now }
+        Self::at(name, How::of(caller), now)
+    }
+
+    pub(super) const fn at(name: &'a IdentityName, how: How, now: Timestamp) -> Self {
+        let How { touch, from, way } = how;
+        Self { name, touch, from, way, now }
     }
 }
 
@@ -120,8 +153,8 @@ impl Rules {
     }
 
     /// What policy offers for a request: nobody when its asker, its target or its login left the directory.
-    pub(super) fn request(&self, spec: &RequestSpec, touch: bool, from: Option<IpAddr>, now: Timestamp) -> Judgement {
-        self.judge(Stance { name: &spec.identity, touch, from, now }, Want::Request(spec))
+    pub(super) fn request(&self, spec: &RequestSpec, how: How, now: Timestamp) -> Judgement {
+        self.judge(Stance::at(&spec.identity, how, now), Want::Request(spec))
     }
 
     /// Whether somebody could ask for a login at all, whatever the time, the ticket or the command.
@@ -135,7 +168,8 @@ impl Rules {
         now: Timestamp,
     ) -> bool {
         let of = Matter { owner: name, target: &target.name, login };
-        self.judge(Stance { name, touch, from: Some(from), now }, Want::Anything(of, None)).is_permitted()
+        let how = How { touch, from: Some(from), way: Way::Api };
+        self.judge(Stance::at(name, how, now), Want::Anything(of, None)).is_permitted()
     }
 
     /// Whether somebody may know that there is a target: they may ask for one of its logins, or could with what they
@@ -156,15 +190,8 @@ impl Rules {
     }
 
     /// What policy says of a reviewer of a request.
-    pub(super) fn standing(
-        &self,
-        reviewer: &IdentityName,
-        touch: bool,
-        from: Option<IpAddr>,
-        spec: &RequestSpec,
-        now: Timestamp,
-    ) -> Standing {
-        let judged = self.judge(Stance { name: reviewer, touch, from, now }, Want::Review(spec));
+    pub(super) fn standing(&self, reviewer: &IdentityName, how: How, spec: &RequestSpec, now: Timestamp) -> Standing {
+        let judged = self.judge(Stance::at(reviewer, how, now), Want::Review(spec));
         Standing { may_review: judged.is_permitted(), groups: self.groups(reviewer).clone() }
     }
 
@@ -177,7 +204,7 @@ impl Rules {
         from: Option<IpAddr>,
         now: Timestamp,
     ) -> Judgement {
-        self.judge(Stance { name: who.owner, touch, from, now }, Want::Connect(who, command))
+        self.judge(Stance::at(who.owner, How { touch, from, way: Way::Api }, now), Want::Connect(who, command))
     }
 
     /// Whether a caller may replay somebody's sessions.
@@ -219,7 +246,7 @@ impl Rules {
     fn put<'a, T>(&'a self, who: Stance<'a>, want: Want<'a>, to: impl FnOnce(&Question<'_>) -> T) -> Option<T> {
         let identity = self.directory.identity(who.name)?;
         let asker = Asker { name: &identity.name, groups: &identity.groups, touch: who.touch };
-        let bare = Context { address: who.from, ..Context::at(who.now) };
+        let bare = Context { address: who.from, way: who.way, ..Context::at(who.now) };
         let asking = |spec: &'a RequestSpec| Context {
             duration: spec.duration,
             command: spec.command.as_deref(),

@@ -6,7 +6,7 @@ use access::State;
 use model::{Actor, Fact, IdentityName, LockSubject, Login, ProxyName, Record, RequestId, RequestSpec, TargetName};
 use policy::Action;
 
-use super::rights::{Matter, Rules};
+use super::rights::{How, Matter, Rules};
 use super::{App, Caller};
 
 /// How many answers of the policy one view remembers.
@@ -191,15 +191,14 @@ impl Sight {
     }
 
     fn may_review(&mut self, app: &App, spec: &RequestSpec) -> bool {
-        let Ok(reviewer) = self.caller.identity() else { return false };
+        let Ok(reviewer) = self.caller.person() else { return false };
         let seconds = spec.duration.seconds();
         let (target, login) = (spec.target.clone(), spec.login.clone());
         let key = (spec.identity.clone(), target, login, seconds, spec.command.clone(), spec.ticket.clone());
         if let Some(known) = self.reviews.get(&key) {
             return *known;
         }
-        let (touch, from) = (self.caller.touch(), Some(self.caller.address()));
-        let may = self.rules.standing(reviewer, touch, from, spec, app.engine.now()).may_review;
+        let may = self.rules.standing(reviewer, How::of(&self.caller), spec, app.engine.now()).may_review;
         remember(&mut self.reviews, key, may)
     }
 

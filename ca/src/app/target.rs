@@ -22,7 +22,7 @@ impl App {
     /// # Errors
     /// A proxy asked.
     pub fn targets(&self, caller: &Caller) -> Result<Vec<Target>, AppError> {
-        caller.identity()?;
+        caller.person()?;
         let rules = self.rules();
         if rules.may(caller, Action::Administer, self.engine.now()) {
             return Ok(rules.directory.targets().cloned().collect());
@@ -98,7 +98,7 @@ impl App {
     }
 
     fn may_ask(&self, rules: &Rules, caller: &Caller, target: &Target, login: &Login) -> bool {
-        let Ok(name) = caller.identity() else { return false };
+        let Ok(name) = caller.person() else { return false };
         rules.may_ask(name, caller.touch(), target, login, caller.address(), self.engine.now())
     }
 }

@@ -12,7 +12,7 @@ impl App {
     /// # Errors
     /// There is no such review, or the request is decided already.
     pub async fn withdraw(&self, caller: &Caller, id: &RequestId) -> Result<RequestView, AppError> {
-        caller.identity()?;
+        caller.person()?;
         self.must_see_request(caller, id).await?;
         let build = |_: &_, _| Ok(WithdrawReview { request: id.clone() }.into());
         self.engine.execute(&caller.actor(), build, |state, applied| RequestView::of(state, id, applied.now)).await?

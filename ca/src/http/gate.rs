@@ -96,6 +96,11 @@ impl Gate {
         let known = token.as_ref().map(|token| self.app.authenticate(token, peer));
         match (known, token) {
             (Some(Ok(caller)), Some(token)) => {
+                // A proxy passes on what a person does there: it is theirs from here on, and counts as theirs.
+                let (caller, token) = match passed(request.headers()) {
+                    Some(pass) => (self.app.admit_pass(&caller, &pass)?, pass),
+                    None => (caller, token),
+                };
                 let limiter = match caller.subject() {
                     Subject::Identity(_) => &self.by_identity,
                     Subject::Proxy(_) => &self.by_proxy,
@@ -203,6 +208,13 @@ fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| Zeroizing::new(token.trim().to_owned()))
+}
+
+/// The pass that a call came with.
+fn passed(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+    let value = headers.get(api::wire::PASS_HEADER)?;
+    // What is no text is no pass of ours, and is refused as such.
+    Some(Zeroizing::new(value.to_str().unwrap_or_default().to_owned()))
 }
 
 fn too_many(who: impl std::fmt::Display) -> Fault {

@@ -40,15 +40,15 @@ pub(super) async fn login(
     Ok(Json(wire::LoginResponse { token: login.token.expose().to_owned(), expires: login.info.expires.into() }))
 }
 
-/// Ends the session token.
+/// Ends the session token, or the pass that came with it.
 #[utoipa::path(post, path = "/v1/logout", tag = "login", security(("token" = [])),
     responses((status = 204), (status = "default", body = Problem)))]
 pub(super) async fn logout(
     State(app): State<Shared>,
-    _: Who,
+    Who(caller): Who,
     Extension(Bearer(token)): Extension<Bearer>,
 ) -> StatusCode {
-    app.logout(&token);
+    app.end_token(&caller, &token);
     StatusCode::NO_CONTENT
 }
 

@@ -11,6 +11,7 @@ mod ledger;
 mod listener;
 mod locks;
 mod login;
+mod passes;
 mod plain;
 mod policy;
 mod problem;
@@ -106,6 +107,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(certificates::list, certificates::issue))
         .routes(routes!(certificates::issue_host))
         .routes(routes!(sessions::list, sessions::open))
+        .routes(routes!(passes::buy))
+        .routes(routes!(passes::enter))
         .routes(routes!(sessions::get))
         .routes(routes!(sessions::kill))
         .routes(routes!(locks::list, locks::place))

@@ -53,6 +53,8 @@ fn explained(explained: &Explained) -> wire::Explanation {
     let path = |open: &OpenPath| wire::ExplainedPath {
         policy: open.path.policy.clone(),
         place: place(&open.path.policy),
+        longest: open.path.obligations.max_duration.seconds(),
+        ticket: open.path.obligations.ticket,
         obligations: obligations(&open.path.obligations),
         lacks: view::lacks(&open.gap),
         taken: open.taken,

@@ -100,6 +100,7 @@ fn refused_status(code: &str) -> u16 {
         | "not-the-asker"
         | "not-the-system"
         | "no-path"
+        | "pass-over"
         | "policy-forbids"
         | "presence-refused"
         | "self-review"

@@ -1,7 +1,5 @@
 //! Sessions.
 
-use std::net::IpAddr;
-
 use api::{Problem, wire};
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
@@ -10,6 +8,7 @@ use serde::Deserialize;
 
 use super::extract::{Json, Path, Query, Who};
 use super::gate::Presence;
+use super::passes::address;
 use super::problem::Fault;
 use super::{Shared, view};
 use crate::app::{AppError, Cursor, Knock, LogIn, Report};
@@ -35,21 +34,14 @@ pub(super) async fn open(
     Extension(presence): Extension<Presence>,
     Json(body): Json<wire::OpenSession>,
 ) -> Result<Json<wire::OpenedSession>, Fault> {
-    let address: IpAddr = body
-        .address
-        .parse()
-        .map_err(|_| AppError::Invalid(format!("{:?} is no address", super::short(&body.address))))?;
-    let wire::Presence { user, session_id, signature } = body.presence;
-    let log_in =
-        LogIn { user, session_id: bytes("session_id", &session_id)?, signature: bytes("signature", &signature)? };
     let knock = Knock {
         certificate: body.certificate,
         target: body.target,
         login: body.login,
-        address: address.to_canonical(),
+        address: address(&body.address)?,
         way: body.way,
         public_key: body.public_key,
-        log_in,
+        log_in: log_in(body.presence)?,
     };
     let opened = app.open_session(&caller, &knock).await?;
     if presence.is_gone() {
@@ -124,6 +116,12 @@ pub(super) async fn kill(
 ) -> Result<Json<wire::Session>, Fault> {
     let reason = view::reason(body.reason.as_deref().unwrap_or("killed"))?;
     Ok(Json(view::session(app.kill(&caller, &id, &reason).await?)))
+}
+
+/// A log-in, as its proxy tells it.
+pub(super) fn log_in(told: wire::Presence) -> Result<LogIn, AppError> {
+    let wire::Presence { user, session_id, signature } = told;
+    Ok(LogIn { user, session_id: bytes("session_id", &session_id)?, signature: bytes("signature", &signature)? })
 }
 
 fn bytes(field: &str, hexadecimal: &str) -> Result<Vec<u8>, AppError> {

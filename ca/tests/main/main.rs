@@ -17,6 +17,8 @@ mod matrix;
 #[cfg(test)]
 mod near;
 #[cfg(test)]
+mod pass;
+#[cfg(test)]
 mod presence;
 #[cfg(test)]
 mod rules;

@@ -43,6 +43,8 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("POST", "/v1/host-certificates", [401, 403, 403, 403, 200, 403]),
     ("GET", "/v1/sessions", [401, 200, 200, 200, 200, 403]),
     ("POST", "/v1/sessions", [401, 403, 403, 403, 403, 422]),
+    ("POST", "/v1/passes", [401, 403, 403, 403, 403, 404]),
+    ("POST", "/v1/passes/session", [401, 403, 403, 403, 403, 403]),
     ("GET", "/v1/sessions/{id}", [401, 404, 200, 404, 200, 403]),
     ("POST", "/v1/sessions/{id}/reports", [401, 403, 403, 403, 403, 200]),
     ("POST", "/v1/sessions/{id}/kill", [401, 404, 200, 404, 200, 403]),
@@ -149,10 +151,68 @@ async fn the_locked_may_ask_who_they_are_and_nothing_else() {
         }
         assert_eq!(status, 403, "{method} {path}");
         let code = answer.json::<Value>().await.unwrap()["code"].as_str().unwrap().to_owned();
-        let for_proxies = ["/v1/sessions", "/v1/sessions/{id}/reports", "/v1/recovered"].contains(path);
+        let for_proxies = ["/v1/sessions", "/v1/sessions/{id}/reports", "/v1/recovered", "/v1/passes"].contains(path);
         let wanted = if for_proxies && *method == "POST" { "forbidden" } else { "locked" };
         assert_eq!(code, wanted, "{method} {path}");
     }
+}
+
+/// What a proxy may call in the name of a person who logged in there; each row of the matrix that is not here is refused.
+const DESK: [(&str, &str); 17] = [
+    ("GET", "/v1/whoami"),
+    ("GET", "/v1/status"),
+    ("GET", "/v1/requests"),
+    ("POST", "/v1/requests"),
+    ("GET", "/v1/requests/{id}"),
+    ("POST", "/v1/requests/{id}/approve"),
+    ("POST", "/v1/requests/{id}/deny"),
+    ("POST", "/v1/requests/{id}/withdraw"),
+    ("POST", "/v1/requests/{id}/cancel"),
+    ("GET", "/v1/grants"),
+    ("GET", "/v1/grants/{id}"),
+    ("POST", "/v1/grants/{id}/release"),
+    ("POST", "/v1/grants/{id}/extend"),
+    ("GET", "/v1/targets"),
+    ("POST", "/v1/policy/explain"),
+    ("POST", "/v1/passes/session"),
+    ("POST", "/v1/logout"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_is_for_the_desk_and_for_nothing_else() {
+    let site = Site::start().await;
+    let (http, url) = site.raw();
+    let mut wrong = Vec::new();
+    // alice, whose things they are; and adam, who may do everything when he calls by himself.
+    for (name, column) in [("alice", 2), ("adam", 4)] {
+        for (method, path, expected) in ROWS {
+            let things = Things::make(&site).await;
+            let visitor = crate::pass::visitor(&key_of(name), "root+web1");
+            let pass = site.client("proxy:proxy1").buy_pass(&visitor).await.unwrap();
+            let proxy = site.token("proxy:proxy1").await;
+            let (path_now, body) = things.call(method, path);
+            let mut request = http.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{url}{path_now}"));
+            request = request.bearer_auth(&proxy).header(api::wire::PASS_HEADER, &pass.token);
+            if let Some(body) = body {
+                request = request.json(&body);
+            }
+            let answer = request.send().await.unwrap();
+            let status = answer.status().as_u16();
+            let good = match (method, path) {
+                _ if expected[0] != 401 || *path == "/v1/login" => status == expected[0],
+                _ if !DESK.contains(&(method, path)) => status == 403,
+                (_, &"/v1/passes/session") => status == if name == "alice" { 200 } else { 409 },
+                // An administrator is none here: he sees what is his, and what he may review.
+                _ if name == "adam" => status == expected[column] || [403, 404].contains(&status),
+                _ => status == expected[column],
+            };
+            if !good {
+                wrong.push(format!("{name}: {method} {path}: {status} {}", answer.text().await.unwrap()));
+            }
+            things.clear(&site).await;
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 /// Things of alice's that a call can be about.
@@ -247,6 +307,13 @@ impl Things {
                 "way": "jump", "public_key": key,
                 "presence": { "user": "root", "session_id": nonce, "signature": "00" },
             })),
+            ("POST", "/v1/passes") => Some(json!({
+                "public_key": key, "address": "192.0.2.1",
+                "presence": { "user": "root", "session_id": nonce, "signature": "00" },
+            })),
+            ("POST", "/v1/passes/session") => {
+                Some(json!({ "target": "web1", "login": "root", "way": "plus", "public_key": key }))
+            }
             ("POST", "/v1/sessions/{id}/reports") => {
                 Some(json!({ "reports": [{ "report": "channel-refused", "asked": "x11", "reason": "no" }] }))
             }

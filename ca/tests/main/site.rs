@@ -361,9 +361,27 @@ pub(crate) fn log_in_by(
     user: &str,
     connection: &[u8],
 ) -> wire::Presence {
-    let session_id = Sha256::digest(connection);
     let (name, blob) = certificate.split_once(' ').unwrap_or_default();
     let blob = base64::engine::general_purpose::STANDARD.decode(blob.split(' ').next().unwrap()).unwrap_or_default();
+    log_in_with(sign, name, &blob, user, connection)
+}
+
+/// The same with a plain key.
+pub(crate) fn log_in_plainly(key: &PrivateKey, user: &str, connection: &[u8]) -> wire::Presence {
+    let public = key.public_key();
+    let (name, blob) = (public.algorithm(), public.to_bytes().unwrap());
+    log_in_with(&|message| sign_with(key, message), name.as_str(), &blob, user, connection)
+}
+
+/// The same with what is shown, under the name of its algorithm.
+pub(crate) fn log_in_with(
+    sign: &dyn Fn(&[u8]) -> Signature,
+    name: &str,
+    blob: &[u8],
+    user: &str,
+    connection: &[u8],
+) -> wire::Presence {
+    let session_id = Sha256::digest(connection);
     let mut signed = Vec::new();
     let mut string = |bytes: &[u8], kind: &[u8]| {
         signed.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
@@ -375,7 +393,7 @@ pub(crate) fn log_in_by(
     string(b"ssh-connection", &[]);
     string(b"publickey", &[1]);
     string(name.as_bytes(), &[]);
-    string(&blob, &[]);
+    string(blob, &[]);
     let signature = sign(&signed);
     wire::Presence {
         user: user.to_owned(),

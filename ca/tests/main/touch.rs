@@ -17,7 +17,7 @@ pub(crate) struct SecurityKey {
 }
 
 impl SecurityKey {
-    fn public() -> PublicKey {
+    pub(crate) fn public() -> PublicKey {
         let ed25519 = key_of("alice's security key").public_key().key_data().ed25519().copied().unwrap();
         PublicKey::from(KeyData::SkEd25519(SkEd25519::new(ed25519, "ssh:")))
     }

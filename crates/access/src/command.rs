@@ -172,7 +172,7 @@ pub struct Unlock {
 pub struct OpenSession {
     /// A new id.
     pub session: SessionId,
-    /// The grant that the person's certificate names.
+    /// The grant that the person's certificate names; for a plain key, theirs for this login on this target.
     pub request: RequestId,
     /// Who.
     pub identity: IdentityName,
@@ -188,9 +188,9 @@ pub struct OpenSession {
     pub way: WayIn,
     /// The person's log-in. One opens one session.
     pub presence: Presence,
-    /// When the person's certificate was intended: one from before the latest lock on them is refused.
+    /// When the person's certificate was intended, or their plain key logged in: one from before the latest lock on them is refused.
     pub certified: Timestamp,
-    /// Fingerprint of the login key that bought it.
+    /// Fingerprint of the login key that bought it, or of the plain key.
     pub bought_with: Option<String>,
     /// What policy says to `connect`, now. Empty: refused. Their obligations are not used: those of the grant's own
     /// path hold.

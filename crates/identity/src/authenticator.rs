@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Span, Timestamp};
+use model::{ProxyName, Span, Timestamp};
 
+use crate::pass::{Bearer, PassError, Passes};
 use crate::token::TokenHash;
 use crate::{CertificateAsk, Directory, Nonce, Proof, ProofError, Statement, Subject, Token, TokenError, TokenInfo};
 
@@ -22,10 +23,15 @@ pub struct Limits {
     pub token_life: Span,
     /// The most tokens of one subject; the oldest gives way.
     pub tokens_per_subject: usize,
+    /// A pass lives this long at most; it dies with its connection.
+    pub pass_life: Span,
+    /// The most passes of one person; the oldest gives way.
+    pub passes_per_person: usize,
 }
 
 impl Default for Limits {
-    /// Nonces for a minute, 64 of an address and 65,536 in all; tokens for 8 hours, 32 of a subject.
+    /// Nonces for a minute, 64 of an address and 65,536 in all; tokens for 8 hours, 32 of a subject; passes for half an
+    /// hour, 256 of a person.
     fn default() -> Self {
         Self {
             nonce_life: Span::from_seconds(60),
@@ -33,6 +39,8 @@ impl Default for Limits {
             nonces: 65_536,
             token_life: Span::from_hours(8),
             tokens_per_subject: 32,
+            pass_life: Span::from_minutes(30),
+            passes_per_person: 256,
         }
     }
 }
@@ -107,13 +115,20 @@ pub struct Authenticator {
     limits: Limits,
     nonces: Mutex<Nonces>,
     tokens: Mutex<Tokens>,
+    passes: Mutex<Passes>,
 }
 
 impl Authenticator {
     /// For the server that names itself `server` in every statement.
     #[must_use]
     pub fn new(server: impl Into<String>, limits: Limits) -> Self {
-        Self { server: server.into(), limits, nonces: Mutex::default(), tokens: Mutex::default() }
+        Self {
+            server: server.into(),
+            limits,
+            nonces: Mutex::default(),
+            tokens: Mutex::default(),
+            passes: Mutex::default(),
+        }
     }
 
     /// The name that statements carry.
@@ -163,6 +178,7 @@ impl Authenticator {
             address: source,
             issued: now,
             expires: now.plus(self.limits.token_life),
+            through: None,
         });
         lock(&self.tokens).add(token.hash(), Arc::clone(&info), self.limits.tokens_per_subject, now);
         Ok(Login { token, info })
@@ -207,6 +223,32 @@ impl Authenticator {
         Ok(info)
     }
 
+    /// Gives a pass for a log-in that was verified. `random` becomes its token.
+    ///
+    /// # Errors
+    /// [`PassError::Spent`].
+    pub fn pass(&self, shown: Bearer, random: [u8; 32], now: Timestamp) -> Result<Login, PassError> {
+        lock(&self.passes).add(shown, random, &self.limits, now)
+    }
+
+    /// Whose pass this is, when that proxy shows it.
+    ///
+    /// # Errors
+    /// Why it is refused. To another proxy it is one that does not exist.
+    pub fn authenticate_pass(
+        &self,
+        token: &str,
+        proxy: &ProxyName,
+        now: Timestamp,
+    ) -> Result<Arc<TokenInfo>, TokenError> {
+        lock(&self.passes).find(token, proxy, now)
+    }
+
+    /// Ends one pass: its connection is closed. Whether there was one.
+    pub fn revoke_pass(&self, token: &str) -> bool {
+        lock(&self.passes).remove(token)
+    }
+
     /// Ends one token (a logout). Whether there was one.
     pub fn revoke(&self, token: &str) -> bool {
         Token::from_text(token).is_ok_and(|token| lock(&self.tokens).remove(&token.hash()).is_some())
@@ -228,15 +270,16 @@ impl Authenticator {
         self.retain(|info| directory.has_fingerprint(&info.subject, &info.key))
     }
 
-    /// Ends the tokens for which `keep` says no; how many.
+    /// Ends the tokens and passes for which `keep` says no; how many.
     pub fn retain(&self, keep: impl Fn(&TokenInfo) -> bool) -> usize {
-        lock(&self.tokens).retain(keep)
+        lock(&self.tokens).retain(&keep) + lock(&self.passes).retain(&keep)
     }
 
     /// Forgets what has expired. Calling it now and then keeps the memory small; nothing else depends on it.
     pub fn sweep(&self, now: Timestamp) {
         lock(&self.nonces).expire(now);
         self.retain(|info| now < info.expires);
+        lock(&self.passes).sweep(now);
     }
 
     /// How many tokens are in force, expired ones included until they are swept.
@@ -329,13 +372,17 @@ impl Nonces {
 }
 
 #[derive(Debug, Default)]
-struct Tokens {
+pub(crate) struct Tokens {
     by_hash: HashMap<TokenHash, Arc<TokenInfo>>,
     by_subject: HashMap<Subject, Vec<TokenHash>>,
 }
 
 impl Tokens {
-    fn add(&mut self, hash: TokenHash, info: Arc<TokenInfo>, per_subject: usize, now: Timestamp) {
+    pub(crate) fn get(&self, hash: &TokenHash) -> Option<&Arc<TokenInfo>> {
+        self.by_hash.get(hash)
+    }
+
+    pub(crate) fn add(&mut self, hash: TokenHash, info: Arc<TokenInfo>, per_subject: usize, now: Timestamp) {
         let own = self.by_subject.entry(info.subject.clone()).or_default();
         // In order of their making; the expired and, over the limit, the oldest go.
         own.retain(|hash| self.by_hash.get(hash).is_some_and(|known| now < known.expires));
@@ -348,7 +395,7 @@ impl Tokens {
         self.by_hash.insert(hash, info);
     }
 
-    fn remove(&mut self, hash: &TokenHash) -> Option<Arc<TokenInfo>> {
+    pub(crate) fn remove(&mut self, hash: &TokenHash) -> Option<Arc<TokenInfo>> {
         let info = self.by_hash.remove(hash)?;
         if let Some(own) = self.by_subject.get_mut(&info.subject) {
             own.retain(|known| known != hash);
@@ -359,7 +406,7 @@ impl Tokens {
         Some(info)
     }
 
-    fn retain(&mut self, keep: impl Fn(&TokenInfo) -> bool) -> usize {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&TokenInfo) -> bool) -> usize {
         let before = self.by_hash.len();
         self.by_hash.retain(|_, info| keep(info));
         let by_hash = &self.by_hash;

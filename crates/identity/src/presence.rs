@@ -9,7 +9,7 @@ use ssh_key::{Certificate, Signature};
 
 use crate::security_key::{Flags, fits};
 
-/// What is said of a connection at which a certificate was shown.
+/// What is said of a connection at which a certificate or a plain key was shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
     /// The user name that the client asked for.
@@ -20,7 +20,16 @@ pub struct Claim<'a> {
     pub signature: &'a [u8],
 }
 
-/// That the holder of a certificate's key logged in with it, as one user, to one connection. Only
+/// What somebody showed when they logged in: it is part of what they signed.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown<'a> {
+    /// A certificate of their key.
+    Certificate(&'a Certificate),
+    /// The plain key.
+    Key(&'a KeyData),
+}
+
+/// That the holder of a key, certified or plain, logged in with it, as one user, to one connection. Only
 /// [`Presence::verify`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
@@ -41,7 +50,7 @@ pub enum PresenceError {
     #[error("a signature by {0} is not accepted from this key; RSA keys must sign with SHA-2")]
     Algorithm(String),
     /// It does not verify.
-    #[error("the signature is not by the certificate's key over this connection, user name and certificate")]
+    #[error("the signature is not by the key that was shown over this connection, user name and what was shown")]
     Wrong,
     /// A security key signed by itself.
     #[error("the security key was not touched")]
@@ -55,25 +64,29 @@ const LIMIT: usize = 2 * 1024;
 const USERAUTH_REQUEST: u8 = 50;
 
 impl Presence {
-    /// Verifies that the key of `certificate` signed the log-in that is claimed.
+    /// Verifies that the key of what was `shown` signed the log-in that is claimed.
     ///
-    /// A security key must have been touched for it: no certificate of ours excuses it from that. Whether the
-    /// certificate itself is good, and whether the connection was made use of before, is not judged here.
+    /// A security key must have been touched for it: no certificate of ours excuses it from that, and no directory.
+    /// Whether the certificate or the key itself is good, and whether the connection was made use of before, is not
+    /// judged here.
     ///
     /// # Errors
     /// Why it shows nothing.
-    pub fn verify(claim: &Claim<'_>, certificate: &Certificate) -> Result<Self, PresenceError> {
+    pub fn verify(claim: &Claim<'_>, shown: Shown<'_>) -> Result<Self, PresenceError> {
         // SHA-256 is the shortest hash of a key exchange that is offered, SHA-512 the longest that there is.
         if !(32..=64).contains(&claim.session_id.len()) {
             return Err(PresenceError::SessionId(claim.session_id.len()));
         }
         let signature = read(claim.signature)?;
-        let key = certificate.public_key();
+        let key = match shown {
+            Shown::Certificate(certificate) => certificate.public_key(),
+            Shown::Key(key) => key,
+        };
         if !fits(key, &signature.algorithm()) {
             let name = signature.algorithm().as_str().escape_default().take(64).collect();
             return Err(PresenceError::Algorithm(name));
         }
-        let signed = signed(claim, &signature, certificate).map_err(|_| PresenceError::Malformed)?;
+        let signed = signed(claim, &signature, shown).map_err(|_| PresenceError::Malformed)?;
         key.verify(&signed, &signature).map_err(|_| PresenceError::Wrong)?;
         Ok(Self {
             sha256: hex::encode(Sha256::digest(claim.session_id)),
@@ -111,7 +124,7 @@ fn read(bytes: &[u8]) -> Result<Signature, PresenceError> {
 }
 
 /// What a client signs: the session identifier, and its request up to the signature.
-fn signed(claim: &Claim<'_>, signature: &Signature, certificate: &Certificate) -> Result<Vec<u8>, ssh_key::Error> {
+fn signed(claim: &Claim<'_>, signature: &Signature, shown: Shown<'_>) -> Result<Vec<u8>, ssh_key::Error> {
     let mut bytes = Vec::new();
     claim.session_id.encode(&mut bytes)?;
     USERAUTH_REQUEST.encode(&mut bytes)?;
@@ -119,8 +132,17 @@ fn signed(claim: &Claim<'_>, signature: &Signature, certificate: &Certificate) -
     "ssh-connection".encode(&mut bytes)?;
     "publickey".encode(&mut bytes)?;
     1u8.encode(&mut bytes)?;
-    signature.algorithm().to_certificate_type().encode(&mut bytes)?;
-    certificate.to_bytes()?.encode(&mut bytes)?;
+    match shown {
+        Shown::Certificate(certificate) => {
+            signature.algorithm().to_certificate_type().encode(&mut bytes)?;
+            certificate.to_bytes()?.encode(&mut bytes)?;
+        }
+        Shown::Key(key) => {
+            // The algorithm by which it signed: an RSA key has two names here, and neither is its own (RFC 8332).
+            signature.algorithm().as_str().encode(&mut bytes)?;
+            key.encode_prefixed(&mut bytes)?;
+        }
+    }
     Ok(bytes)
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use model::Timestamp;
+use model::{Presence, ProxyName, Timestamp};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -32,6 +32,19 @@ pub struct TokenInfo {
     pub issued: Timestamp,
     /// From this moment on it is worth nothing.
     pub expires: Timestamp,
+    /// Set for a pass: what was bought at a proxy, and serves only there.
+    pub through: Option<Through>,
+}
+
+/// How a pass came about: its person logged in to a connection of a proxy's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Through {
+    /// The proxy, which alone can use it.
+    pub proxy: ProxyName,
+    /// As which user they logged in: it was signed, and says where they want to go.
+    pub user: String,
+    /// The log-in.
+    pub presence: Presence,
 }
 
 /// Why a token is refused.

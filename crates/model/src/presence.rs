@@ -11,8 +11,12 @@ use crate::Serial;
 pub struct Presence {
     /// SHA-256 of the connection's session identifier (RFC 4253, section 7.2), in hexadecimal.
     pub sha256: String,
-    /// The person's certificate.
-    pub certificate: Serial,
+    /// The person's certificate; absent where a plain key logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Serial>,
+    /// Fingerprint of the plain key that logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Whether a security key signed, which was touched for it.
     pub touch: bool,
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IdentityName, Login, NameError, RequestId, Span, TargetName, Timestamp};
+use crate::{IdentityName, Login, NameError, ProxyName, RequestId, Span, TargetName, Timestamp};
 
 /// identity + target + login + duration + reason (+ ticket, + one exact command, + a later start).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +127,9 @@ pub struct Asked {
     /// From where, for the same reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// Through which proxy, where it was asked over ssh; for the same reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<ProxyName>,
     /// A pending request dies at this moment.
     pub expires: Timestamp,
 }

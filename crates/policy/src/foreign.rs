@@ -8,9 +8,10 @@ use crate::scan::Place;
 use crate::{Diagnostic, syntax};
 
 /// The circumstances that only some actions have.
-const PARTIAL: [(&str, &str); 4] = [
+const PARTIAL: [(&str, &str); 5] = [
     ("duration", "request and review"),
     ("ticket", "request and review"),
+    ("way", "request and review"),
     ("command", "request, review and connect"),
     ("requester", "review and replay"),
 ];

@@ -29,7 +29,7 @@ pub use explanation::{Account, Explanation, Outcome};
 pub use judgement::{Failed, Forbid, Judgement};
 pub use names::Known;
 pub use policies::Policies;
-pub use question::{Action, Asker, Context, Question, Requester};
+pub use question::{Action, Asker, Context, Question, Requester, Way};
 
 /// The commented policy that `portcullis init` writes.
 pub const EXAMPLE: &str = include_str!("example.cedar");

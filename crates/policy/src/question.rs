@@ -87,6 +87,27 @@ pub struct Requester<'a> {
     pub groups: &'a BTreeSet<GroupName>,
 }
 
+/// Which way somebody came to ask: `context.way`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// By themself, with a login at the API: "api".
+    #[default]
+    Api,
+    /// Over ssh: at the desk of a proxy, which passes it on: "ssh".
+    Ssh,
+}
+
+impl Way {
+    /// The name in policies.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Ssh => "ssh",
+        }
+    }
+}
+
 /// The circumstances.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -100,6 +121,8 @@ pub struct Context<'a> {
     pub ticket: Option<&'a str>,
     /// `context.address`; every action may have it.
     pub address: Option<IpAddr>,
+    /// `context.way`; only `request` and `review` have it.
+    pub way: Way,
     /// `context.requester`; `review` and `replay` need it, the others do not have it.
     pub requester: Option<Requester<'a>>,
 }
@@ -108,7 +131,7 @@ impl Context<'_> {
     /// Circumstances of which only the time is known.
     #[must_use]
     pub const fn at(now: Timestamp) -> Self {
-        Self { now, duration: Span::ZERO, command: None, ticket: None, address: None, requester: None }
+        Self { now, duration: Span::ZERO, command: None, ticket: None, address: None, way: Way::Api, requester: None }
     }
 }
 

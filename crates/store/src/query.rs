@@ -7,7 +7,7 @@ use model::{Actor, Correlation, Record, Subject, Timestamp};
 pub struct Query {
     /// Belongs to this.
     pub correlation: Option<Correlation>,
-    /// Caused by this actor.
+    /// Caused by this actor; by a person also where a proxy passed it on.
     pub actor: Option<Actor>,
     /// Is about this.
     pub subject: Option<Subject>,
@@ -25,11 +25,18 @@ impl Query {
     pub fn matches(&self, record: &Record) -> bool {
         let entry = &record.entry;
         self.correlation.as_ref().is_none_or(|correlation| *correlation == entry.correlation)
-            && self.actor.as_ref().is_none_or(|actor| *actor == entry.actor)
+            && self.actor.as_ref().is_none_or(|actor| fits(actor, &entry.actor))
             && self.since.is_none_or(|since| entry.time >= since)
             && self.until.is_none_or(|until| entry.time < until)
             && self.kind.as_ref().is_none_or(|kind| is_kind(entry.fact.kind(), kind))
             && self.subject.as_ref().is_none_or(|subject| entry.fact.subjects().contains(subject))
+    }
+}
+
+fn fits(wanted: &Actor, actor: &Actor) -> bool {
+    match wanted {
+        Actor::Identity(name) => actor.identity() == Some(name),
+        Actor::Through { .. } | Actor::Proxy(_) | Actor::System => wanted == actor,
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use api::wire::SessionReport;
 use model::{ChannelEnd, ChannelKind, ExitReport, Pty, SessionEnd};
-use russh::{ChannelId, ChannelWriteHalf, server};
+use russh::{ChannelId, ChannelMsg, ChannelWriteHalf, server};
 use tracing::{debug, warn};
 
 use crate::dial::Target;
@@ -28,6 +28,7 @@ use crate::signal::{RaiseOnDrop, Signal};
 use crate::words::{self, Words};
 
 use replies::Replies;
+pub(crate) use replies::asks;
 use screen::Screen;
 use transfer::Transfer;
 
@@ -58,6 +59,8 @@ pub(crate) struct Opened {
     pub(crate) closed: Signal,
     /// Raised when the channel has ended here, and its recording is closed.
     pub(crate) done: RaiseOnDrop,
+    /// What was asked on it, and granted, before it came here.
+    pub(crate) before: Vec<ChannelMsg>,
 }
 
 /// A channel that has ended, with what is still to be done for it.
@@ -125,7 +128,7 @@ enum Ended {
 
 /// Carries one channel until it ends.
 pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: Arc<Target>, opened: Opened) -> Closing {
-    let Opened { channel, handle, closed, done } = opened;
+    let Opened { channel, handle, closed, done, before } = opened;
     let shared = Arc::new(Shared {
         gate,
         live,
@@ -155,7 +158,7 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
                 biased;
                 () = shared.live.stop().raised() => Ended::Session,
                 ended = down::run(&shared, &mut target_read, &person) => ended,
-                ended = up::run(&shared, &mut person_read, &target) => ended,
+                ended = up::run(&shared, before, &mut person_read, &target) => ended,
                 why = shared.recording_fails() => Ended::Recording(why),
                 () = async { closed.raised().await; tokio::time::sleep(LINGER).await } => Ended::Person,
             };
@@ -182,11 +185,13 @@ pub(crate) fn wants_reply(msg: &russh::ChannelMsg) -> bool {
 /// Tells the person of a channel why nothing comes of it. Every request is granted, so that the words are read and
 /// not an error of the client's own; the exit status says the rest.
 pub(crate) async fn refuse(opened: Opened, words: &Words, patience: Duration) {
-    let Opened { mut channel, handle, closed, done: _done } = opened;
+    let Opened { mut channel, handle, closed, done: _done, before } = opened;
     let id = channel.id();
     let speak = async {
-        let mut terminal = false;
-        loop {
+        let heard = before.iter().filter_map(replies::asks);
+        let (mut terminal, mut started) =
+            heard.fold((false, false), |(terminal, started), (_, starts, pty)| (terminal | pty, started | starts));
+        while !started {
             match channel.wait().await {
                 Some(msg) => {
                     let Some((want_reply, starts, pty)) = replies::asks(&msg) else { continue };
@@ -194,9 +199,7 @@ pub(crate) async fn refuse(opened: Opened, words: &Words, patience: Duration) {
                     if want_reply {
                         let _ = handle.channel_success(id).await;
                     }
-                    if starts {
-                        break;
-                    }
+                    started = starts;
                 }
                 None => return,
             }

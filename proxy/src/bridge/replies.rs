@@ -104,7 +104,7 @@ async fn advance(line: &mut VecDeque<Slot>, handle: &server::Handle, id: Channel
 }
 
 /// Whether a message asks for something: does it want a reply, does it start something, does it ask for a terminal.
-pub(super) fn asks(msg: &ChannelMsg) -> Option<(bool, bool, bool)> {
+pub(crate) fn asks(msg: &ChannelMsg) -> Option<(bool, bool, bool)> {
     match msg {
         ChannelMsg::RequestPty { want_reply, .. } => Some((*want_reply, false, true)),
         ChannelMsg::RequestShell { want_reply }

@@ -23,15 +23,20 @@ const PRINTED: Duration = Duration::from_millis(50);
 /// Carries what the person sends until the channel ends.
 pub(super) async fn run(
     shared: &Shared,
+    before: Vec<ChannelMsg>,
     person: &mut ChannelReadHalf,
     target: &ChannelWriteHalf<client::Msg>,
 ) -> Ended {
+    let mut before = before.into_iter();
     loop {
-        let carried = tokio::select! {
-            transfer = released(shared) => transfer.send_to_target(target).await,
-            msg = person.wait() => match msg {
-                Some(msg) => carry(shared, msg, target).await,
-                None => return Ended::Person,
+        let carried = match before.next() {
+            Some(msg) => carry(shared, msg, target).await,
+            None => tokio::select! {
+                transfer = released(shared) => transfer.send_to_target(target).await,
+                msg = person.wait() => match msg {
+                    Some(msg) => carry(shared, msg, target).await,
+                    None => return Ended::Person,
+                },
             },
         };
         match carried {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Heard;
-use api::wire::{CaKeys, HostSubject, OpenSession, OpenedSession, Presence, Recovered, SessionReport};
+use api::wire::{
+    BuyPass, CaKeys, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Presence, Recovered, SessionReport,
+};
 use async_trait::async_trait;
 use model::{
     Actor, Asked, Correlation, Entry, Fact, GrantEnd, IdentityName, Lock, LockId, Login, Obligations, Principal,
@@ -18,6 +20,7 @@ use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PrivateKey, PublicKey};
 use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
 /// The machine's clock, set back by so many seconds, and its random source, as the edge would read them.
 #[derive(Clone, Default)]
@@ -104,6 +107,11 @@ pub struct Authority {
     spent: Mutex<BTreeSet<String>>,
     /// Those that were shown, as they were.
     shown: Mutex<Vec<Presence>>,
+    /// Whose the registered keys are.
+    keys: Mutex<Vec<(PublicKey, IdentityName)>>,
+    /// The passes in force, and how many keys were asked about.
+    passes: Mutex<BTreeMap<String, (IdentityName, String)>>,
+    looked_up: AtomicU64,
 }
 
 impl Authority {
@@ -128,6 +136,9 @@ impl Authority {
             asked: AtomicU64::new(0),
             spent: Mutex::default(),
             shown: Mutex::default(),
+            keys: Mutex::default(),
+            passes: Mutex::default(),
+            looked_up: AtomicU64::new(0),
         })
     }
 
@@ -193,7 +204,7 @@ impl Authority {
             start: None,
             extends: Some(grant.id.clone()),
         };
-        let asked = Asked { idempotency_key: None, touch: false, address: None, expires: grant.ends };
+        let asked = Asked { idempotency_key: None, touch: false, address: None, through: None, expires: grant.ends };
         let filed = Fact::RequestFiled { request: request.clone(), spec, asked, paths: Vec::new() };
         self.tell(Actor::Identity(grant.identity.clone()), filed);
         self.tell(Actor::Identity("bob".parse().unwrap()), Fact::RequestDenied { request });
@@ -396,6 +407,21 @@ impl Authority {
         builder.sign(&self.user_ca).unwrap()
     }
 
+    /// Enters a key in the directory.
+    pub fn register(&self, identity: &str, key: &PublicKey) {
+        lock(&self.keys).push((key.clone(), identity.parse().unwrap()));
+    }
+
+    /// How many passes nobody has given back.
+    pub fn passes(&self) -> usize {
+        lock(&self.passes).len()
+    }
+
+    /// How many keys were asked about.
+    pub fn looked_up(&self) -> u64 {
+        self.looked_up.load(Ordering::SeqCst)
+    }
+
     /// The log-ins that proxies showed, in order.
     pub fn shown(&self) -> Vec<Presence> {
         lock(&self.shown).clone()
@@ -412,11 +438,62 @@ impl Authority {
         let (session_id, signature) = (hex::decode(session_id).unwrap(), hex::decode(signature).unwrap());
         let claim = identity::Claim { user, session_id: &session_id, signature: &signature };
         let refused = |sentence: String| ControlError::Refused { code: "presence".into(), sentence, hint: None };
-        let seen = identity::Presence::verify(&claim, certificate).map_err(|error| refused(error.to_string()))?;
+        let seen = identity::Presence::verify(&claim, identity::Shown::Certificate(certificate))
+            .map_err(|error| refused(error.to_string()))?;
         if !user.eq_ignore_ascii_case(&wanted) || !lock(&self.spent).insert(seen.sha256().to_owned()) {
             return Err(refused(format!("{user} is not {wanted}, or was here before")));
         }
         Ok(())
+    }
+
+    fn let_in(
+        &self,
+        identity: IdentityName,
+        login: &str,
+        target: &str,
+        public_key: &str,
+        seq: u64,
+    ) -> Result<OpenedSession, ControlError> {
+        let grants = lock(&self.grants);
+        let found = grants.iter().find(|grant| {
+            grant.identity == identity
+                && grant.target.as_str() == target
+                && grant.login.as_str() == login
+                && grant.ends > now()
+        });
+        let Some(grant) = found.cloned() else {
+            return Err(ControlError::Refused {
+                code: "no-grant".into(),
+                sentence: format!("no active grant for {}@{}", login, target),
+                hint: Some(format!("run portcullis request {}@{} --for 30m", login, target)),
+            });
+        };
+        drop(grants);
+        let entry = lock(&self.targets)[grant.target.as_str()].clone();
+        let key = PublicKey::from_openssh(public_key).unwrap();
+        // It does not outlive the grant, and ends with a whole second.
+        let time = Duration::from_secs(grant.ends.seconds().saturating_sub(now().seconds()).min(120));
+        let certificate = self.session(key.key_data(), &grant, time);
+        let session = SessionId::from_random(random_bits());
+        if self.deaf.load(Ordering::SeqCst) {
+            lock(&self.unheard).push(session);
+            return Err(ControlError::Unavailable("the connection broke".into()));
+        }
+        Ok(OpenedSession {
+            session,
+            request: grant.id,
+            identity,
+            target: grant.target,
+            login: grant.login,
+            addresses: entry.addresses,
+            host_keys: entry.host_keys,
+            host_ca: line(&self.host_ca),
+            certificate: certificate.to_openssh().unwrap(),
+            deadline: grant.ends.into(),
+            command: grant.command,
+            obligations: grant.obligations,
+            seq,
+        })
     }
 
     fn alive(&self) -> Result<(), ControlError> {
@@ -460,46 +537,49 @@ impl Control for Line {
         let certificate = Certificate::from_openssh(&ask.certificate).unwrap();
         self.0.see(ask, &certificate)?;
         let Principal::Identity(identity) = certificate.valid_principals()[0].parse().unwrap() else { panic!() };
-        let grants = lock(&self.0.grants);
-        let found = grants.iter().find(|grant| {
-            grant.identity == identity
-                && grant.target.as_str() == ask.target
-                && grant.login.as_str() == ask.login
-                && grant.ends > now()
-        });
-        let Some(grant) = found.cloned() else {
-            return Err(ControlError::Refused {
-                code: "no-grant".into(),
-                sentence: format!("no active grant for {}@{}", ask.login, ask.target),
-                hint: Some(format!("run portcullis request {}@{} --for 30m", ask.login, ask.target)),
-            });
-        };
-        drop(grants);
-        let entry = lock(&self.0.targets)[grant.target.as_str()].clone();
+        self.0.let_in(identity, &ask.login, &ask.target, &ask.public_key, seq)
+    }
+
+    async fn buy_pass(&self, ask: &BuyPass) -> Result<Pass, ControlError> {
+        self.0.looked_up.fetch_add(1, Ordering::SeqCst);
+        let slow = *lock(&self.0.slow);
+        tokio::time::sleep(slow).await;
+        self.0.alive()?;
+        let refused = |code: &str| ControlError::Refused { code: code.into(), sentence: code.into(), hint: None };
         let key = PublicKey::from_openssh(&ask.public_key).unwrap();
-        // It does not outlive the grant, and ends with a whole second.
-        let time = Duration::from_secs(grant.ends.seconds().saturating_sub(now().seconds()).min(120));
-        let certificate = self.0.session(key.key_data(), &grant, time);
-        let session = SessionId::from_random(random_bits());
-        if self.0.deaf.load(Ordering::SeqCst) {
-            lock(&self.0.unheard).push(session);
-            return Err(ControlError::Unavailable("the connection broke".into()));
+        let owner = lock(&self.0.keys).iter().find(|(known, _)| known.key_data() == key.key_data()).cloned();
+        let (_, identity) = owner.ok_or_else(|| refused("unknown-key"))?;
+        let Presence { user, session_id, signature } = &ask.presence;
+        let (session_id, signature) = (hex::decode(session_id).unwrap(), hex::decode(signature).unwrap());
+        let claim = identity::Claim { user, session_id: &session_id, signature: &signature };
+        let seen = identity::Presence::verify(&claim, identity::Shown::Key(key.key_data()))
+            .map_err(|error| refused(&error.to_string()))?;
+        if !lock(&self.0.spent).insert(seen.sha256().to_owned()) {
+            return Err(refused("presence-spent"));
         }
-        Ok(OpenedSession {
-            session,
-            request: grant.id,
-            identity,
-            target: grant.target,
-            login: grant.login,
-            addresses: entry.addresses,
-            host_keys: entry.host_keys,
-            host_ca: line(&self.0.host_ca),
-            certificate: certificate.to_openssh().unwrap(),
-            deadline: grant.ends.into(),
-            command: grant.command,
-            obligations: grant.obligations,
-            seq,
-        })
+        let token = format!("pct_{}", random_bits());
+        lock(&self.0.passes).insert(token.clone(), (identity.clone(), user.clone()));
+        let expires = Timestamp::from_micros(now().micros() + 1_800_000_000).into();
+        Ok(Pass { token, identity, touch: seen.touched(), expires })
+    }
+
+    async fn enter(&self, pass: &Arc<Zeroizing<String>>, ask: &EnterByPass) -> Result<OpenedSession, ControlError> {
+        let seq = lock(&self.0.facts).len() as u64;
+        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        self.0.alive()?;
+        let known = lock(&self.0.passes).get(pass.as_str()).cloned();
+        let (identity, user) = known.expect("a pass that is in force");
+        let wanted = match ask.way {
+            WayIn::Jump => ask.login.clone(),
+            WayIn::Plus => format!("{}+{}", ask.login, ask.target),
+        };
+        assert!(user.eq_ignore_ascii_case(&wanted), "{user} is not {wanted}");
+        self.0.let_in(identity, &ask.login, &ask.target, &ask.public_key, seq)
+    }
+
+    async fn end_pass(&self, pass: &Arc<Zeroizing<String>>) -> Result<(), ControlError> {
+        lock(&self.0.passes).remove(pass.as_str());
+        Ok(())
     }
 
     async fn report(

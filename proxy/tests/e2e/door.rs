@@ -72,7 +72,7 @@ async fn only_a_good_certificate_opens_the_door() {
     let output = finish(alice.ssh(Way::Plus, "root", "web1", &loud).arg("true")).await;
     assert_eq!(output.status.code(), Some(255));
     let said = text(&output.stderr);
-    assert!(said.contains("lets people in by certificate only"), "{said}");
+    assert!(said.contains("by certificate, or by a key that is registered"), "{said}");
     assert!(said.contains("run portcullis request root@web1 --for 30m"), "{said}");
     assert!(said.contains("Permission denied"), "{said}");
 

@@ -28,6 +28,7 @@ mod forward_target;
 mod fronts;
 mod garbled;
 mod kill;
+mod plain;
 mod presence;
 mod relay;
 mod rights;

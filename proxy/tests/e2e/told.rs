@@ -291,7 +291,7 @@ async fn each_certificate_that_opens_nothing_has_its_sentence_and_the_next_comma
     };
     let site = &world.authority.user_ca;
     let cases = [
-        (None, "was shown none", "portcullis cert LOGIN@TARGET"),
+        (None, "it was shown neither", "portcullis cert LOGIN@TARGET"),
         (
             Some(sign(site, CertType::User, Duration::ZERO)),
             "it has expired",

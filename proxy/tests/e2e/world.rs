@@ -81,6 +81,15 @@ impl World {
         self.person_with(name, |key| self.authority.person(name, key, time))
     }
 
+    /// A person without a certificate, whose key the directory knows.
+    pub fn plain(&self, name: &str) -> Person {
+        let person = self.person(name);
+        let key = std::fs::read_to_string(with(&person.key, ".pub")).unwrap();
+        self.authority.register(name, &PublicKey::from_openssh(&key).unwrap());
+        std::fs::remove_file(with(&person.key, "-cert.pub")).unwrap();
+        person
+    }
+
     /// A person whose certificate names a grant.
     pub fn person_under(&self, name: &str, grant: &RequestId) -> Person {
         self.person_with(name, |key| self.authority.person_under(name, key, grant))

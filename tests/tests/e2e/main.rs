@@ -6,6 +6,7 @@ mod attacks;
 mod channels;
 mod clients;
 mod crash;
+mod desk;
 mod files;
 mod forwards;
 mod hosts;

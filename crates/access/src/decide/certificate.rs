@@ -79,7 +79,7 @@ impl<'a> Desk<'a> {
         let mut sessions = self.state.sessions_under(&known.id).filter(|session| session.state == SessionState::Live);
         let has_session = match self.actor {
             Actor::Proxy(name) => sessions.any(|session| session.proxy == *name),
-            Actor::Identity(_) | Actor::System => false,
+            Actor::Identity(_) | Actor::Through { .. } | Actor::System => false,
         };
         if !has_session {
             let sentence = format!("{} has no live session under {}", self.actor, known.id);
@@ -96,7 +96,7 @@ impl<'a> Desk<'a> {
     fn check_host(&self, certificate: &CertificateBody) -> Result<(), Refusal> {
         match self.actor {
             Actor::Identity(_) => names_hosts(certificate),
-            Actor::Proxy(_) | Actor::System => {
+            Actor::Through { .. } | Actor::Proxy(_) | Actor::System => {
                 Err(bad(certificate, &format!("is a target's own, and {} is no person", self.actor)))
             }
         }
@@ -106,7 +106,7 @@ impl<'a> Desk<'a> {
     fn check_front(&self, certificate: &CertificateBody) -> Result<(), Refusal> {
         match self.actor {
             Actor::Proxy(_) => names_hosts(certificate),
-            Actor::Identity(_) | Actor::System => {
+            Actor::Identity(_) | Actor::Through { .. } | Actor::System => {
                 Err(bad(certificate, &format!("is what a proxy shows to people, and {} is none", self.actor)))
             }
         }

@@ -43,7 +43,8 @@ impl Desk<'_> {
         let gaps = paths::gaps(&paths, &case);
         let taken = paths::best(&paths, &case);
         let granted = case.duration();
-        let asked = Asked { idempotency_key, touch, address, expires: self.now.plus(ttl) };
+        let through = self.actor.through().cloned();
+        let asked = Asked { idempotency_key, touch, address, through, expires: self.now.plus(ttl) };
         let filed = Fact::RequestFiled { request: request.clone(), spec: spec.clone(), asked, paths };
         let mut facts = vec![self.entry(&request, filed)];
         if let Some((path, approvers)) = taken {

@@ -253,8 +253,8 @@ impl<'a> Desk<'a> {
     fn allowed(&self, allowed: bool, what: &str, explain: &str) -> Result<(), Refusal> {
         match self.actor {
             Actor::System => Ok(()),
-            Actor::Identity(_) | Actor::Proxy(_) if allowed => Ok(()),
-            Actor::Identity(_) | Actor::Proxy(_) => {
+            Actor::Identity(_) | Actor::Through { .. } | Actor::Proxy(_) if allowed => Ok(()),
+            Actor::Identity(_) | Actor::Through { .. } | Actor::Proxy(_) => {
                 Err(Refusal::new("not-allowed", format!("{} may not {what}", self.actor))
                     .with_hint(format!("run: portcullis policy explain {explain}")))
             }

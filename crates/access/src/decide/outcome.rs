@@ -46,7 +46,7 @@ fn granted(grant: &Grant, now: Timestamp) -> String {
             };
             let who = match &ended.by {
                 Actor::System => String::new(),
-                actor @ (Actor::Identity(_) | Actor::Proxy(_)) => format!(" by {actor}"),
+                actor @ (Actor::Identity(_) | Actor::Through { .. } | Actor::Proxy(_)) => format!(" by {actor}"),
             };
             let since = if ended.end == GrantEnd::Expired { "since" } else { "at" };
             format!("{how}{who} {since} {}", ended.at.to_second())

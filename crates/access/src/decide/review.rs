@@ -44,6 +44,7 @@ impl Desk<'_> {
             comment: comment.map(String::from),
             touch,
             address,
+            through: self.actor.through().cloned(),
             withdrawn: None,
         };
         let mut facts = vec![self.entry(

@@ -34,16 +34,26 @@ impl<'a> Desk<'a> {
             return Err(none());
         }
         if (&known.spec.target, &known.spec.login) != (&target, &login) {
+            // Where no certificate names the grant, it was looked for by its place.
             let sentence = format!("the certificate is for {}, not for {place}", super::place(known));
             return Err(Refusal::new("no-active-grant", sentence)
                 .with_hint(format!("run: portcullis request {place} --for 30m")));
         }
         let (request, grant, activated) = self.active_grant(&id)?;
         self.unlocked(&identity, &target, &login, Some(&id))?;
+        // A certificate is not bought without the touch that a path wants; a plain key has to bring it itself.
+        if presence.certificate.is_none() && grant.path.obligations.touch && !presence.touch {
+            let sentence = format!("{id} wants a touched security key, and this log-in was by none");
+            return Err(Refusal::new("touch-needed", sentence)
+                .with_hint("log in with your security key, or with the certificate that it bought"));
+        }
         if self.state.locked_at(&identity).is_some_and(|at| certified <= at) {
-            let sentence = format!("the certificate is from before {identity} was locked, and stays dead");
-            return Err(Refusal::new("certificate-locked", sentence)
-                .with_hint(format!("for a new one, run: portcullis cert {place}")));
+            let (what, hint) = match presence.certificate {
+                Some(_) => ("certificate", format!("for a new one, run: portcullis cert {place}")),
+                None => ("log-in", "connect again".to_owned()),
+            };
+            let sentence = format!("the {what} is from before {identity} was locked, and stays dead");
+            return Err(Refusal::new("certificate-locked", sentence).with_hint(hint));
         }
         if paths.is_empty() {
             return Err(Refusal::new(
@@ -173,7 +183,7 @@ impl<'a> Desk<'a> {
         match self.actor {
             Actor::System => Ok(()),
             Actor::Proxy(name) if name == proxy => Ok(()),
-            Actor::Proxy(_) | Actor::Identity(_) => {
+            Actor::Proxy(_) | Actor::Identity(_) | Actor::Through { .. } => {
                 let sentence = format!("{what} is proxy:{proxy}'s: {} cannot report on it", self.actor);
                 Err(Refusal::new("not-its-proxy", sentence))
             }
@@ -183,7 +193,7 @@ impl<'a> Desk<'a> {
     fn is_proxy(&self, proxy: &ProxyName, what: &str) -> Result<(), Refusal> {
         match self.actor {
             Actor::Proxy(name) if name == proxy => Ok(()),
-            Actor::Proxy(_) | Actor::Identity(_) | Actor::System => {
+            Actor::Proxy(_) | Actor::Identity(_) | Actor::Through { .. } | Actor::System => {
                 let sentence = format!("{} cannot {what} through proxy:{proxy}", self.actor);
                 Err(Refusal::new("not-its-proxy", sentence))
             }

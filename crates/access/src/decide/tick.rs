@@ -13,7 +13,7 @@ impl Desk<'_> {
     pub(super) fn tick(&self) -> Result<Vec<Entry>, Refusal> {
         match self.actor {
             Actor::System => {}
-            Actor::Identity(_) | Actor::Proxy(_) => {
+            Actor::Identity(_) | Actor::Through { .. } | Actor::Proxy(_) => {
                 return Err(Refusal::new("not-the-system", format!("{} cannot let time pass", self.actor)));
             }
         }

@@ -72,6 +72,7 @@ impl State {
                     comment: comment.clone(),
                     touch: *touch,
                     address: *address,
+                    through: at.actor.through().cloned(),
                     withdrawn: None,
                 };
                 self.review(request, reviewed)

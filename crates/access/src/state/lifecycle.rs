@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Actor, GrantEnd, IdentityName, RequestId, Timestamp, Verdict};
+use model::{GrantEnd, IdentityName, RequestId, Timestamp, Verdict};
 
 use super::apply::At;
 use super::request::Approval;
@@ -27,9 +27,9 @@ impl State {
     /// Who reviewed: a person, and never the asker.
     pub(super) fn reviewer(&self, request: &RequestId, at: &At<'_>) -> Result<IdentityName, Problem> {
         let asker = &self.request(request).ok_or_else(|| unknown("request", request))?.spec.identity;
-        match at.actor {
-            Actor::Identity(name) if name != asker => Ok(name.clone()),
-            Actor::Identity(_) | Actor::Proxy(_) | Actor::System => Err(Problem::Actor { actor: at.actor.to_string() }),
+        match at.actor.identity() {
+            Some(name) if name != asker => Ok(name.clone()),
+            Some(_) | None => Err(Problem::Actor { actor: at.actor.to_string() }),
         }
     }
 

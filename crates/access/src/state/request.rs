@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use model::{
-    Actor, Asked, GrantEnd, GroupName, IdentityName, PolicyPath, RequestId, RequestSpec, Seq, Span, Timestamp, Verdict,
+    Actor, Asked, GrantEnd, GroupName, IdentityName, PolicyPath, ProxyName, RequestId, RequestSpec, Seq, Span,
+    Timestamp, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,9 @@ pub struct Reviewed {
     /// From where they answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// Through which proxy, where they answered over ssh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<ProxyName>,
     /// When the reviewer took it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Timestamp>,

@@ -427,7 +427,13 @@ fn facts() -> impl Strategy<Value = Fact> {
                 0..=2 => Fact::RequestFiled {
                     request,
                     spec,
-                    asked: model::Asked { idempotency_key: None, touch: false, address: None, expires: at(to) },
+                    asked: model::Asked {
+                        idempotency_key: None,
+                        touch: false,
+                        address: None,
+                        through: None,
+                        expires: at(to),
+                    },
                     paths: vec![path_of(n)],
                 },
                 3 => {

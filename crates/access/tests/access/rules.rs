@@ -482,6 +482,7 @@ fn someone_locked_reviews_revokes_locks_and_unlocks_nothing() {
             key: "SHA256:key".to_owned(),
             address: "192.0.2.7".to_owned(),
             touch: false,
+            presence: None,
         },
         request: None,
     };
@@ -516,7 +517,7 @@ fn one_log_in_opens_one_session_whatever_else_is_new() {
     let under_another = access::OpenSession { request: req(2), ..replayed(3) };
     let elsewhere = access::OpenSession { proxy: "proxy2".parse().unwrap(), ..replayed(4) };
     let with_another = access::OpenSession {
-        presence: model::Presence { certificate: serial(9), touch: true, ..presence(&ses(1)) },
+        presence: model::Presence { certificate: Some(serial(9)), touch: true, ..presence(&ses(1)) },
         ..open(ses(5), req(1))
     };
     for ended in [false, true] {

@@ -102,7 +102,7 @@ pub(crate) fn deny(request: RequestId) -> access::Review {
 
 /// The log-in that opened this session, and no other.
 pub(crate) fn presence(session: &SessionId) -> Presence {
-    Presence { sha256: format!("of {session}"), certificate: serial(1), touch: false }
+    Presence { sha256: format!("of {session}"), certificate: Some(serial(1)), key: None, touch: false }
 }
 
 pub(crate) fn open(session: SessionId, request: RequestId) -> access::OpenSession {

@@ -202,6 +202,30 @@ impl Client {
         self.call(Method::POST, "/v1/sessions", Some(body), None).await
     }
 
+    /// `POST /v1/passes`: for session proxies.
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn buy_pass(&self, body: &wire::BuyPass) -> Answer<wire::Pass> {
+        self.call(Method::POST, "/v1/passes", Some(body), None).await
+    }
+
+    /// `POST /v1/passes/session`: for session proxies, with a pass.
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn enter_by_pass(&self, body: &wire::EnterByPass) -> Answer<wire::OpenedSession> {
+        self.call(Method::POST, "/v1/passes/session", Some(body), None).await
+    }
+
+    /// `POST /v1/logout` with a pass: it is dead afterwards, and the proxy's own token is not.
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn end_pass(&self) -> Answer<()> {
+        self.call(Method::POST, "/v1/logout", NOTHING, None).await
+    }
+
     /// `POST /v1/sessions/{id}/reports`
     ///
     /// # Errors

@@ -50,6 +50,8 @@ pub struct Client {
     timeout: Duration,
     token: Arc<RwLock<Option<Zeroizing<String>>>>,
     credentials: Option<Arc<dyn Credentials>>,
+    /// Sent beside the token: a proxy's calls are then those of the person whose pass it is.
+    pass: Option<Arc<Zeroizing<String>>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -139,7 +141,14 @@ impl Client {
             .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ClientError::Options(format!("the client cannot be made: {error}")))?;
-        Ok(Self { http, url: url.trim_end_matches('/').into(), timeout, token: Arc::default(), credentials: None })
+        Ok(Self {
+            http,
+            url: url.trim_end_matches('/').into(),
+            timeout,
+            token: Arc::default(),
+            credentials: None,
+            pass: None,
+        })
     }
 
     /// The same client, which logs in by itself when it has no token or its token died.
@@ -154,6 +163,12 @@ impl Client {
     pub fn with_token(self, token: String) -> Self {
         self.set_token(Some(token));
         self
+    }
+
+    /// The same client with a pass: what it calls for is its person's. It shares the session token with this one.
+    #[must_use]
+    pub fn with_pass(&self, pass: Arc<Zeroizing<String>>) -> Self {
+        Self { pass: Some(pass), ..self.clone() }
     }
 
     /// The address of the API.
@@ -222,6 +237,11 @@ impl Client {
 
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
+        let request = match &self.pass {
+            // Logging in is the proxy's own affair.
+            Some(pass) if !path.starts_with("/v1/login") => request.header(wire::PASS_HEADER, pass.as_str()),
+            Some(_) | None => request,
+        };
         match self.current_token() {
             Some(token) => request.bearer_auth(token.as_str()),
             None => request,

@@ -76,6 +76,10 @@ pub struct ExplainedPath {
     pub policy: String,
     /// Where it stands: "policy.cedar:38".
     pub place: String,
+    /// The longest time that it gives, in seconds.
+    pub longest: u32,
+    /// Whether it wants a ticket.
+    pub ticket: bool,
     /// What it asks, in words.
     pub obligations: Vec<String>,
     /// What the request would still lack, in words.

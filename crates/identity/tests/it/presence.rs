@@ -1,6 +1,6 @@
 //! Log-ins to a connection, of every type of key, and what is none.
 
-use portcullis_identity::{Claim, Presence, PresenceError};
+use portcullis_identity::{Claim, Presence, PresenceError, Shown};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use signature::Signer;
@@ -46,7 +46,7 @@ fn wire(signature: &Signature) -> Vec<u8> {
 }
 
 fn verify(session: &[u8], user: &str, signature: &[u8], certificate: &Certificate) -> Result<Presence, PresenceError> {
-    Presence::verify(&Claim { user, session_id: session, signature }, certificate)
+    Presence::verify(&Claim { user, session_id: session, signature }, Shown::Certificate(certificate))
 }
 
 /// The key of seed 1, its certificate, and a good signature.

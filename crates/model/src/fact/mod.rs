@@ -113,6 +113,9 @@ pub enum Fact {
         address: String,
         /// Whether a security key was touched.
         touch: bool,
+        /// The log-in to a proxy's connection that showed it; absent where a nonce of the CA was signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        presence: Option<Presence>,
     },
     /// Someone whom the directory knows failed to prove it.
     #[serde(rename = "identity.login-refused")]

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Fact;
-use crate::RequestSpec;
+use crate::{Presence, RequestSpec};
 
 /// One thing that a fact is about: "identity:alice", "target:web1", "login:root@web1", "session:ses-…".
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,9 +51,11 @@ impl Fact {
             Self::TargetRegistered { target, .. } | Self::TargetRemoved { target } => {
                 add(Subject::of("target", target))
             }
-            Self::IdentityLoggedIn { identity, .. } | Self::IdentityLoginRefused { identity, .. } => {
+            Self::IdentityLoggedIn { identity, presence, .. } => {
+                add_presence(&mut add, presence.as_ref());
                 add(Subject::of("identity", identity));
             }
+            Self::IdentityLoginRefused { identity, .. } => add(Subject::of("identity", identity)),
             Self::RequestFiled { request, spec, .. } => {
                 add(Subject::of("request", request));
                 add_spec(&mut add, spec);
@@ -81,9 +83,7 @@ impl Fact {
                 add(Subject::of("certificate", serial));
             }
             Self::SessionOpened { session, request, identity, target, login, presence, .. } => {
-                if let Some(presence) = presence {
-                    add(Subject::of("presence", &presence.sha256));
-                }
+                add_presence(&mut add, presence.as_ref());
                 add(Subject::of("session", session));
                 add(Subject::of("request", request));
                 add(Subject::of("identity", identity));
@@ -110,6 +110,12 @@ impl Fact {
             Self::LockLifted { lock, .. } => add(Subject::of("lock", lock)),
         }
         subjects
+    }
+}
+
+fn add_presence(add: &mut impl FnMut(Subject), presence: Option<&Presence>) {
+    if let Some(presence) = presence {
+        add(Subject::of("presence", &presence.sha256));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::{Carriage, CertificateExtension, Obligations, RecordingMode, Span};
-use portcullis_policy::{Action, EXAMPLE, Judgement, Policies};
+use portcullis_policy::{Action, EXAMPLE, Judgement, Policies, Way};
 use proptest::prelude::*;
 
 use crate::world::*;
@@ -198,6 +198,26 @@ fn the_one_who_asked_is_seen_at_review() {
     assert_eq!(by("alice", &["engineers"]), "yes: r");
     assert_eq!(by("carol", &["leads"]), "no");
     assert_eq!(by("bob", &[]), "no");
+}
+
+/// Whoever does not want approvals over ssh writes a forbid.
+#[test]
+fn the_way_is_seen_at_request_and_review() {
+    let text = "@id(\"p\") permit (principal, action in [Action::\"request\", Action::\"review\"], resource);\n\
+        @id(\"not-over-ssh\") forbid (principal, action == Action::\"review\", resource) when { context.way == \"ssh\" };";
+    let policies = parse(text);
+    for (action, way, said) in [
+        (Action::Request, Way::Ssh, "yes: p"),
+        (Action::Review, Way::Api, "yes: p"),
+        (Action::Review, Way::Ssh, "forbidden: not-over-ssh"),
+    ] {
+        let asked = Case { way, ..case(action).about("bob", &[]) };
+        assert_eq!(asked.said(&policies), said, "{action} {way:?}");
+    }
+    // Where nobody has a way, it is a mistake to ask for one.
+    let wrong =
+        "@id(\"p\") permit (principal, action == Action::\"connect\", resource) when { context.way == \"ssh\" };";
+    assert!(Policies::parse(wrong).is_err());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{GroupName, IdentityName, Login, Span, Target, Timestamp};
-use portcullis_policy::{Action, Asker, Context, Judgement, Policies, Question, Requester};
+use portcullis_policy::{Action, Asker, Context, Judgement, Policies, Question, Requester, Way};
 
 pub(crate) fn noon() -> Timestamp {
     "2026-11-20T12:00:00.123456Z".parse().unwrap()
@@ -36,6 +36,7 @@ pub(crate) struct Case {
     pub(crate) command: Option<String>,
     pub(crate) ticket: Option<String>,
     pub(crate) address: Option<std::net::IpAddr>,
+    pub(crate) way: Way,
     pub(crate) requester: Option<(IdentityName, BTreeSet<GroupName>)>,
 }
 
@@ -52,6 +53,7 @@ pub(crate) fn case(action: Action) -> Case {
         command: None,
         ticket: None,
         address: None,
+        way: Way::Api,
         requester: None,
     }
 }
@@ -89,6 +91,7 @@ impl Case {
                 command: self.command.as_deref(),
                 ticket: self.ticket.as_deref(),
                 address: self.address,
+                way: self.way,
                 requester: self.requester.as_ref().map(|(name, groups)| Requester { name, groups }),
             },
         })

@@ -169,7 +169,8 @@ fn noun(kind: &str) -> &str {
 
 fn actor_term(actor: &Actor) -> Term {
     match actor {
-        Actor::Identity(name) => term('i', name.as_str()),
+        // Whoever asks for what a person did means however they came.
+        Actor::Identity(name) | Actor::Through { identity: name, .. } => term('i', name.as_str()),
         Actor::Proxy(name) => term('p', name.as_str()),
         Actor::System => term('y', ""),
     }

@@ -88,7 +88,7 @@ impl Names {
             start: None,
             extends: None,
         };
-        let asked = Asked { idempotency_key: None, touch: false, address: None, expires };
+        let asked = Asked { idempotency_key: None, touch: false, address: None, through: None, expires };
         Fact::RequestFiled { request: request.clone(), spec, asked, paths: vec![path()] }
     }
 

@@ -272,7 +272,9 @@ async fn one(context: &Context, client: &Client, seq: u64) -> Result<(), CliErro
 fn fits(filter: &LedgerFilter<'_>, record: &Record) -> bool {
     let entry = &record.entry;
     filter.correlation.is_none_or(|wanted| entry.correlation.as_str() == wanted)
-        && filter.actor.is_none_or(|wanted| entry.actor.to_string() == wanted)
+        && filter.actor.is_none_or(|wanted| {
+            entry.actor.to_string() == wanted || entry.actor.identity().is_some_and(|name| name.as_str() == wanted)
+        })
         && filter.kind.is_none_or(|wanted| is_kind(entry.fact.kind(), wanted))
         && filter.subject.is_none_or(|wanted| entry.fact.subjects().iter().any(|subject| subject.as_str() == wanted))
 }

@@ -27,9 +27,14 @@ pub(super) fn sentence(fact: &Fact) -> String {
             format!("registers the target {target} with {}", count(host_keys.len(), "pinned host key"))
         }
         Fact::TargetRemoved { target } => format!("takes the target {target} out of the directory"),
-        Fact::IdentityLoggedIn { address, touch, .. } => {
+        Fact::IdentityLoggedIn { address, touch, presence, .. } => {
             let touched = if *touch { ", a security key touched" } else { "" };
-            format!("logs in from {address}{touched}")
+            let by = match presence.as_ref().map(|presence| presence.certificate) {
+                Some(Some(_)) => " by certificate",
+                Some(None) => " by plain key",
+                None => "",
+            };
+            format!("logs in{by} from {address}{touched}")
         }
         Fact::IdentityLoginRefused { identity, reason, address } => {
             format!("refuses the login of {identity} from {address}: {reason}")

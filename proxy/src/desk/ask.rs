@@ -1,0 +1,293 @@
+//! No grant: asked for right there, in the terminal of the session that is to be.
+//!
+//! The terminal, and not rounds of keyboard-interactive before the log-in: a log-in has a time limit, and an approval
+//! takes as long as it takes; every client shows a terminal as it is, and `Ctrl-C` works in it; and the CA must have said
+//! who it is before anybody asks for anything. Who has no terminal is a script, and gets advice instead.
+
+use std::time::Duration;
+
+use api::ClientError;
+use api::wire::{ExplainRequest, Explanation, FileRequest, Request, RequestState};
+use model::{RequestId, Span};
+use russh::ChannelMsg;
+use tokio::sync::mpsc;
+
+use super::terminal::{Left, Terminal};
+use super::{Desk, Heard, PATIENCE, STAY, hear, run, show};
+use crate::auth::Person;
+use crate::bridge::{self, Opened};
+use crate::destination::Destination;
+use crate::session::{Visit, Wish};
+use crate::words::Words;
+
+/// How often one looks whether somebody has decided.
+const EVERY: Duration = Duration::from_secs(1);
+/// How often somebody may answer the same question.
+const TRIES: usize = 3;
+
+/// What came of it.
+pub(crate) enum Outcome {
+    /// There is a grant: the session goes on with this channel.
+    Granted(Opened),
+    /// The person was told here why not.
+    Told,
+    /// Nobody with a terminal is there to be asked.
+    Nobody,
+}
+
+/// Why there is no grant in the end.
+enum Over {
+    /// They left, or gave up.
+    Left(Left),
+    /// It was said.
+    Said,
+}
+
+impl From<Left> for Over {
+    fn from(left: Left) -> Self {
+        Self::Left(left)
+    }
+}
+
+/// Waits for the first channel of somebody without a grant. One with a terminal is where they ask for it; on any other,
+/// `words` are said.
+pub(crate) async fn at_the_door(visit: &Visit, wishes: &mut mpsc::Receiver<Wish>, words: &Words) -> Outcome {
+    let Some(desk) = Desk::of(&visit.gate, &visit.person) else { return Outcome::Nobody };
+    let first = async {
+        loop {
+            match wishes.recv().await {
+                Some(Wish::Channel(opened)) => return hear(opened).await,
+                Some(Wish::Forward(_) | Wish::Listen(_)) => {}
+                None => return None,
+            }
+        }
+    };
+    let heard = tokio::select! {
+        heard = tokio::time::timeout(PATIENCE, first) => heard.ok().flatten(),
+        () = visit.gone.raised() => None,
+    };
+    let Some(Heard { opened, terminal: columns, asked, .. }) = heard else { return Outcome::Nobody };
+    let Opened { channel, handle, closed, done, .. } = opened;
+    let id = channel.id();
+    if columns.is_none() {
+        let before = asked.into_iter().map(answered).collect();
+        bridge::refuse(Opened { channel, handle, closed, done, before }, words, PATIENCE).await;
+        return Outcome::Told;
+    }
+    let mut terminal = Terminal::new(channel, columns);
+    let asking = tokio::time::timeout(STAY, ask(&desk, &mut terminal, &visit.destination));
+    let over = match asking.await {
+        Ok(Ok(())) => {
+            let size = terminal.resized;
+            let before = asked.into_iter().map(answered).map(|msg| resized(msg, size)).collect();
+            return Outcome::Granted(Opened { channel: terminal.into_channel(), handle, closed, done, before });
+        }
+        Ok(Err(over)) => over,
+        Err(_) => {
+            terminal.complain("this took too long; connect again").await;
+            Over::Said
+        }
+    };
+    let code = if matches!(over, Over::Left(Left::Interrupted)) { 130 } else { 1 };
+    let _ = handle.exit_status_request(id, code).await;
+    terminal.end().await;
+    Outcome::Told
+}
+
+/// Asks what is to be asked, files it, and waits until somebody decides.
+async fn ask(desk: &Desk, terminal: &mut Terminal, place: &Destination) -> Result<(), Over> {
+    terminal.say("").await;
+    if let Some(pending) = pending(desk, place).await {
+        terminal.say(&format!("portcullis: {} for {place} is pending already", pending.id)).await;
+        return wait(desk, terminal, pending, false).await;
+    }
+    let explained = match desk.client.explain(&question(place)).await {
+        Ok(explained) => explained,
+        Err(error) => return Err(failed(terminal, &error).await),
+    };
+    if explained.paths.is_empty() {
+        terminal.complain(&explained.answer).await;
+        return Err(Over::Said);
+    }
+    terminal.say(&format!("portcullis: no active grant for {place}; ask for one here (ctrl-c to give up)")).await;
+    for path in &explained.paths {
+        terminal.say(&format!("  {}: {}", path.policy, path.obligations.join("; "))).await;
+    }
+    if !desk.touch && explained.paths.iter().all(|path| path.lacks.iter().any(|lack| lack.contains("security key"))) {
+        terminal.complain("policy wants a second factor; the touch of a security key is the only one here").await;
+        terminal.complain("come back with your security key: ssh -i KEY").await;
+        return Err(Over::Said);
+    }
+    let reason = needed(terminal, "why? ").await?;
+    let ticket = match explained.paths.iter().all(|path| path.ticket) {
+        true => Some(needed(terminal, "which ticket? ").await?),
+        false => None,
+    };
+    let duration = duration(terminal, longest(&explained)).await?;
+    let filing = FileRequest {
+        target: place.target.clone(),
+        login: place.login.clone(),
+        duration: duration.seconds(),
+        reason,
+        ticket,
+        command: None,
+        start: None,
+    };
+    let key = desk.key();
+    let filed = match desk.client.file_request(&filing, &key).await {
+        Ok(filed) => filed,
+        Err(error) => return Err(failed(terminal, &error).await),
+    };
+    wait(desk, terminal, filed, true).await
+}
+
+/// Waits until a request is decided. One that was filed here and is given up is cancelled, so that nobody approves what
+/// nobody waits for.
+async fn wait(desk: &Desk, terminal: &mut Terminal, request: Request, own: bool) -> Result<(), Over> {
+    let id = request.id.clone();
+    let mut guard = own.then(|| {
+        let (client, person) = (desk.client.clone(), desk.person.clone());
+        GivenUp { client, person, id: Some(id.clone()) }
+    });
+    let decided = if request.state == RequestState::Pending {
+        for path in &request.paths {
+            terminal.say(&format!("  {}: waits for {}", path.policy, show::lacks(path))).await;
+        }
+        terminal.say(&format!("portcullis: {id}: waiting for approval (ctrl-c to give up)")).await;
+        match terminal.meanwhile(decision(desk, &id)).await {
+            Ok(Ok(decided)) => decided,
+            Ok(Err(error)) => return Err(failed(terminal, &error).await),
+            Err(left) => {
+                let what = if own { "cancelled" } else { "left pending: it was asked for elsewhere" };
+                terminal.complain(&format!("{id} is {what}")).await;
+                return Err(left.into());
+            }
+        }
+    } else {
+        request
+    };
+    if let Some(guard) = &mut guard {
+        guard.id = None;
+    }
+    if let (RequestState::Approved, Some(grant)) = (decided.state, &decided.grant) {
+        let by: Vec<&str> = grant.approvers.iter().map(|name| name.as_str()).collect();
+        let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(" and ")) };
+        terminal.say(&format!("portcullis: {id} is approved{by}")).await;
+        return Ok(());
+    }
+    let refused = decided.reviews.iter().find(|review| !review.approved);
+    let by = refused.map(|review| {
+        let why = review.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
+        format!(" by {}{why}", review.reviewer)
+    });
+    terminal.complain(&format!("{id} is {}{}", decided.state, by.unwrap_or_default())).await;
+    Err(Over::Said)
+}
+
+/// Cancels a request when it is dropped, in a task of its own: also when its person has hung up.
+struct GivenUp {
+    client: api::Client,
+    /// Whose pass must live until it is done.
+    person: Person,
+    id: Option<RequestId>,
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) else { return };
+        let (client, person) = (self.client.clone(), self.person.clone());
+        runtime.spawn(async move {
+            let _person = person;
+            if let Err(error) = client.cancel(&id).await {
+                tracing::debug!(%id, "a request that was given up stays pending: {error}");
+            }
+        });
+    }
+}
+
+async fn decision(desk: &Desk, id: &RequestId) -> Result<Request, ClientError> {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        match desk.client.get_request(id).await {
+            Ok(request) if request.state == RequestState::Pending => {}
+            Ok(request) => return Ok(request),
+            // A CA that starts anew knows the pass no more.
+            Err(ClientError::Problem(problem)) if problem.status < 500 => return Err(ClientError::Problem(problem)),
+            Err(_) => {}
+        }
+    }
+}
+
+async fn pending(desk: &Desk, place: &Destination) -> Option<Request> {
+    let own = desk.client.requests(Some("pending"), true, None).await.ok()?.items;
+    own.into_iter()
+        .find(|request| request.target == place.target && request.login == place.login && request.extends.is_none())
+}
+
+fn question(place: &Destination) -> ExplainRequest {
+    ExplainRequest {
+        action: "request".to_owned(),
+        target: Some(place.target.clone()),
+        login: Some(place.login.clone()),
+        ..ExplainRequest::default()
+    }
+}
+
+/// The longest that any path gives.
+fn longest(explained: &Explanation) -> Span {
+    Span::from_seconds(explained.paths.iter().map(|path| path.longest).max().unwrap_or_default())
+}
+
+async fn needed(terminal: &mut Terminal, prompt: &str) -> Result<String, Over> {
+    for _ in 0..TRIES {
+        let text = terminal.line(prompt).await?;
+        if !text.is_empty() {
+            return Ok(text);
+        }
+    }
+    Err(Over::Left(Left::Done))
+}
+
+async fn duration(terminal: &mut Terminal, longest: Span) -> Result<Span, Over> {
+    for _ in 0..TRIES {
+        let text = terminal.line(&format!("for how long? [{longest}] ")).await?;
+        if text.is_empty() {
+            return Ok(longest);
+        }
+        match text.parse::<Span>() {
+            Ok(span) if span > Span::ZERO && span <= longest => return Ok(span),
+            Ok(_) => terminal.say(&format!("at most {longest}")).await,
+            Err(_) => terminal.say("write it as 30m or 1h30m").await,
+        }
+    }
+    Err(Over::Left(Left::Done))
+}
+
+async fn failed(terminal: &Terminal, error: &ClientError) -> Over {
+    run::complain(terminal, error).await;
+    Over::Said
+}
+
+/// A request of a channel that was granted here: nobody waits for its answer any more.
+fn answered(mut msg: ChannelMsg) -> ChannelMsg {
+    if let ChannelMsg::RequestPty { want_reply, .. }
+    | ChannelMsg::RequestShell { want_reply }
+    | ChannelMsg::Exec { want_reply, .. }
+    | ChannelMsg::RequestSubsystem { want_reply, .. }
+    | ChannelMsg::RequestX11 { want_reply, .. }
+    | ChannelMsg::SetEnv { want_reply, .. }
+    | ChannelMsg::AgentForward { want_reply }
+    | ChannelMsg::Request { want_reply, .. } = &mut msg
+    {
+        *want_reply = false;
+    }
+    msg
+}
+
+/// A terminal as it is by now.
+fn resized(mut msg: ChannelMsg, size: Option<(u32, u32, u32, u32)>) -> ChannelMsg {
+    if let (ChannelMsg::RequestPty { col_width, row_height, pix_width, pix_height, .. }, Some(now)) = (&mut msg, size) {
+        (*col_width, *row_height, *pix_width, *pix_height) = now;
+    }
+    msg
+}

@@ -1,0 +1,194 @@
+//! What one can say at the desk.
+
+use model::{Login, RequestId, Span, TargetName};
+
+use super::line::words;
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Help,
+    WhoAmI,
+    Grants { json: bool },
+    Requests { json: bool },
+    Targets { json: bool },
+    Show { id: RequestId, json: bool },
+    Request { login: Login, target: TargetName, duration: Span, reason: String, ticket: Option<String> },
+    Approve { id: RequestId, duration: Option<Span>, comment: Option<String> },
+    Deny { id: RequestId, reason: String },
+    Withdraw { id: RequestId },
+    Cancel { id: RequestId },
+    Release { id: RequestId },
+    Quit,
+}
+
+/// What everybody may read.
+pub(super) const HELP: &[&str] = &[
+    "requests [--json]                      what waits for you, and what you asked for",
+    "requests ID [--json]                   one of them",
+    "grants [--json]                        what is open for you",
+    "targets [--json]                       what you may ask for",
+    "request LOGIN@TARGET --for 30m --reason WHY [--ticket T]",
+    "approve ID [--for 20m] [--comment C]   the answer to somebody else's",
+    "deny ID --reason WHY",
+    "withdraw ID                            take your own answer back",
+    "cancel ID                              take your own request back",
+    "release ID                             give your own grant back",
+    "whoami, help, quit",
+];
+
+/// The options that there are: those with a value take the words up to the next option.
+const VALUED: [&str; 4] = ["--for", "--reason", "--comment", "--ticket"];
+
+/// A command line, taken apart.
+struct Line {
+    verb: String,
+    rest: Vec<String>,
+    json: bool,
+    options: Vec<(String, String)>,
+}
+
+impl Command {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// A sentence for the person.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let mut line = Line::read(text)?;
+        let json = line.json;
+        let command = match line.verb.as_str() {
+            "" | "help" | "--help" | "-h" => Self::Help,
+            "whoami" => Self::WhoAmI,
+            "grants" => Self::Grants { json },
+            "requests" if line.rest.is_empty() => Self::Requests { json },
+            "requests" | "show" => Self::Show { id: line.id()?, json },
+            "targets" => Self::Targets { json },
+            "request" => {
+                let place = line.rest.pop().ok_or("say what you want: request LOGIN@TARGET --for 30m --reason WHY")?;
+                let (login, target) = place.split_once('@').ok_or_else(|| format!("{place} is no LOGIN@TARGET"))?;
+                let unreadable = |error: model::NameError| error.to_string();
+                Self::Request {
+                    login: login.parse().map_err(unreadable)?,
+                    target: target.to_ascii_lowercase().parse().map_err(unreadable)?,
+                    duration: line.span()?.unwrap_or(Span::from_minutes(30)),
+                    reason: line.take("--reason").ok_or("say why: --reason WHY")?,
+                    ticket: line.take("--ticket"),
+                }
+            }
+            "approve" => Self::Approve { id: line.id()?, duration: line.span()?, comment: line.take("--comment") },
+            "deny" => Self::Deny { id: line.id()?, reason: line.take("--reason").ok_or("say why: --reason WHY")? },
+            "withdraw" => Self::Withdraw { id: line.id()? },
+            "cancel" => Self::Cancel { id: line.id()? },
+            "release" => Self::Release { id: line.id()? },
+            "quit" | "exit" | "q" => Self::Quit,
+            other => return Err(format!("there is no command {other}")),
+        };
+        line.used_up()?;
+        Ok(command)
+    }
+}
+
+impl Line {
+    fn read(text: &str) -> Result<Self, String> {
+        let mut words = words(text).into_iter().peekable();
+        let verb = words.next().unwrap_or_default();
+        let (mut rest, mut json, mut options) = (Vec::new(), false, Vec::<(String, String)>::new());
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--json" => json = true,
+                option if VALUED.contains(&option) => {
+                    let mut value = Vec::new();
+                    while let Some(word) = words.next_if(|word| !word.starts_with("--")) {
+                        value.push(word);
+                    }
+                    if value.is_empty() {
+                        return Err(format!("{option} needs a value"));
+                    }
+                    options.push((word, value.join(" ")));
+                }
+                option if option.starts_with("--") => return Err(format!("there is no option {option}")),
+                _ => rest.push(word),
+            }
+        }
+        Ok(Self { verb, rest, json, options })
+    }
+
+    fn take(&mut self, option: &str) -> Option<String> {
+        let at = self.options.iter().position(|(name, _)| name == option)?;
+        Some(self.options.remove(at).1)
+    }
+
+    fn span(&mut self) -> Result<Option<Span>, String> {
+        let read = |text: String| text.parse().map_err(|_| format!("{text} is no time: write it as 30m or 1h30m"));
+        self.take("--for").map(read).transpose()
+    }
+
+    fn id(&mut self) -> Result<RequestId, String> {
+        let id = self.rest.pop().ok_or("say which: its id is in requests and grants")?;
+        id.parse().map_err(|_| format!("{id} is no id of a request"))
+    }
+
+    fn used_up(&self) -> Result<(), String> {
+        if let Some(more) = self.rest.first() {
+            return Err(format!("what is {more} for?"));
+        }
+        match self.options.first() {
+            Some((option, _)) => Err(format!("{option} means nothing for {}", self.verb)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn commands_are_read_as_ssh_sends_them() {
+        let id: RequestId = RequestId::from_random(7);
+        let read = |text: &str| Command::read(&text.replace("ID", id.as_str()));
+        assert_eq!(read("requests --json"), Ok(Command::Requests { json: true }));
+        let denied = Command::Deny { id: id.clone(), reason: "not on a Friday".to_owned() };
+        assert_eq!(read("deny ID --reason not on a Friday"), Ok(denied.clone()));
+        assert_eq!(
+            read("deny --reason 'not on a Friday' ID"),
+            Err("say which: its id is in requests and grants".into())
+        );
+        assert_eq!(read("deny ID --reason 'not on a Friday'"), Ok(denied));
+        let approved =
+            Command::Approve { id: id.clone(), duration: Some(Span::from_minutes(20)), comment: Some("go on".into()) };
+        assert_eq!(read("approve ID --for 20m --comment go on"), Ok(approved));
+        let asked = read("request root@WEB1 --for 1h --reason the disk is full").unwrap();
+        let Command::Request { login, target, duration, reason, ticket } = asked else { panic!() };
+        assert_eq!((login.as_str(), target.as_str(), duration), ("root", "web1", Span::from_hours(1)));
+        assert_eq!((reason.as_str(), ticket), ("the disk is full", None));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        for (text, why) in [
+            ("rm -rf /", "no command rm"),
+            ("approve", "say which"),
+            ("approve me", "no id"),
+            ("approve req-000000000001 --reason x", "means nothing"),
+            ("grants --all", "no option --all"),
+            ("deny req-000000000001", "say why"),
+            ("request root --reason x", "no LOGIN@TARGET"),
+            ("request root@web1 --for", "needs a value"),
+            ("request root@web1 --for ever --reason x", "no time"),
+            ("grants more", "what is more for"),
+        ] {
+            let said = Command::read(text).unwrap_err();
+            assert!(said.contains(why), "{text}: {said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_fall_over(text: String) {
+            let _ = Command::read(&text);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Commands, carried out: by the CA, in the name of the pass.
+
+use api::ClientError;
+use api::wire::{Approve, Deny, ExplainRequest, FileRequest, Request, RequestState};
+use model::RequestId;
+
+use super::Desk;
+use super::command::{Command, HELP};
+use super::show::{self, SCREEN};
+use super::terminal::Terminal;
+
+/// Done.
+const DONE: u32 = 0;
+/// Refused, or it did not work.
+const FAILED: u32 = 1;
+/// The command makes no sense.
+const USAGE: u32 = 2;
+/// There is nothing of that name.
+const NOT_FOUND: u32 = 4;
+/// The CA cannot be reached.
+const UNREACHABLE: u32 = 5;
+
+/// The most requests that policy is asked about, to tell what waits for somebody from what they only may see.
+const LOOKED_AT: usize = 50;
+
+/// Runs one command line; its exit code, as `portcullis` has them.
+pub(super) async fn run(desk: &Desk, terminal: &mut Terminal, line: &str) -> Option<u32> {
+    let command = match Command::read(line) {
+        Ok(command) => command,
+        Err(why) => {
+            terminal.complain(&why).await;
+            terminal.complain("to see what there is, say help").await;
+            return Some(USAGE);
+        }
+    };
+    Some(match carry_out(desk, terminal, command).await {
+        Ok(()) => DONE,
+        Err(error) => complain(terminal, &error).await,
+    })
+}
+
+/// Says why something did not work; the exit code.
+pub(super) async fn complain(terminal: &Terminal, error: &ClientError) -> u32 {
+    match error {
+        ClientError::Problem(problem) => {
+            terminal.complain(&problem.detail).await;
+            if let Some(hint) = &problem.hint {
+                terminal.complain(hint).await;
+            }
+            match problem.status {
+                404 => NOT_FOUND,
+                400 | 422 => USAGE,
+                500.. => UNREACHABLE,
+                _ => FAILED,
+            }
+        }
+        ClientError::Unreachable { .. }
+        | ClientError::Timeout { .. }
+        | ClientError::Answer { .. }
+        | ClientError::Credentials(_)
+        | ClientError::Options(_) => {
+            terminal.complain("the CA cannot be asked now; try again in a moment").await;
+            UNREACHABLE
+        }
+    }
+}
+
+async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result<(), ClientError> {
+    let client = &desk.client;
+    match command {
+        Command::Help | Command::Quit => {
+            terminal.say("The proxy's desk. To a server: ssh LOGIN+TARGET@PROXY, or ssh -J PROXY LOGIN@TARGET").await;
+            for line in HELP {
+                terminal.say(line).await;
+            }
+        }
+        Command::WhoAmI => {
+            let touched = if desk.touch { ", with a touched security key" } else { "" };
+            terminal.say(&format!("{}{touched}", desk.person.identity)).await;
+        }
+        Command::Grants { json } => {
+            let grants = client.grants(Some("active"), true, None).await?.items;
+            if json {
+                terminal.data(show::json(&grants)).await;
+            } else {
+                let lines = grants.iter().map(|grant| show::grant(grant, desk.now())).collect();
+                list(terminal, "open for you", lines).await;
+            }
+        }
+        Command::Targets { json } => {
+            let targets = client.targets().await?.items;
+            if json {
+                terminal.data(show::json(&targets)).await;
+            } else {
+                list(terminal, "you may ask for", targets.iter().map(show::target).collect()).await;
+            }
+        }
+        Command::Requests { json } => {
+            let (waiting, own) = pending(desk).await?;
+            if json {
+                let all: Vec<&Request> = waiting.iter().chain(&own).collect();
+                terminal.data(show::json(&all)).await;
+            } else {
+                list(terminal, "waits for you", waiting.iter().map(show::request).collect()).await;
+                list(terminal, "you asked for", own.iter().map(show::request).collect()).await;
+            }
+        }
+        Command::Show { id, json } => {
+            let request = client.get_request(&id).await?;
+            if json {
+                terminal.data(show::json(&request)).await;
+            } else {
+                tell(desk, terminal, &request).await;
+            }
+        }
+        Command::Request { login, target, duration, reason, ticket } => {
+            let (command, start) = (None, None);
+            let ask = FileRequest { target, login, duration: duration.seconds(), reason, ticket, command, start };
+            let filed = client.file_request(&ask, &desk.key()).await?;
+            tell(desk, terminal, &filed).await;
+        }
+        Command::Approve { id, duration, comment } => {
+            let duration = duration.map(model::Span::seconds);
+            let reviewed = client.approve(&id, &Approve { duration, comment }).await?;
+            terminal.say(&became(&id, &reviewed)).await;
+        }
+        Command::Deny { id, reason } => {
+            let reviewed = client.deny(&id, &Deny { comment: Some(reason) }).await?;
+            terminal.say(&became(&id, &reviewed)).await;
+        }
+        Command::Withdraw { id } => {
+            let request = client.withdraw(&id).await?;
+            terminal.say(&became(&id, &request)).await;
+        }
+        Command::Cancel { id } => {
+            let request = client.cancel(&id).await?;
+            terminal.say(&became(&id, &request)).await;
+        }
+        Command::Release { id } => {
+            let grant = client.release(&id).await?;
+            terminal.say(&format!("{id} is {}: its sessions are dropped", grant.state)).await;
+        }
+    }
+    Ok(())
+}
+
+/// The pending requests that wait for this person, and their own.
+pub(super) async fn pending(desk: &Desk) -> Result<(Vec<Request>, Vec<Request>), ClientError> {
+    let all = desk.client.requests(Some("pending"), false, None).await?.items;
+    let me = &desk.person.identity;
+    let (own, others): (Vec<Request>, Vec<Request>) = all.into_iter().partition(|request| request.identity == *me);
+    let mut waiting = Vec::new();
+    for request in others.into_iter().take(LOOKED_AT) {
+        // Who may replay what somebody does sees their requests, too.
+        let answered = request.reviews.iter().any(|review| review.reviewer == *me);
+        if !answered && may_review(desk, &request).await? {
+            waiting.push(request);
+        }
+    }
+    Ok((waiting, own))
+}
+
+async fn may_review(desk: &Desk, request: &Request) -> Result<bool, ClientError> {
+    let ask = ExplainRequest {
+        action: "review".to_owned(),
+        target: Some(request.target.clone()),
+        login: Some(request.login.clone()),
+        duration: Some(request.duration),
+        command: request.command.clone(),
+        ticket: request.ticket.clone(),
+        requester: Some(request.identity.clone()),
+        ..ExplainRequest::default()
+    };
+    match desk.client.explain(&ask).await {
+        Ok(answer) => Ok(answer.yes),
+        Err(ClientError::Problem(problem)) if problem.status < 500 => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A list of no more than a screen.
+pub(super) async fn list(terminal: &Terminal, what: &str, lines: Vec<String>) {
+    if lines.is_empty() {
+        return terminal.say(&format!("{what}: nothing")).await;
+    }
+    terminal.say(&format!("{what}:")).await;
+    let more = lines.len().saturating_sub(SCREEN);
+    for line in lines.into_iter().take(SCREEN) {
+        terminal.say(&format!("  {line}")).await;
+    }
+    if more > 0 {
+        terminal.say(&format!("  and {more} more: --json has them all")).await;
+    }
+}
+
+async fn tell(desk: &Desk, terminal: &Terminal, request: &Request) {
+    for line in show::in_full(request, desk.now()) {
+        terminal.say(&line).await;
+    }
+}
+
+fn became(id: &RequestId, request: &Request) -> String {
+    match request.state {
+        RequestState::Pending => {
+            let lacks: Vec<String> = request.paths.iter().map(show::lacks).collect();
+            format!("{id} still lacks {}", lacks.join(" or "))
+        }
+        RequestState::Approved | RequestState::Denied | RequestState::Cancelled | RequestState::Expired => {
+            format!("{id} is {}", request.state)
+        }
+    }
+}

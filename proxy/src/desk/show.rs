@@ -1,0 +1,146 @@
+//! How things look at the desk: a line each, and no more lines than a screen has. What others wrote is text.
+
+use api::wire::{Grant, PathGap, Request, TargetView};
+use model::{Span, Timestamp};
+use serde::Serialize;
+
+use crate::words::{clock, plain};
+
+/// The most items of a list: what is beyond is counted.
+pub(super) const SCREEN: usize = 20;
+/// The most characters of somebody's words within a line.
+const WORDS: usize = 60;
+
+/// A request in one line: "req-… alice root@web1 30m: the disk is full".
+pub(super) fn request(request: &Request) -> String {
+    let Request { id, identity, login, target, .. } = request;
+    let duration = Span::from_seconds(request.duration);
+    let more = if request.extends.is_some() { " more" } else { "" };
+    let command = request.command.as_ref().map(|command| format!(" [{}]", short(command))).unwrap_or_default();
+    let ticket = request.ticket.as_ref().map(|ticket| format!(" ({})", short(ticket))).unwrap_or_default();
+    format!("{id}  {identity}  {login}@{target}  {duration}{more}{command}{ticket}: {}", short(&request.reason))
+}
+
+/// A request in full: a reviewer sees every word of it, and the very command.
+pub(super) fn in_full(request: &Request, now: Timestamp) -> Vec<String> {
+    let Request { id, identity, login, target, state, .. } = request;
+    let mut lines = vec![
+        format!("{id}: {identity} asks for {login}@{target} for {}", Span::from_seconds(request.duration)),
+        format!("state    {state}"),
+    ];
+    lines.extend(pieces("reason   ", &request.reason));
+    if let Some(command) = &request.command {
+        lines.extend(pieces("command  ", command));
+    }
+    if let Some(ticket) = &request.ticket {
+        lines.extend(pieces("ticket   ", ticket));
+    }
+    if let Some(extends) = &request.extends {
+        lines.push(format!("extends  {extends}"));
+    }
+    lines.push(format!("filed    {}", clock(request.filed.0, now)));
+    lines.extend(request.paths.iter().map(|path| format!("lacks    {}", lacks(path))));
+    for review in &request.reviews {
+        let verdict = if review.approved { "approved by" } else { "denied by" };
+        let comment = review.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
+        lines.extend(pieces("", &format!("{verdict} {}{comment}", review.reviewer)));
+    }
+    if let Some(open) = &request.grant {
+        lines.push(format!("grant    {} until {}", open.state, clock(open.ends.0, now)));
+    }
+    lines
+}
+
+/// A grant in one line.
+pub(super) fn grant(grant: &Grant, now: Timestamp) -> String {
+    let Grant { id, login, target, state, .. } = grant;
+    let command = grant.command.as_ref().map(|command| format!(" [{}]", short(command))).unwrap_or_default();
+    format!("{id}  {login}@{target}  {state} until {}{command}", clock(grant.ends.0, now))
+}
+
+/// A target in one line, with the logins that one may ask for.
+pub(super) fn target(target: &TargetView) -> String {
+    let places: Vec<String> = target.logins.iter().map(|login| format!("{login}@{}", target.name)).collect();
+    places.join("  ")
+}
+
+/// What one path still waits for.
+pub(super) fn lacks(path: &PathGap) -> String {
+    if path.lacks.is_empty() { "nothing".to_owned() } else { path.lacks.join(", ") }
+}
+
+/// For programs: JSON in ASCII. A program prints it as it is, so not even a C1 control or an embedded direction passes.
+pub(super) fn json<T: Serialize>(value: &T) -> String {
+    let text = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
+    let mut ascii = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if matches!(c, ' '..='~') {
+            ascii.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                ascii.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    ascii.push('\n');
+    ascii
+}
+
+/// Somebody's words, as far as a line has room.
+fn short(text: &str) -> String {
+    let text = plain(text);
+    match text.char_indices().nth(WORDS) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// Long words over several lines, none of them left out.
+fn pieces(label: &str, text: &str) -> Vec<String> {
+    const WIDTH: usize = 200;
+    let characters: Vec<char> = text.chars().collect();
+    characters.chunks(WIDTH).map(|piece| format!("{label}{}", piece.iter().collect::<String>())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hostile() -> Request {
+        serde_json::from_value(serde_json::json!({
+            "id": "req-000000000001", "identity": "mallory", "target": "web1", "login": "root", "duration": 1800,
+            "reason": "\u{1b}]0;pwned\u{7}\u{1b}[2J\u{9b}31m\r\nreq-000000000002  approved\u{202e}",
+            "ticket": "\u{1b}[A", "command": "\u{1b}c\u{0}rm", "state": "pending",
+            "filed": "2026-11-21T14:03:10Z", "expires": "2026-11-21T15:03:10Z",
+            "reviews": [{ "reviewer": "bob", "approved": false, "comment": "\u{1b}[8m no", "at": "2026-11-21T14:03:10Z" }],
+        }))
+        .unwrap()
+    }
+
+    /// An approver's terminal is a target: whoever asks chooses the words.
+    #[test]
+    fn no_word_of_others_acts_upon_a_terminal() {
+        let request = hostile();
+        let mut lines = in_full(&request, request.filed.0);
+        lines.push(super::request(&request));
+        for line in &lines {
+            let shown = plain(line);
+            let harmless = |c: char| !c.is_control() && !('\u{200b}'..='\u{200f}').contains(&c) && c != '\u{202e}';
+            assert!(shown.chars().all(harmless), "{shown:?}");
+        }
+        let json = json(&vec![request]);
+        assert!(json.trim_end().bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{json:?}");
+        let back: Vec<Request> = serde_json::from_str(&json).unwrap();
+        assert_eq!(back[0].reason, hostile().reason);
+    }
+
+    #[test]
+    fn a_command_is_shown_to_its_end() {
+        let mut request = hostile();
+        request.command = Some(format!("{}; rm -rf /", "x".repeat(1000)));
+        let shown = in_full(&request, request.filed.0).concat();
+        assert!(shown.contains("; rm -rf /"), "{shown}");
+        assert!(super::request(&request).len() < 300);
+    }
+}

@@ -1,0 +1,206 @@
+//! A person's channel as the desk uses it: lines out, lines in. What is typed is echoed here, because their terminal is in
+//! raw mode; only what prints is taken.
+
+use std::collections::VecDeque;
+
+use russh::{Channel, ChannelMsg, server};
+
+use crate::words::plain;
+
+/// The extended data type of standard error (RFC 4254, section 5.2).
+const STDERR: u32 = 1;
+/// The most bytes of a typed line.
+const LONGEST: usize = 1024;
+/// The most bytes that are typed ahead.
+const AHEAD: usize = 4096;
+
+/// How a wait for a person ended without what was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Ctrl-C.
+    Interrupted,
+    /// Ctrl-D on an empty line.
+    Done,
+    /// They hung up.
+    Gone,
+}
+
+/// A person's channel.
+pub(super) struct Terminal {
+    channel: Channel<server::Msg>,
+    raw: bool,
+    typed: VecDeque<u8>,
+    /// Nothing more comes from there.
+    over: bool,
+    /// The terminal's latest size, when it has changed: columns, rows, and both in pixels.
+    pub(super) resized: Option<(u32, u32, u32, u32)>,
+}
+
+impl Terminal {
+    /// `columns` when it is one; else lines end as in a file.
+    pub(super) fn new(channel: Channel<server::Msg>, columns: Option<u32>) -> Self {
+        Self { channel, raw: columns.is_some(), typed: VecDeque::new(), over: false, resized: None }
+    }
+
+    /// A line of ours, in which others' words were made harmless already; and once more here, because it costs little.
+    pub(super) async fn say(&self, line: &str) {
+        let text = format!("{}{}", plain(line), if self.raw { "\r\n" } else { "\n" });
+        let _ = self.channel.data_bytes(text.into_bytes()).await;
+    }
+
+    /// A line on standard error.
+    pub(super) async fn complain(&self, line: &str) {
+        let text = format!("portcullis: {}{}", plain(line), if self.raw { "\r\n" } else { "\n" });
+        let _ = self.channel.extended_data_bytes(STDERR, text.into_bytes()).await;
+    }
+
+    /// For programs: ASCII as it is.
+    pub(super) async fn data(&self, text: String) {
+        let _ = self.channel.data_bytes(text.into_bytes()).await;
+    }
+
+    /// Ends the channel.
+    pub(super) async fn end(self) {
+        let _ = self.channel.eof().await;
+        let _ = self.channel.close().await;
+    }
+
+    /// The channel itself, for what comes after.
+    pub(super) fn into_channel(self) -> Channel<server::Msg> {
+        self.channel
+    }
+
+    /// Reads one line behind a prompt.
+    ///
+    /// # Errors
+    /// They left instead.
+    pub(super) async fn line(&mut self, prompt: &str) -> Result<String, Left> {
+        self.show(&plain(prompt)).await;
+        let mut text: Vec<u8> = Vec::new();
+        let mut escape = Escape::None;
+        loop {
+            let Some(byte) = self.typed.pop_front() else {
+                self.more().await?;
+                continue;
+            };
+            escape = match (escape, byte) {
+                (Escape::None, 0x1b) => Escape::Begun,
+                (Escape::Begun, b'[' | b'O') => Escape::Inside,
+                (Escape::Inside, 0x40..=0x7e) | (Escape::Begun, _) => Escape::None,
+                (Escape::Inside, _) => Escape::Inside,
+                (Escape::None, b'\r' | b'\n') => {
+                    self.show("\r\n").await;
+                    return Ok(String::from_utf8_lossy(&text).trim().to_owned());
+                }
+                (Escape::None, 0x03) => {
+                    self.show("^C\r\n").await;
+                    return Err(Left::Interrupted);
+                }
+                (Escape::None, 0x04) if text.is_empty() => {
+                    self.show("\r\n").await;
+                    return Err(Left::Done);
+                }
+                (Escape::None, 0x08 | 0x7f) => {
+                    // The bytes behind the first of a character go with it.
+                    while text.pop_if(|byte| *byte & 0xc0 == 0x80).is_some() {}
+                    if text.pop().is_some() {
+                        self.show("\u{8} \u{8}").await;
+                    }
+                    Escape::None
+                }
+                (Escape::None, 0x15) => {
+                    let count = String::from_utf8_lossy(&text).chars().count();
+                    self.show(&"\u{8} \u{8}".repeat(count)).await;
+                    text.clear();
+                    Escape::None
+                }
+                (Escape::None, 0..0x20) => Escape::None,
+                (Escape::None, byte) => {
+                    if text.len() < LONGEST {
+                        text.push(byte);
+                        self.echo(&text).await;
+                    }
+                    Escape::None
+                }
+            };
+        }
+    }
+
+    /// Waits for something, unless they leave before: `Ctrl-C`, or a closed channel.
+    ///
+    /// # Errors
+    /// They left.
+    pub(super) async fn meanwhile<T>(&mut self, waiting: impl Future<Output = T>) -> Result<T, Left> {
+        tokio::pin!(waiting);
+        loop {
+            if let Some(at) = self.typed.iter().position(|byte| *byte == 0x03) {
+                self.typed.drain(..=at);
+                self.show("^C\r\n").await;
+                return Err(Left::Interrupted);
+            }
+            tokio::select! {
+                biased;
+                found = &mut waiting => return Ok(found),
+                more = Self::receive(&mut self.channel, &mut self.typed, &mut self.resized), if !self.over => {
+                    if !more {
+                        self.over = true;
+                        return Err(Left::Gone);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn more(&mut self) -> Result<(), Left> {
+        let more = !self.over && Self::receive(&mut self.channel, &mut self.typed, &mut self.resized).await;
+        self.over |= !more;
+        if more { Ok(()) } else { Err(Left::Gone) }
+    }
+
+    /// Takes what comes next; `false` when nothing more does.
+    async fn receive(
+        channel: &mut Channel<server::Msg>,
+        typed: &mut VecDeque<u8>,
+        resized: &mut Option<(u32, u32, u32, u32)>,
+    ) -> bool {
+        match channel.wait().await {
+            Some(ChannelMsg::Data { data }) => {
+                let room = AHEAD.saturating_sub(typed.len());
+                typed.extend(data.iter().take(room));
+                true
+            }
+            Some(ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height }) => {
+                *resized = Some((col_width, row_height, pix_width, pix_height));
+                true
+            }
+            Some(ChannelMsg::Eof | ChannelMsg::Close) | None => false,
+            Some(_) => true,
+        }
+    }
+
+    /// Shows the character that was completed by the last byte, if it prints.
+    async fn echo(&self, text: &[u8]) {
+        if !self.raw {
+            return;
+        }
+        let start = text.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
+        if let Some(last) = text.get(start..).and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+            let _ = self.channel.data_bytes(plain(last).into_bytes()).await;
+        }
+    }
+
+    /// Characters of our own, as they are.
+    async fn show(&self, text: &str) {
+        if self.raw {
+            let _ = self.channel.data_bytes(text.to_owned().into_bytes()).await;
+        }
+    }
+}
+
+/// Where one is in an escape sequence, as the arrow keys send them: they are swallowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escape {
+    None,
+    Begun,
+    Inside,
+}
