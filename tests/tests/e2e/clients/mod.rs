@@ -1,6 +1,7 @@
 //! Every client that people come with, through every way in: a command with its exit status and both streams, 64 MiB
 //! each way, and the end when the grant is revoked. What is said in here is in docs/clients.md for people to read.
 
+mod dropbear;
 mod openssh;
 mod putty;
 mod scripted;

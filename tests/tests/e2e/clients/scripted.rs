@@ -24,6 +24,18 @@ fn paramiko() -> Result<()> {
     carries_everything(&site, &grant, &Scripted::paramiko(&site)?)
 }
 
+/// It knows no certificates, so it logs in with a registered key while a grant is active.
+#[test]
+fn node_ssh2() -> Result<()> {
+    let site = Site::start()?;
+    let grant = site.grant("30m")?;
+    let line = proxys_plain_key(&site)?;
+    let (_, key) = line.split_once(' ').context("a key without its type")?;
+    let more = json!({ "key": site.alice.key(), "host_key": key });
+    let ssh2 = Scripted { site: &site, target: "web1", script: "with_ssh2.js", transfers: &["sftp"], more };
+    carries_everything(&site, &grant, &ssh2)
+}
+
 /// The host key of the proxy as a client sees that knows no certificates, without the comment.
 pub(super) fn proxys_plain_key(site: &Site) -> Result<String> {
     let port = site.proxy_port().to_string();
