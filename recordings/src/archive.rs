@@ -53,7 +53,7 @@ impl Archive {
                 return Ok(stored);
             }
             for date in self.dates()? {
-                for format in [Format::Cast, Format::Bytes] {
+                for format in Format::ALL {
                     let (session, recording) = (session.clone(), recording.clone());
                     let place = Place { date: date.clone(), session, recording, format };
                     let stored = self.stored(place, Stage::Filed);

@@ -50,6 +50,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Cast, Self::Bytes];
+
     /// The end of a file's name.
     #[must_use]
     pub const fn extension(self) -> &'static str {

@@ -98,7 +98,7 @@ pub(crate) fn is_date(name: &str) -> bool {
 }
 
 fn format(extension: &str) -> Option<Format> {
-    [Format::Cast, Format::Bytes].into_iter().find(|format| format.extension() == extension)
+    Format::ALL.into_iter().find(|format| format.extension() == extension)
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The writing side of a directory of recordings.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{RecordingId, SessionId};
 
@@ -12,10 +13,13 @@ use crate::encode::Encoder;
 use crate::place::{OPEN, Place, Stage};
 use crate::pool::Pool;
 use crate::recover::{Recovered, recover};
-use crate::{Archive, Header, Recorder, VaultError};
+use crate::{Archive, Format, Header, Recorder, Stored, VaultError};
 
 /// How many bytes one recording may have, unless somebody says otherwise: days of a busy terminal.
 const LIMIT: u64 = 1 << 30;
+
+/// How many days are remembered. A session that is older costs a look through the open ones.
+const DAYS: usize = 4;
 
 /// A directory into which this process, and no other, writes recordings. Files are made for their owner alone (0600, in
 /// directories of 0700), and none is ever overwritten. Clones share it.
@@ -24,6 +28,9 @@ pub struct Vault {
     root: PathBuf,
     limit: u64,
     pool: Arc<Pool>,
+    /// The days of what was written here since the start. Who knows the day finds a recording without a look through
+    /// all that are open, of which there may be thousands, and as many of them may close at once.
+    days: Arc<Mutex<BTreeSet<String>>>,
     _lock: Arc<File>,
 }
 
@@ -49,7 +56,7 @@ impl Vault {
             Err(TryLockError::Error(error)) => return Err(VaultError::io("lock", path)(error)),
         }
         let pool = Pool::start().map_err(VaultError::io("start the writers of", &root))?;
-        Ok(Self { root, limit: LIMIT, pool: Arc::new(pool), _lock: Arc::new(lock) })
+        Ok(Self { root, limit: LIMIT, pool: Arc::new(pool), days: Arc::default(), _lock: Arc::new(lock) })
     }
 
     /// The same vault, in which each recording may have so many bytes (1 GiB by default): what comes once it has is
@@ -65,6 +72,8 @@ impl Vault {
     /// When the file cannot be written, or there is a recording of this id.
     pub async fn create(&self, header: Header) -> Result<Recorder, VaultError> {
         let (root, limit, pool) = (self.root.clone(), self.limit, Arc::clone(&self.pool));
+        let day = Place::new(header.started, &header.session, &header.recording, header.format()).date;
+        self.begins(day);
         let made = tokio::task::spawn_blocking(move || create(root, limit, pool, &header));
         made.await.unwrap_or_else(|_| Err(VaultError::ShuttingDown { path: self.root.clone() }))
     }
@@ -85,17 +94,37 @@ impl Vault {
     /// # Errors
     /// When there is no such recording, or it cannot be moved.
     pub fn entered(&self, session: &SessionId, recording: &RecordingId) -> Result<(), VaultError> {
-        let stored = self.archive().find(session, recording)?;
-        if stored.stage != Stage::Done {
-            return Ok(());
-        }
-        let place =
-            Place { date: stored.date, session: stored.session, recording: stored.recording, format: stored.format };
-        let filed = place.path(&self.root, Stage::Filed);
+        let place = match self.done(session, recording) {
+            Some(place) => place,
+            None => {
+                let stored = self.archive().find(session, recording)?;
+                if stored.stage != Stage::Done {
+                    return Ok(());
+                }
+                let Stored { date, session, recording, format, .. } = stored;
+                Place { date, session, recording, format }
+            }
+        };
+        let (done, filed) = (place.path(&self.root, Stage::Done), place.path(&self.root, Stage::Filed));
         if let Some(folder) = filed.parent() {
             make_folder(folder)?;
         }
-        std::fs::rename(&stored.path, &filed).map_err(VaultError::io("file", &stored.path))
+        std::fs::rename(&done, &filed).map_err(VaultError::io("file", &done))
+    }
+
+    fn begins(&self, day: String) {
+        let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
+        if days.insert(day) && days.len() > DAYS {
+            days.pop_first();
+        }
+    }
+
+    /// A closed recording of the days that are known.
+    fn done(&self, session: &SessionId, recording: &RecordingId) -> Option<Place> {
+        let days = self.days.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let place = |(date, format)| Place { date, session: session.clone(), recording: recording.clone(), format };
+        let places = days.into_iter().rev().flat_map(|day| Format::ALL.map(|format| (day.clone(), format))).map(place);
+        places.into_iter().find(|place| place.path(&self.root, Stage::Done).is_file())
     }
 
     /// The reading side.
