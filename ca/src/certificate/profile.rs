@@ -186,7 +186,9 @@ impl Profiles {
             principals: BTreeSet::from([Principal::Login(ask.login.clone(), ask.target.clone())]),
             ends: ask.ends,
             critical_options,
-            extensions: ask.extensions,
+            // Whoever may run one command has no terminal and forwards nothing: force-command by itself does not keep
+            // sshd from either.
+            extensions: if ask.command.is_some() { &NO_EXTENSIONS } else { ask.extensions },
         };
         self.prepare(part, authorities, fresh, now)
     }

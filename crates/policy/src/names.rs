@@ -195,7 +195,10 @@ fn unreachable(text: &str, entries: &[Entry]) -> Option<Diagnostic> {
 fn leaky(text: &str, entry: &Entry) -> Option<Diagnostic> {
     let Effectual::Permit(asks) = &entry.effect else { return None };
     let carriage = &asks.carriage;
-    let round = carriage.channels.iter().find(|right| matches!(right, ChannelRight::Shell | ChannelRight::Exec))?;
+    let round = carriage.channels.iter().find(|right| {
+        matches!(right, ChannelRight::Shell | ChannelRight::Exec)
+            || matches!(right, ChannelRight::Subsystem(name) if name != "sftp")
+    })?;
     if carriage.all_files() {
         return None;
     }

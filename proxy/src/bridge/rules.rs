@@ -15,6 +15,8 @@ const NAMED: usize = 4;
 pub(super) struct Rules {
     upload: Rule,
     download: Rule,
+    /// The target's links mean what OpenSSH's do.
+    openssh: bool,
 }
 
 /// One direction.
@@ -29,16 +31,16 @@ impl Rules {
     ///
     /// # Errors
     /// Its patterns together are beyond what can be prepared.
-    pub(super) fn new(carriage: &Carriage) -> Result<Self, String> {
+    pub(super) fn new(carriage: &Carriage, openssh: bool) -> Result<Self, String> {
         let rule = |patterns| {
             let paths = PathRule::new(patterns).map_err(|error| error.to_string())?;
             Ok::<_, String>(Rule { paths, patterns: patterns.iter().map(PathPattern::to_string).collect() })
         };
-        Ok(Self { upload: rule(&carriage.upload)?, download: rule(&carriage.download)? })
+        Ok(Self { upload: rule(&carriage.upload)?, download: rule(&carriage.download)?, openssh })
     }
 
     fn judge(&self, action: &Action) -> Result<(), String> {
-        let Self { upload, download } = self;
+        let Self { upload, download, openssh } = self;
         match action {
             Action::Open { mode, .. } => action.paths().try_for_each(|path| {
                 if mode.changes() {
@@ -48,6 +50,12 @@ impl Rules {
             }),
             // The names in a folder are of those who may read what is in it.
             Action::List { path, .. } => download.wants(path, "listed or downloaded"),
+            // The draft has the two paths the other way round, and a server that follows it would make another link than
+            // the one that was judged.
+            Action::Symlink { .. } if !openssh && !(upload.paths.covers_all() && download.paths.covers_all()) => {
+                Err("a link can only be judged where the server is OpenSSH's, and the grant lets not all files pass"
+                    .to_owned())
+            }
             Action::Rename { path, to }
             | Action::PosixRename { path, to }
             | Action::Symlink { path, to }
@@ -174,7 +182,7 @@ mod tests {
     fn rules(upload: &[&str], download: &[&str]) -> Rules {
         let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<BTreeSet<_>>();
         let carriage = Carriage { upload: patterns(upload), download: patterns(download), ..Carriage::default() };
-        Rules::new(&carriage).unwrap()
+        Rules::new(&carriage, true).unwrap()
     }
 
     fn path(raw: &str) -> RemotePath {
@@ -320,6 +328,17 @@ mod tests {
             }
         }
         assert!(renamings("a", "b").iter().all(|action| allowed(&mut rules(&["/**"], &["/**"]), action)));
+    }
+
+    #[test]
+    fn a_link_on_a_server_of_unknown_order_is_made_only_where_all_files_pass() {
+        let carriage =
+            |text: &str| Carriage { download: BTreeSet::from([text.parse().unwrap()]), ..Carriage::default() };
+        let link = Action::Symlink { path: path("/srv/in/x"), to: path("/srv/in/y") };
+        for (pattern, openssh, made) in [("/srv/**", false, false), ("/srv/**", true, true), ("/**", false, true)] {
+            let mut rules = Rules::new(&carriage(pattern), openssh).unwrap();
+            assert_eq!(allowed(&mut rules, &link), made, "{pattern} {openssh}");
+        }
     }
 
     #[test]

@@ -69,8 +69,8 @@ enum Item {
 }
 
 impl Transfer {
-    /// Of a channel that runs this, which is the old scp where a command is given; `None` where it moves no files, or
-    /// nobody wants to know.
+    /// Of a channel that runs this, which is the old scp where a command is given, on a target that is OpenSSH's or not;
+    /// `None` where it moves no files, or nobody wants to know.
     ///
     /// # Errors
     /// The rules cannot be applied.
@@ -79,6 +79,7 @@ impl Transfer {
         kind: &ChannelKind,
         scp: Option<&ScpCommand>,
         recorded: bool,
+        openssh: bool,
     ) -> Result<Option<Self>, String> {
         // Decoding costs a digest of everything, for which there would be neither reader nor judge.
         if !recorded && carriage.all_files() {
@@ -87,10 +88,10 @@ impl Transfer {
         let limits = Limits::default();
         let (watch, aloud): (Box<dyn Watch + Send>, _) = match (kind, scp) {
             (ChannelKind::Exec { .. }, Some(command)) => {
-                (Box::new(ScpWatch::new(command, limits, Rules::new(carriage)?)), false)
+                (Box::new(ScpWatch::new(command, limits, Rules::new(carriage, openssh)?)), false)
             }
             (ChannelKind::Subsystem { name }, _) if name == SFTP => {
-                (Box::new(SftpWatch::new(limits, Rules::new(carriage)?)), true)
+                (Box::new(SftpWatch::new(limits, Rules::new(carriage, openssh)?)), true)
             }
             (
                 ChannelKind::Shell | ChannelKind::Exec { .. } | ChannelKind::Subsystem { .. } | ChannelKind::Forward(_),

@@ -234,12 +234,11 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
     // A terminal would change the bytes of the protocol: what runs in one is a command, whatever it is called.
     let scp = raw.filter(|_| shared.pty().is_none()).and_then(ScpCommand::parse);
     let carriage = &permit.obligations().carriage;
-    let covered = |right: &ChannelRight| right.covers(&kind) || (scp.is_some() && *right == ChannelRight::Scp);
-    if !carriage.channels.iter().any(covered) {
+    if !carriage.runs(&kind) && !(scp.is_some() && carriage.channels.contains(&ChannelRight::Scp)) {
         return Err(refuse_start(shared, want_reply, &kind, words::not_run(&kind, scp.is_some(), permit)).await);
     }
     let recorded = permit.obligations().recording != RecordingMode::Off;
-    match Transfer::new(carriage, &kind, scp.as_ref(), recorded) {
+    match Transfer::new(carriage, &kind, scp.as_ref(), recorded, shared.openssh) {
         Ok(Some(transfer)) => drop(shared.transfer.set(transfer)),
         Ok(None) => {}
         Err(why) => {

@@ -122,6 +122,17 @@ mod tests {
     }
 
     #[test]
+    fn where_files_are_limited_a_subsystem_that_nobody_reads_must_be_named() {
+        let (sftp, other) = ["sftp", "netconf"].map(|name| ChannelKind::Subsystem { name: name.to_owned() }).into();
+        let mut carriage = crate::Carriage { channels: ["subsystem".parse().unwrap()].into(), ..Default::default() };
+        assert!(carriage.runs(&sftp) && carriage.runs(&other));
+        carriage.download.clear();
+        assert!(carriage.runs(&sftp) && !carriage.runs(&other) && !carriage.runs(&ChannelKind::Shell));
+        carriage.channels.insert("subsystem:netconf".parse().unwrap());
+        assert!(carriage.runs(&other));
+    }
+
+    #[test]
     fn a_right_covers_its_own_kind() {
         let shell = ChannelKind::Shell;
         let exec = ChannelKind::Exec { command: "id".to_owned() };

@@ -12,6 +12,8 @@ use super::{PathPattern, PathRule};
 
 /// The longest host that is judged, in bytes: what DNS allows.
 const HOST: usize = 255;
+/// The longest path of a socket, in bytes (unix(7)).
+const SOCKET: usize = 107;
 
 /// Where a forward ends, as it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,8 @@ impl Endpoint {
                 // A path with dots could mean another than it says.
                 let plain = !path.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."));
                 plain
+                    && path.len() <= SOCKET
+                    && !path.chars().any(char::is_control)
                     && path.starts_with('/')
                     && PathRule::new(&BTreeSet::from([pattern.clone()])).is_ok_and(|rule| rule.covers(path.as_bytes()))
             }
@@ -101,7 +105,8 @@ impl Endpoint {
 
 impl Hosts {
     fn matches(&self, host: &str) -> bool {
-        if host.len() > HOST {
+        // A resolver may stop reading where a name cannot go on, and reach what stands before: "10.0.0.1 x.internal".
+        if host.len() > HOST || host.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return false;
         }
         match self {
@@ -110,7 +115,9 @@ impl Hosts {
             Self::Below(suffix) => {
                 let split = host.len().checked_sub(suffix.len()).and_then(|at| host.split_at_checked(at));
                 split.is_some_and(|(start, end)| {
-                    end.eq_ignore_ascii_case(suffix) && start.len() > 1 && start.ends_with('.')
+                    let labels =
+                        start.strip_suffix('.').filter(|labels| end.eq_ignore_ascii_case(suffix) && !labels.is_empty());
+                    labels.is_some_and(|labels| labels.split('.').all(is_label))
                 })
             }
             Self::Net(net) => {
@@ -202,6 +209,11 @@ impl FromStr for Endpoint {
         let ports = read_ports(port).ok_or_else(|| refused("ports are 1 to 65535, a range as 8000-8999, or *"))?;
         Ok(Self::Tcp { hosts, ports })
     }
+}
+
+/// One part of a host name, with the underscore that some use.
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
 fn read_hosts(text: &str, bracketed: bool) -> Result<Hosts, String> {
@@ -314,6 +326,13 @@ mod tests {
         assert!(covers("*.internal:443", "a.internal", 443) && covers("*.internal:443", "a.b.Internal", 443));
         assert!(!covers("*.internal:443", "internal", 443) && !covers("*.internal:443", ".internal", 443));
         assert!(!covers("*.internal:443", "xinternal", 443));
+        // What a resolver might read only the beginning of.
+        for host in
+            ["10.0.0.1 x.internal", "10.0.0.1\0.internal", "10.0.0.1\n.internal", "10.0.0.1..internal", "é.internal"]
+        {
+            assert!(!covers("*.internal:443", host, 443), "{host:?}");
+        }
+        assert!(!covers("*:443", "10.0.0.1 x", 443) && !covers("*:443", "10.0.0.1\0x", 443));
         assert!(covers("10.0.0.0/8:*", "10.9.8.7", 1) && !covers("10.0.0.0/8:*", "11.0.0.1", 1));
         // Only the target could tell what these mean.
         for host in ["10.1", "0x0a000001", "167772161", "localhost", "10.0.0.1.nip.io", "010.0.0.1"] {
@@ -329,8 +348,15 @@ mod tests {
     fn sockets_match_paths_that_mean_what_they_say() {
         let endpoint: Endpoint = "/run/app/*".parse().unwrap();
         assert!(endpoint.matches(&Peer::Socket("/run/app/x.sock")));
-        for path in ["/run/app/../docker.sock", "/run/app//x", "/run/app/./x", "run/app/x", "/run/app/a/b", "/run/app/"]
-        {
+        for path in [
+            "/run/app/../docker.sock",
+            "/run/app//x",
+            "/run/app/./x",
+            "run/app/x",
+            "/run/app/a/b",
+            "/run/app/",
+            "/run/app/x\0y",
+        ] {
             assert!(!endpoint.matches(&Peer::Socket(path)), "{path}");
         }
         assert!(!endpoint.matches(&Peer::Tcp { host: "/run/app/x", port: 0 }));

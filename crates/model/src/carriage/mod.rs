@@ -16,6 +16,8 @@ pub use files::{PathPattern, PathRule};
 pub use reach::Below;
 pub use variable::VariablePattern;
 
+use crate::ChannelKind;
+
 /// What one path lets a session carry. Nothing else passes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -52,6 +54,17 @@ impl Default for Carriage {
 }
 
 impl Carriage {
+    /// Whether a channel may run this. Where files are limited, of all subsystems only `sftp` is read and judged, so
+    /// another must be named.
+    #[must_use]
+    pub fn runs(&self, kind: &ChannelKind) -> bool {
+        let judged = matches!(kind, ChannelKind::Subsystem { name } if name == "sftp");
+        let covers = |right: &ChannelRight| {
+            right.covers(kind) && (*right != ChannelRight::AnySubsystem || judged || self.all_files())
+        };
+        self.channels.iter().any(covers)
+    }
+
     /// Whether an environment variable of this name is passed on.
     #[must_use]
     pub fn accepts_variable(&self, name: &str) -> bool {

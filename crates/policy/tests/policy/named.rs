@@ -194,6 +194,7 @@ fn files_that_a_shell_moves_past_their_limits_are_told_of() {
     assert!(found("@upload(\"none\")").contains("any file can be moved by \"shell\""));
     assert!(found("@download(\"/srv/**\") @channels(\"exec, subsystem:sftp\")").contains("moved by \"exec\""));
     assert_eq!(found("@download(\"/srv/**\") @channels(\"scp, subsystem:sftp\")"), "");
+    assert!(found("@download(\"none\") @channels(\"subsystem:netconf\")").contains("moved by \"subsystem:netconf\""));
     assert_eq!(found("@channels(\"exec\")"), "");
 }
 

@@ -45,7 +45,11 @@ impl ScpCommand {
             return None;
         }
         let path = match rest.strip_prefix('\'') {
-            Some(quoted) => quoted.strip_suffix('\'').filter(|path| path.chars().all(is_literal))?,
+            Some(quoted) => quoted
+                .strip_suffix('\'')
+                .filter(|path| path.chars().all(is_literal))
+                // The shell takes the quotes away, and scp takes what is left for a flag.
+                .filter(|path| dashes || !path.starts_with('-'))?,
             None => {
                 let path = if matches!(rest, "~" | "~/") { "." } else { rest.strip_prefix("~/").unwrap_or(rest) };
                 // Behind the home, a second slash would begin at the root.
@@ -138,6 +142,8 @@ mod tests {
             "scp -t -o",
             "scp - -t x",
             "scp -t 'x'; bash",
+            "scp -t '-oX'",
+            "scp -f '-S/tmp/x'",
             "scp -t 'x'y",
             "scp -t 'x' 'y'",
             "scp -t 'x\\'y'",
