@@ -8,6 +8,7 @@ use model::TargetName;
 use russh::AlgorithmKind;
 use russh::client::{self, Handle};
 use russh::keys::PublicKeyOrCertificate;
+use ssh_key::public::KeyData;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -20,7 +21,7 @@ use crate::forward::{self, Arrived, End, Incoming};
 use crate::permit::Permit;
 use crate::record::chain;
 use crate::signal::{RaiseOnDrop, Signal};
-use crate::trust::{HostRefused, HostTrust};
+use crate::trust::{self, HostRefused, HostTrust};
 use crate::words::Words;
 
 /// The connection to a target.
@@ -115,6 +116,7 @@ async fn connect_and_log_in(
         gone: gone.clone(),
         openssh: openssh.clone(),
         incoming,
+        believed: None,
         _guard: RaiseOnDrop(gone.signal.clone()),
     };
     let broken = |source| DialError::Protocol { target: destination.target.clone(), source };
@@ -254,6 +256,8 @@ struct Watch {
     openssh: Signal,
     /// What the target opens, for the session to look at.
     incoming: mpsc::Sender<Incoming>,
+    /// The host key of the first key exchange; in a later one the target shows no other.
+    believed: Option<KeyData>,
     _guard: RaiseOnDrop,
 }
 
@@ -281,8 +285,16 @@ impl client::Handler for Watch {
     type Error = WatchError;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, WatchError> {
-        self.trust.check(&self.target, shown, self.ambient.now()).map_err(WatchError::Host)?;
-        Ok(true)
+        let key = trust::key(shown);
+        match &self.believed {
+            // Its certificate may have ended since: who is still the same was believed once.
+            Some(believed) => Ok(believed == key),
+            None => {
+                self.trust.check(&self.target, shown, self.ambient.now()).map_err(WatchError::Host)?;
+                self.believed = Some(key.clone());
+                Ok(true)
+            }
+        }
     }
 
     async fn kex_done(

@@ -53,10 +53,7 @@ impl HostTrust {
         shown: &PublicKeyOrCertificate,
         now: Timestamp,
     ) -> Result<(), HostRefused> {
-        let key = match shown {
-            PublicKeyOrCertificate::PublicKey { key, .. } => key.key_data(),
-            PublicKeyOrCertificate::Certificate(certificate) => certificate.public_key(),
-        };
+        let key = key(shown);
         if self.pinned.contains(key) {
             // Also within a certificate, whatever that says: the key is what was pinned, and its host has just signed
             // with it.
@@ -154,6 +151,14 @@ fn time(target: TargetName, certificate: &Certificate, now: Timestamp) -> HostRe
         HostRefused::Expired { target, at: Timestamp::from_seconds(before) }
     } else {
         HostRefused::Certificate { target, why: "its dates make no sense".to_owned() }
+    }
+}
+
+/// The key that a host has shown, whatever certifies it.
+pub(crate) fn key(shown: &PublicKeyOrCertificate) -> &KeyData {
+    match shown {
+        PublicKeyOrCertificate::PublicKey { key, .. } => key.key_data(),
+        PublicKeyOrCertificate::Certificate(certificate) => certificate.public_key(),
     }
 }
 
