@@ -52,7 +52,7 @@ impl Rules {
             Action::List { path, .. } => download.wants(path, "listed or downloaded"),
             // The draft has the two paths the other way round, and a server that follows it would make another link than
             // the one that was judged.
-            Action::Symlink { .. } if !openssh && !(upload.paths.covers_all() && download.paths.covers_all()) => {
+            Action::Symlink { .. } if !(*openssh || upload.paths.covers_all() && download.paths.covers_all()) => {
                 Err("a link can only be judged where the server is OpenSSH's, and the grant lets not all files pass"
                     .to_owned())
             }

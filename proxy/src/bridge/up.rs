@@ -234,7 +234,8 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
     // A terminal would change the bytes of the protocol: what runs in one is a command, whatever it is called.
     let scp = raw.filter(|_| shared.pty().is_none()).and_then(ScpCommand::parse);
     let carriage = &permit.obligations().carriage;
-    if !carriage.runs(&kind) && !(scp.is_some() && carriage.channels.contains(&ChannelRight::Scp)) {
+    let runs = carriage.runs(&kind) || (scp.is_some() && carriage.channels.contains(&ChannelRight::Scp));
+    if !runs {
         return Err(refuse_start(shared, want_reply, &kind, words::not_run(&kind, scp.is_some(), permit)).await);
     }
     let recorded = permit.obligations().recording != RecordingMode::Off;

@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 
 /// The pure crates and all that each may depend on.
 const PURE: [(&str, &str, &[&str]); 5] = [
-    ("portcullis-model", "crates/model", &["jiff", "serde", "strsim", "thiserror"]),
+    ("portcullis-model", "crates/model", &["globset", "ipnet", "jiff", "serde", "strsim", "thiserror"]),
     (
         "portcullis-policy",
         "crates/policy",
