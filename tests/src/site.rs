@@ -290,6 +290,8 @@ fn find_text(value: &serde_json::Value, part: &str) -> Option<String> {
 /// Adds people with their keys and groups to the directory that `init` wrote.
 fn add_people(file: &Path, people: &[(&Person, &str)]) -> Result<()> {
     let mut directory = fs::read_to_string(file)?;
+    // The proxy is what stands last. People approve over ssh here, and that must be written.
+    directory.push_str("desk = \"review\"\n");
     for (person, group) in people {
         let (name, key) = (person.name(), person.public_key()?);
         directory.push_str(&format!("\n[[identity]]\nname = \"{name}\"\nkeys = [\"{key}\"]\ngroups = [\"{group}\"]\n"));

@@ -1,6 +1,7 @@
 //! Approve a request.
 
 use access::{Review, Reviewed, State};
+use identity::Desk;
 use model::{Reason, RequestId, Span, Timestamp, Verdict};
 
 use super::rights::How;
@@ -29,7 +30,7 @@ impl App {
         verdict: &Verdict,
         comment: Option<&Reason>,
     ) -> Result<RequestView, AppError> {
-        caller.person()?;
+        caller.person_at(Desk::Review)?;
         self.must_see_request(caller, id).await?;
         let build = |state: &State, now: Timestamp| {
             let request = state.request(id).ok_or_else(|| AppError::not_found("request", id))?;
@@ -47,7 +48,11 @@ impl App {
             let earlier = |review: &Reviewed| {
                 let Reviewed { by, at, touch, address, through, .. } = review;
                 let how = How::kept(*touch, *address, through.as_ref());
-                (by.clone(), rules.standing(by, how, &request.spec, *at))
+                let mut standing = rules.standing(by, how, &request.spec, *at);
+                // A review that a proxy passed on counts for as long as it may pass them on.
+                let desk = |proxy| rules.directory.proxy(proxy).is_some_and(|proxy| proxy.desk >= Desk::Review);
+                standing.may_review &= through.as_ref().is_none_or(desk);
+                (by.clone(), standing)
             };
             let others =
                 Some(request.reviews().iter().filter(|review| review.withdrawn.is_none()).map(earlier).collect());

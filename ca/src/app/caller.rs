@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::Refusal;
-use identity::{Subject, Through, TokenInfo};
+use identity::{Desk, Subject, Through, TokenInfo};
 use model::{Actor, IdentityName, ProxyName, Timestamp};
 use policy::Way;
 
@@ -17,11 +17,19 @@ pub struct Caller {
     address: IpAddr,
     /// Why this person may do nothing but ask who they are.
     locked: Option<Refusal>,
+    /// What their proxy may pass on; `None` for who calls by themself.
+    desk: Option<Desk>,
 }
 
 impl Caller {
     pub(super) const fn new(info: Arc<TokenInfo>, address: IpAddr, locked: Option<Refusal>) -> Self {
-        Self { info, address, locked }
+        Self { info, address, locked, desk: None }
+    }
+
+    /// The same, through a proxy that may pass on so much.
+    pub(super) const fn at_desk(mut self, desk: Desk) -> Self {
+        self.desk = Some(desk);
+        self
     }
 
     /// Who, person or proxy.
@@ -73,6 +81,28 @@ impl Caller {
     pub fn person(&self) -> Result<&IdentityName, AppError> {
         self.unlocked()?;
         self.info.subject.identity().ok_or_else(|| AppError::forbidden("a proxy may not do what people do"))
+    }
+
+    /// The person, as [`Caller::person`], for what not every proxy may pass on.
+    ///
+    /// # Errors
+    /// It is a proxy; a lock holds them; or the directory does not let their proxy pass this on.
+    pub fn person_at(&self, least: Desk) -> Result<&IdentityName, AppError> {
+        let person = self.person()?;
+        match (self.desk, self.through()) {
+            (Some(desk), Some(through)) if desk < least => {
+                let what = if least == Desk::Review { "reviews" } else { "requests" };
+                Err(AppError::Forbidden {
+                    sentence: format!(
+                        "this proxy may not pass {what} on: the directory has desk = \"{}\" for {}",
+                        desk.as_str(),
+                        through.proxy
+                    ),
+                    hint: Some("use portcullis with a login of its own: portcullis login".to_owned()),
+                })
+            }
+            _ => Ok(person),
+        }
     }
 
     /// Refuses a person under a lock, with the lock's reason.

@@ -115,7 +115,9 @@ impl App {
             }
             // A session is judged by how its grant was asked for.
             if let Some(grant) = &grant {
-                touch = riddle.touch.unwrap_or(grant.touch);
+                // With a plain key it is judged by the log-in that there is.
+                let entering = own && caller.through().is_some();
+                touch = riddle.touch.unwrap_or(if entering { caller.touch() } else { grant.touch });
                 spec.command = spec.command.take().or_else(|| grant.command.clone());
             }
             let who = Stance { name, touch, from: address, way, now };

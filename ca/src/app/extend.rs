@@ -1,5 +1,6 @@
 //! Ask for more time on a grant.
 
+use identity::Desk;
 use model::{Reason, RequestId, RequestSpec, Span};
 
 use super::views::RequestView;
@@ -18,7 +19,7 @@ impl App {
         reason: Reason,
         idempotency_key: Option<String>,
     ) -> Result<RequestView, AppError> {
-        caller.person()?;
+        caller.person_at(Desk::Ask)?;
         let old = self.must_see_grant(caller, id).await?;
         if old.spec.identity != *caller.person()? {
             return Err(AppError::forbidden(format!("only {} may extend {id}", old.spec.identity)));

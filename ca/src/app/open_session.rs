@@ -16,7 +16,7 @@ use ssh_key::certificate::CertType;
 use super::issue::{Authority, intend};
 use super::near::Seeker;
 use super::presence::{LogIn, meant_for};
-use super::rights::{Matter, Rules};
+use super::rights::{How, Matter, Rules};
 use super::{App, AppError, Caller};
 use crate::certificate::{Prepared, SessionAsk};
 
@@ -267,7 +267,7 @@ impl App {
             let of = Matter { owner: identity, target: &target, login: &login };
             let touch = request.is_some_and(|request| request.asked.touch);
             let command = request.and_then(|request| request.spec.command.as_deref());
-            let paths = rules.connect(of, touch, command, Some(address), now).paths();
+            let paths = rules.connect(of, How::entering(Some(presence), touch, Some(address)), command, now).paths();
             found = rules.directory.target(&target).cloned();
             bought.check(&rules, identity, &format!("{login}@{target}"))?;
             // Whoever has a grant there knows that it was there.

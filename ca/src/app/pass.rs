@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use access::{Note, Refusal, State};
-use identity::{Bearer, Claim, Subject, Through};
+use identity::{Bearer, Claim, Desk, Directory, Subject, Through};
 use model::{Actor, Fact, IdentityName, Presence, ProxyName};
 
 use super::presence::{LogIn, absent};
@@ -50,6 +50,10 @@ impl App {
                 return Err(refusal.into());
             }
         };
+        if let Err(refusal) = from_no_target(&directory, visitor.address) {
+            self.note_no_pass(&proxy, identity, &refusal.sentence, visitor.address).await;
+            return Err(refusal.into());
+        }
         self.unspent(seen.sha256()).await?;
         let subject = Subject::Identity(identity.clone());
         self.notes.admit_pass(&subject)?;
@@ -101,12 +105,14 @@ impl App {
             }
             Ok((info, locked))
         })?;
-        if !self.directory.current().has_fingerprint(&info.subject, &info.key) {
+        let directory = self.directory.current();
+        if !directory.has_fingerprint(&info.subject, &info.key) {
             self.authenticator.revoke_pass(pass);
             return Err(over().into());
         }
         let address = info.address;
-        Ok(Caller::new(info, address, locked))
+        let desk = directory.proxy(proxy).map_or(Desk::Sessions, |proxy| proxy.desk);
+        Ok(Caller::new(info, address, locked).at_desk(desk))
     }
 
     /// Ends the session token, or the pass, that a call came with.
@@ -121,5 +127,22 @@ impl App {
         let subject = Subject::Identity(identity.clone());
         let fact = Fact::IdentityLoginRefused { identity, reason: reason.to_owned(), address: address.to_string() };
         self.note(&subject, &Actor::Proxy(proxy.clone()), fact, None).await;
+    }
+}
+
+/// Refuses who comes from a server of the directory: whoever is root there can use the agent that somebody forwarded to
+/// it, and a plain key in an agent signs for any place. Only addresses that are written as numbers can be known here. The
+/// loopback is the proxy's own machine, and whoever is in there needs nobody's agent.
+fn from_no_target(directory: &Directory, address: IpAddr) -> Result<(), Refusal> {
+    let address = address.to_canonical();
+    let here = |host: &str| host.parse::<IpAddr>().is_ok_and(|host| host.to_canonical() == address);
+    let mut targets = directory.targets();
+    match targets.find(|target| target.addresses.iter().any(|of| here(of.host()))) {
+        Some(target) if !address.is_loopback() => {
+            let sentence = format!("{address} is {}: nobody logs in from a target with a plain key", target.name);
+            let hint = "connect from your own machine; to go on from a target, use ssh -J";
+            Err(Refusal::new("from-a-target", sentence).with_hint(hint))
+        }
+        Some(_) | None => Ok(()),
     }
 }

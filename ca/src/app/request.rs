@@ -1,6 +1,7 @@
 //! Ask for access.
 
 use access::{FileRequest, State};
+use identity::Desk;
 use model::{Fact, Login, Reason, RequestId, RequestSpec, Span, TargetName, Timestamp};
 
 use super::rights::{How, Rules};
@@ -35,7 +36,7 @@ impl App {
     /// There is no such target or login, no path of the policy is open, or the decider refuses.
     pub async fn request(&self, caller: &Caller, ask: Ask) -> Result<RequestView, AppError> {
         let spec = RequestSpec {
-            identity: caller.person()?.clone(),
+            identity: caller.person_at(Desk::Ask)?.clone(),
             target: ask.target,
             login: ask.login,
             duration: ask.duration,

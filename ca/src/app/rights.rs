@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use access::Standing;
 use identity::Directory;
-use model::{GroupName, IdentityName, Login, ProxyName, RequestSpec, Target, TargetName, Timestamp};
+use model::{GroupName, IdentityName, Login, Presence, ProxyName, RequestSpec, Target, TargetName, Timestamp};
 use policy::{Action, Asker, Context, Explanation, Judgement, Known, Policies, Question, Requester, Way};
 
 use super::{AppError, Caller};
@@ -52,6 +52,15 @@ impl How {
     /// As the caller calls.
     pub(super) fn of(caller: &Caller) -> Self {
         Self { touch: caller.touch(), from: Some(caller.address()), way: caller.way() }
+    }
+
+    /// As a session is opened: with a plain key it is this log-in that counts; a certificate was bought at the API, by
+    /// somebody who had asked as they had.
+    pub(super) fn entering(presence: Option<&Presence>, asked: bool, from: Option<IpAddr>) -> Self {
+        match presence.filter(|presence| presence.certificate.is_none() && presence.key.is_some()) {
+            Some(presence) => Self { touch: presence.touch, from, way: Way::Ssh },
+            None => Self { touch: asked, from, way: Way::Api },
+        }
     }
 
     /// As it was kept with a request or a review.
@@ -196,15 +205,8 @@ impl Rules {
     }
 
     /// Whether policy lets a session go on, or begin.
-    pub(super) fn connect(
-        &self,
-        who: Matter<'_>,
-        touch: bool,
-        command: Option<&str>,
-        from: Option<IpAddr>,
-        now: Timestamp,
-    ) -> Judgement {
-        self.judge(Stance::at(who.owner, How { touch, from, way: Way::Api }, now), Want::Connect(who, command))
+    pub(super) fn connect(&self, who: Matter<'_>, how: How, command: Option<&str>, now: Timestamp) -> Judgement {
+        self.judge(Stance::at(who.owner, how, now), Want::Connect(who, command))
     }
 
     /// Whether a caller may replay somebody's sessions.

@@ -10,7 +10,7 @@ use model::{Actor, Fact, IdentityName, Login, Reason, SessionId, TargetName, Tim
 use policy::Policies;
 
 use super::engine::blocking;
-use super::rights::{Matter, Rules, names};
+use super::rights::{How, Matter, Rules, names};
 use super::{App, AppError};
 
 /// A changed file that was refused: why, and when.
@@ -193,8 +193,7 @@ struct Live {
     identity: IdentityName,
     target: TargetName,
     login: Login,
-    address: String,
-    touch: bool,
+    how: How,
     command: Option<String>,
     bought_with: Option<String>,
 }
@@ -207,19 +206,19 @@ impl Live {
         if self.bought_with.as_ref().is_some_and(|key| !rules.directory.has_fingerprint(&owner, key)) {
             return false;
         }
-        rules.connect(of, self.touch, self.command.as_deref(), self.address.parse().ok(), now).is_permitted()
+        rules.connect(of, self.how, self.command.as_deref(), now).is_permitted()
     }
 
     fn all(state: &State) -> Vec<Self> {
         let of = |session: &access::Session| {
             let request = state.request(&session.request);
+            let asked = request.is_some_and(|request| request.asked.touch);
             Self {
                 id: session.id.clone(),
                 identity: session.identity.clone(),
                 target: session.target.clone(),
                 login: session.login.clone(),
-                address: session.address.clone(),
-                touch: request.is_some_and(|request| request.asked.touch),
+                how: How::entering(session.presence.as_ref(), asked, session.address.parse().ok()),
                 command: request.and_then(|request| request.spec.command.clone()),
                 bought_with: session.bought_with.clone(),
             }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,11 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How many calls may come at once, as a multiple of those in a second.
 const BURST: u32 = 4;
 
+/// Where passes are bought.
+const PASSES: &str = "/v1/passes";
+/// Which part of a proxy's calls it may make for them besides.
+const SHARE: u32 = 50;
+
 /// What anybody may call.
 const OPEN: [&str; 5] = ["/v1/ca", "/v1/login", "/v1/login/challenge", "/v1/openapi.json", "/healthz"];
 
@@ -34,6 +40,8 @@ pub(super) struct Gate {
     by_address: DefaultKeyedRateLimiter<IpAddr>,
     by_identity: DefaultKeyedRateLimiter<Subject>,
     by_proxy: DefaultKeyedRateLimiter<Subject>,
+    /// Purchases of passes, which strangers can cause.
+    passes: DefaultKeyedRateLimiter<Subject>,
     feeds: Arc<Feeds>,
 }
 
@@ -65,8 +73,8 @@ impl Drop for Leaving {
 
 impl Gate {
     pub(super) fn new(app: Arc<App>, limits: Limits) -> Self {
-        let quota = |per_second: std::num::NonZeroU32| {
-            let burst = per_second.saturating_mul(std::num::NonZeroU32::MIN.saturating_add(BURST - 1));
+        let quota = |per_second: NonZeroU32| {
+            let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(BURST - 1));
             Quota::per_second(per_second).allow_burst(burst)
         };
         Self {
@@ -74,6 +82,7 @@ impl Gate {
             by_address: RateLimiter::keyed(quota(limits.per_address)),
             by_identity: RateLimiter::keyed(quota(limits.per_identity)),
             by_proxy: RateLimiter::keyed(quota(limits.per_proxy)),
+            passes: RateLimiter::keyed(quota(per_share(limits.per_proxy))),
             feeds: Arc::new(Feeds { most: limits.feeds, open: Mutex::default() }),
         }
     }
@@ -83,6 +92,7 @@ impl Gate {
         self.by_address.retain_recent();
         self.by_identity.retain_recent();
         self.by_proxy.retain_recent();
+        self.passes.retain_recent();
     }
 
     /// Lets a call in, or says why not.
@@ -103,6 +113,8 @@ impl Gate {
                 };
                 let limiter = match caller.subject() {
                     Subject::Identity(_) => &self.by_identity,
+                    // What strangers cause must not stand in the way of sessions and reports.
+                    Subject::Proxy(_) if request.uri().path() == PASSES => &self.passes,
                     Subject::Proxy(_) => &self.by_proxy,
                 };
                 if limiter.check_key(caller.subject()).is_err() {
@@ -126,6 +138,11 @@ impl Gate {
         }
         Ok(())
     }
+}
+
+/// The part of a proxy's limit that is for passes.
+fn per_share(limit: NonZeroU32) -> NonZeroU32 {
+    NonZeroU32::new(limit.get() / SHARE).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Counts the call and finds out whose it is.

@@ -315,3 +315,108 @@ async fn requests_and_reviews_at_the_desk_say_so_and_policy_can_refuse_them() {
     let approved = site.client("bob").approve(&refused.await, &wire::Approve::default()).await.unwrap();
     assert_eq!(approved.state, wire::RequestState::Approved);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_passes_on_what_the_directory_says_and_by_itself_no_reviews() {
+    let site = Site::start().await;
+    let at = |name: &'static str| {
+        let (site, proxy) = (&site, site.client("proxy:proxy2"));
+        async move {
+            let _ = site;
+            let bought = proxy.buy_pass(&visitor(&key_of(name), name)).await.unwrap();
+            with(&proxy, &bought)
+        }
+    };
+    let (alice, bob) = (at("alice").await, at("bob").await);
+    let filed = alice.file_request(&ask("root", "web1", 600), &unique()).await.unwrap();
+    for error in [
+        bob.approve(&filed.id, &wire::Approve::default()).await.unwrap_err(),
+        bob.deny(&filed.id, &wire::Deny { comment: None }).await.unwrap_err(),
+        bob.withdraw(&filed.id).await.unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("this proxy may not pass reviews on"), "{error}");
+    }
+    alice.cancel(&filed.id).await.unwrap();
+    // Less is possible, and more is at an administrator's word only.
+    let directory = site.dir.path().join("directory.toml");
+    let text = std::fs::read_to_string(&directory).unwrap();
+    std::fs::write(&directory, text.replace("desk = \"review\"", "desk = \"sessions\"")).unwrap();
+    let alice = pass(&site, "alice", "root+web1").await;
+    eventually("the directory", || async {
+        let error = alice.file_request(&ask("root", "web1", 600), &unique()).await.err()?;
+        error.to_string().contains("this proxy may not pass requests on").then_some(())
+    })
+    .await;
+    site.grant("root", "web1", 30).await;
+    alice.enter_by_pass(&there()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_counts_no_more_when_its_proxy_may_not_pass_them_on() {
+    let site = Site::start().await;
+    site.write_policy(&policy::EXAMPLE.replace("@approvals(\"1\")", "@approvals(\"2\")"));
+    let alice = site.client("alice");
+    let bob = pass(&site, "bob", "bob").await;
+    let filed = eventually("the policy", || async {
+        let filed = alice.file_request(&ask("root", "web1", 600), &unique()).await.unwrap();
+        let reviewed = bob.approve(&filed.id, &wire::Approve::default()).await.unwrap();
+        if reviewed.state == wire::RequestState::Pending {
+            return Some(filed.id);
+        }
+        alice.release(&filed.id).await.unwrap();
+        None
+    })
+    .await;
+    let directory = site.dir.path().join("directory.toml");
+    let text = std::fs::read_to_string(&directory).unwrap();
+    std::fs::write(&directory, text.replace("desk = \"review\"", "desk = \"ask\"")).unwrap();
+    eventually("the directory", || async { bob.withdraw(&filed).await.err().map(drop) }).await;
+    let reviewed = site.client("carol").approve(&filed, &wire::Approve::default()).await.unwrap();
+    assert_eq!(reviewed.state, wire::RequestState::Pending);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_logs_in_from_a_target_with_a_forwarded_agent() {
+    let site = Site::start().await;
+    let proxy = site.client("proxy:proxy1");
+    for address in ["10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2"] {
+        let body = wire::BuyPass { address: address.to_owned(), ..visitor(&key_of("alice"), "root+web1") };
+        assert_eq!(code(proxy.buy_pass(&body).await), "from-a-target", "{address}");
+    }
+    let facts = ledger(&site).await;
+    let refused = |record: &&model::Record| matches!(&record.entry.fact, Fact::IdentityLoginRefused { reason, .. } if reason.starts_with("10.0.0.1 is web1"));
+    assert!(facts.iter().any(|record| refused(&record)));
+}
+
+/// A session with a plain key is judged by its own log-in, and not by how its grant was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_sees_that_a_session_is_opened_with_a_plain_key() {
+    let site = Site::start().await;
+    site.grant("root", "web1", 30).await;
+    let forbid = "@id(\"certificates-only\") forbid (principal, action == Action::\"connect\", resource) when { context.way == \"ssh\" };";
+    let live = pass(&site, "alice", "root+web1").await.enter_by_pass(&there()).await.unwrap();
+    site.write_policy(&format!("{}\n{forbid}", policy::EXAMPLE));
+    let cut = |fact: &Fact| matches!(fact, Fact::SessionCut { session, .. } if *session == live.session);
+    eventually("the cut", || async { ledger(&site).await.iter().any(|record| cut(&record.entry.fact)).then_some(()) })
+        .await;
+    assert_eq!(code(pass(&site, "alice", "root+web1").await.enter_by_pass(&there()).await), "policy-forbids");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_do_not_use_up_what_their_proxy_may_call() {
+    let site = Site::start().await;
+    let proxy = site.client("proxy:proxy1");
+    let stranger = key_of("a stranger");
+    let mut refused = None;
+    for _ in 0..100_000 {
+        match proxy.buy_pass(&visitor(&stranger, "root+web1")).await {
+            Err(error) if error.code() == Some("unknown-key") => {}
+            other => {
+                refused = Some(code(other));
+                break;
+            }
+        }
+    }
+    assert_eq!(refused.as_deref(), Some("too-many"));
+    proxy.whoami().await.expect("the proxy's own calls are not counted with them");
+}

@@ -485,6 +485,9 @@ fn directory(people: &[(&str, &str)]) -> String {
     for name in PROXIES {
         let key = key_of(&format!("proxy:{name}")).public_key().to_openssh().unwrap();
         text += &format!("[[proxy]]\nname = \"{name}\"\nkeys = [\"{key}\"]\n");
+        if name == PROXIES[0] {
+            text += "desk = \"review\"\n";
+        }
     }
     text + TARGETS
 }

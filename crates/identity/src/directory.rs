@@ -42,6 +42,34 @@ pub struct Proxy {
     pub name: ProxyName,
     /// The keys that prove it; never empty.
     pub keys: Vec<RegisteredKey>,
+    /// What it may pass on.
+    pub desk: Desk,
+}
+
+/// What a proxy may do in the name of people who log in there with a plain key: each one includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Desk {
+    /// Open sessions under their grants, and show them what they may see.
+    Sessions,
+    /// File, extend and cancel their requests, and give their grants back.
+    #[default]
+    Ask,
+    /// Pass on what they say to the requests of others. A compromised proxy can then approve as an approver what it asks
+    /// for as somebody else, so it must be written.
+    Review,
+}
+
+impl Desk {
+    /// The name in the directory.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Ask => "ask",
+            Self::Review => "review",
+        }
+    }
 }
 
 /// A key that the directory vouches for.
@@ -176,6 +204,8 @@ struct RawIdentity {
 struct RawProxy {
     name: Spanned<ProxyName>,
     keys: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    desk: Desk,
 }
 
 struct Builder<'a> {
@@ -227,7 +257,7 @@ impl Builder<'_> {
             return Err(self.at(span, format!("the proxy {name} is declared twice")));
         }
         let keys = self.keys(raw.keys, &Subject::Proxy(name.clone()))?;
-        self.directory.proxies.insert(name.clone(), Proxy { name, keys });
+        self.directory.proxies.insert(name.clone(), Proxy { name, keys, desk: raw.desk });
         Ok(())
     }
 

@@ -27,7 +27,7 @@ mod token;
 mod watched;
 
 pub use authenticator::{Authenticator, Challenge, Limits, Login, LoginAttempt, LoginError, PossessionError};
-pub use directory::{Directory, EXAMPLE, Identity, Proxy, RegisteredKey};
+pub use directory::{Desk, Directory, EXAMPLE, Identity, Proxy, RegisteredKey};
 pub use edit::EditError;
 pub use key::{KeyError, check_key, fingerprint, parse_certificate, parse_public_key, public_key_from_blob};
 pub use nonce::{Nonce, NonceError};

@@ -116,10 +116,10 @@ fn context(names: &Names, question: &Question<'_>) -> Result<Vec<(String, Restri
     };
     if asking {
         pairs.push(("duration".to_owned(), RestrictedExpression::new_long(context.duration.seconds().into())));
-        pairs.push(("way".to_owned(), string(context.way.as_str())));
         pairs.extend(context.ticket.map(|ticket| ("ticket".to_owned(), string(ticket))));
     }
     if commanding {
+        pairs.push(("way".to_owned(), string(context.way.as_str())));
         pairs.extend(context.command.map(|command| ("command".to_owned(), string(command))));
     }
     if others {

@@ -11,7 +11,7 @@ use crate::{Diagnostic, syntax};
 const PARTIAL: [(&str, &str); 5] = [
     ("duration", "request and review"),
     ("ticket", "request and review"),
-    ("way", "request and review"),
+    ("way", "request, review and connect"),
     ("command", "request, review and connect"),
     ("requester", "review and replay"),
 ];

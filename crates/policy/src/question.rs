@@ -121,7 +121,7 @@ pub struct Context<'a> {
     pub ticket: Option<&'a str>,
     /// `context.address`; every action may have it.
     pub address: Option<IpAddr>,
-    /// `context.way`; only `request` and `review` have it.
+    /// `context.way`; `request`, `review` and `connect` have it.
     pub way: Way,
     /// `context.requester`; `review` and `replay` need it, the others do not have it.
     pub requester: Option<Requester<'a>>,

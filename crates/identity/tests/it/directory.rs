@@ -1,4 +1,4 @@
-use portcullis_identity::{Directory, EXAMPLE, StrictError, Subject, fingerprint};
+use portcullis_identity::{Desk, Directory, EXAMPLE, StrictError, Subject, fingerprint};
 use proptest::prelude::*;
 
 use crate::support::{line, public};
@@ -144,4 +144,19 @@ proptest! {
     fn no_text_makes_it_panic(text in "((\\[\\[)?(identity|target|group|name|keys|labels|=|\"|\\[|\\]|\\{|\\}|\n| |a|ä|\\.){1})(\\PC|\n){0,60}") {
         let _ = parse(&text).map_err(|error| error.to_string());
     }
+}
+
+#[test]
+fn a_proxy_passes_no_reviews_on_unless_it_is_written() {
+    let proxy = format!("[[proxy]]\nname = \"proxy1\"\nkeys = [\"{}\"]\n", line(1));
+    let desk = |more: &str| {
+        let directory = parse(&format!("{proxy}{more}"))?;
+        Ok::<_, StrictError>(directory.proxy(&"proxy1".parse().unwrap()).unwrap().desk)
+    };
+    assert_eq!(desk("").unwrap(), Desk::Ask);
+    for (name, expected) in [("sessions", Desk::Sessions), ("ask", Desk::Ask), ("review", Desk::Review)] {
+        assert_eq!(desk(&format!("desk = \"{name}\"\n")).unwrap(), expected);
+    }
+    assert!(desk("desk = \"all\"\n").is_err());
+    assert!(Desk::Sessions < Desk::Ask && Desk::Ask < Desk::Review);
 }

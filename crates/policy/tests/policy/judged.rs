@@ -202,21 +202,23 @@ fn the_one_who_asked_is_seen_at_review() {
 
 /// Whoever does not want approvals over ssh writes a forbid.
 #[test]
-fn the_way_is_seen_at_request_and_review() {
-    let text = "@id(\"p\") permit (principal, action in [Action::\"request\", Action::\"review\"], resource);\n\
-        @id(\"not-over-ssh\") forbid (principal, action == Action::\"review\", resource) when { context.way == \"ssh\" };";
+fn the_way_is_seen_at_request_review_and_connect() {
+    let text = "@id(\"p\") permit (principal, action in [Action::\"request\", Action::\"review\", Action::\"connect\"], resource);\n\
+        @id(\"not-over-ssh\") forbid (principal, action in [Action::\"review\", Action::\"connect\"], resource) when { context.way == \"ssh\" };";
     let policies = parse(text);
     for (action, way, said) in [
         (Action::Request, Way::Ssh, "yes: p"),
         (Action::Review, Way::Api, "yes: p"),
         (Action::Review, Way::Ssh, "forbidden: not-over-ssh"),
+        (Action::Connect, Way::Api, "yes: p"),
+        (Action::Connect, Way::Ssh, "forbidden: not-over-ssh"),
     ] {
         let asked = Case { way, ..case(action).about("bob", &[]) };
         assert_eq!(asked.said(&policies), said, "{action} {way:?}");
     }
     // Where nobody has a way, it is a mistake to ask for one.
     let wrong =
-        "@id(\"p\") permit (principal, action == Action::\"connect\", resource) when { context.way == \"ssh\" };";
+        "@id(\"p\") permit (principal, action == Action::\"replay\", resource) when { context.way == \"ssh\" };";
     assert!(Policies::parse(wrong).is_err());
 }
 
