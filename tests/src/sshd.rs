@@ -2,13 +2,18 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::process::{Background, run, wait_for};
+
+/// Where free ports are looked for.
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// A running `sshd` in a folder of its own.
 pub struct Sshd {
@@ -33,12 +38,22 @@ impl Sshd {
         Ok(key.with_extension("pub"))
     }
 
-    /// A port that is free now.
+    /// A port that is free now, and that no other caller in this process gets. It is none of those that the kernel gives
+    /// to outgoing connections (from 32,768), of which tests make thousands: one of them would take it before its server
+    /// does.
     ///
     /// # Errors
-    /// The loopback has none.
+    /// There is none.
     pub fn free_port() -> Result<u16> {
-        Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        (0..PORTS.len())
+            .find_map(|_| {
+                // Processes that run side by side begin at different places.
+                let place = std::process::id().wrapping_mul(97).wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed));
+                let port = PORTS.start + u16::try_from(place % u32::from(PORTS.end - PORTS.start)).ok()?;
+                TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok().then_some(port)
+            })
+            .context("no port is free")
     }
 
     /// Starts it for one login, which accepts the one principal `login@target`.

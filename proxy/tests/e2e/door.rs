@@ -200,7 +200,7 @@ async fn what_the_grant_does_not_allow_is_refused_properly_and_the_session_goes_
     assert!(said.contains("a terminal is refused") && said.contains("does not have permit-pty\r\n"), "{said}");
     assert!(said.ends_with("explain root@web1\r\nPTY allocation request failed on channel 0\r\n"), "{said:?}");
     // Forwards, the agent, X11.
-    let forward = format!("127.0.0.1:{}:127.0.0.1:1", free_port());
+    let forward = format!("127.0.0.1:{}:127.0.0.1:1", crate::forward::free_port());
     let output = finish(
         alice.ssh(Way::Plus, "root", "web1", &["-L", &forward, "-R", "0:127.0.0.1:1", "-A", "-X"]).arg("echo on"),
     )
@@ -222,10 +222,6 @@ async fn what_the_grant_does_not_allow_is_refused_properly_and_the_session_goes_
     for what in ["pty", "a listener on localhost:0", "a connection to 127.0.0.1:22"] {
         crate::client::until(what, || asked(what)).await;
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test(flavor = "multi_thread")]

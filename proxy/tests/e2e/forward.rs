@@ -1,6 +1,7 @@
 //! Connections of the person's through the target: `-L`, `-D`, `-W`.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use api::wire::SessionReport;
@@ -51,7 +52,12 @@ async fn greet(mut read: impl AsyncReadExt + Unpin, mut write: impl AsyncWriteEx
 
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static CALLS: AtomicU16 = AtomicU16::new(0);
+    // None of those that the kernel gives to outgoing connections, of which one would take it in between.
+    let start = 4_000 + u16::try_from(std::process::id() % 4_000).unwrap();
+    std::iter::repeat_with(|| start + CALLS.fetch_add(1, Ordering::Relaxed))
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
 }
 
 /// `ssh -N` with these options, in the background.

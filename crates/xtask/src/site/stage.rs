@@ -3,11 +3,12 @@
 use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use tempfile::TempDir;
 use crate::run::shown;
 
 const POLL: Duration = Duration::from_millis(2);
+
+/// Where free ports are looked for.
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// Where a run takes place. Dropping it removes the folder.
 pub(crate) struct Stage {
@@ -131,9 +135,18 @@ impl Stage {
     }
 }
 
-/// A TCP port of the loopback that is free now.
+/// A TCP port of the loopback that is free now, and none of those that the kernel gives to outgoing connections (from
+/// 32,768): one of them would take it before its server does.
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    (0..PORTS.len())
+        .find_map(|_| {
+            // Runs side by side begin at different places.
+            let place = std::process::id().wrapping_mul(97).wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed));
+            let port = PORTS.start + u16::try_from(place % u32::from(PORTS.end - PORTS.start)).ok()?;
+            TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+        })
+        .context("no port is free")
 }
 
 fn feed(pipe: Option<impl std::io::Write + Send + 'static>, input: Vec<u8>) -> JoinHandle<()> {
