@@ -81,9 +81,6 @@ pub(crate) async fn buy(
             words.hint("wait a minute, and have ssh offer the right one: ssh -i KEY -o IdentitiesOnly=yes"),
         )
     };
-    if !gate.strangers.admits(address) {
-        return Err(busy());
-    }
     let public_key = key.public_key.to_openssh().map_err(|_| Unknown::Key)?;
     let presence = Presence {
         user: user.to_owned(),
@@ -91,29 +88,36 @@ pub(crate) async fn buy(
         signature: hex::encode(key.proof.signature),
     };
     let ask = BuyPass { public_key, address: address.to_string(), presence };
-    let (control, asking) = (gate.control.clone(), gate.asking.clone());
+    let limit = gate.config.ca_timeout.to_std();
+    // Who hangs up while they wait for a place gives theirs up.
+    let Ok(place) = tokio::time::timeout(limit, gate.asking.clone().acquire_owned()).await else {
+        let words = Words::say("too many keys are being asked about at once");
+        return Err(Unknown::Because(words.hint("try again in a moment")));
+    };
+    let Some(counted) = gate.strangers.count(address) else { return Err(busy()) };
+    let control = gate.control.clone();
     let call = tokio::spawn(async move {
-        let _place = asking.acquire_owned().await;
+        let _place = place;
         let bought = control.buy_pass(&ask).await?;
         let pass = Pass { control, token: Arc::new(Zeroizing::new(bought.token)), touch: bought.touch };
         Ok((bought.identity, Arc::new(pass)))
     });
-    let answer: Result<(IdentityName, Arc<Pass>), ControlError> =
-        match tokio::time::timeout(gate.config.ca_timeout.to_std(), call).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(ControlError::Unavailable("the call was given up".to_owned())),
-            Err(_) => Err(ControlError::Unavailable(format!("no answer within {}", gate.config.ca_timeout))),
-        };
+    let answer: Result<(IdentityName, Arc<Pass>), ControlError> = match tokio::time::timeout(limit, call).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(ControlError::Unavailable("the call was given up".to_owned())),
+        Err(_) => Err(ControlError::Unavailable(format!("no answer within {}", gate.config.ca_timeout))),
+    };
     match answer {
         Ok((identity, pass)) => {
+            gate.strangers.give_back(&counted);
             let valid_before = gate.now().plus(STAY);
             Ok(Person { identity, shown: Shown::Key(pass), valid_before, grant: None })
         }
-        Err(ControlError::Refused { code, .. }) if code == "unknown-key" => {
-            gate.strangers.note(address);
-            Err(Unknown::Key)
-        }
-        Err(ControlError::Refused { sentence, hint, .. }) => {
+        Err(ControlError::Refused { code, .. }) if code == "unknown-key" => Err(Unknown::Key),
+        Err(ControlError::Refused { code, sentence, hint }) => {
+            if code != "too-many" {
+                gate.strangers.give_back(&counted);
+            }
             let words = Words::say(sentence);
             Err(Unknown::Because(match hint {
                 Some(hint) => words.hint(hint),

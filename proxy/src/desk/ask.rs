@@ -22,6 +22,8 @@ use crate::words::Words;
 
 /// How often one looks whether somebody has decided.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long a channel of somebody who reads nothing may take to be closed.
+const CLOSING: Duration = Duration::from_millis(100);
 /// How often somebody may answer the same question.
 const TRIES: usize = 3;
 
@@ -75,22 +77,36 @@ pub(crate) async fn at_the_door(visit: &Visit, wishes: &mut mpsc::Receiver<Wish>
         return Outcome::Told;
     }
     let mut terminal = Terminal::new(channel, columns);
-    let asking = tokio::time::timeout(STAY, ask(&desk, &mut terminal, &visit.destination));
-    let over = match asking.await {
+    let asking = async {
+        tokio::select! {
+            asked = tokio::time::timeout(STAY, ask(&desk, &mut terminal, &visit.destination)) => asked,
+            () = visit.gone.raised() => Ok(Err(Over::Left(Left::Gone))),
+        }
+    };
+    let (over, late) = match asking.await {
         Ok(Ok(())) => {
             let size = terminal.resized;
             let before = asked.into_iter().map(answered).map(|msg| resized(msg, size)).collect();
             return Outcome::Granted(Opened { channel: terminal.into_channel(), handle, closed, done, before });
         }
-        Ok(Err(over)) => over,
-        Err(_) => {
-            terminal.complain("this took too long; connect again").await;
-            Over::Said
-        }
+        Ok(Err(over)) => (over, false),
+        Err(_) => (Over::Said, true),
     };
     let code = if matches!(over, Over::Left(Left::Interrupted)) { 130 } else { 1 };
-    let _ = handle.exit_status_request(id, code).await;
-    terminal.end().await;
+    let farewell = async {
+        if late {
+            terminal.complain("this took too long; connect again").await;
+        }
+        let _ = handle.exit_status_request(id, code).await;
+        terminal.end().await;
+    };
+    // Who reads nothing has no window left for it, and must not stay here for that.
+    tokio::select! {
+        ended = tokio::time::timeout(PATIENCE, farewell) => if ended.is_err() {
+            let _ = tokio::time::timeout(CLOSING, handle.close(id)).await;
+        },
+        () = visit.gone.raised() => {}
+    }
     Outcome::Told
 }
 
@@ -158,8 +174,19 @@ async fn wait(desk: &Desk, terminal: &mut Terminal, request: Request, own: bool)
             Ok(Ok(decided)) => decided,
             Ok(Err(error)) => return Err(failed(terminal, &error).await),
             Err(left) => {
-                let what = if own { "cancelled" } else { "left pending: it was asked for elsewhere" };
-                terminal.complain(&format!("{id} is {what}")).await;
+                let what = match &mut guard {
+                    Some(guard) => match give_up(&desk.client, &id).await {
+                        Ok(what) => {
+                            guard.id = None;
+                            what
+                        }
+                        Err(_) => {
+                            "could not be cancelled yet: look with portcullis requests, or at the desk".to_owned()
+                        }
+                    },
+                    None => "is left pending: it was asked for elsewhere".to_owned(),
+                };
+                terminal.complain(&format!("{id} {what}")).await;
                 return Err(left.into());
             }
         }
@@ -198,10 +225,27 @@ impl Drop for GivenUp {
         let (client, person) = (self.client.clone(), self.person.clone());
         runtime.spawn(async move {
             let _person = person;
-            if let Err(error) = client.cancel(&id).await {
-                tracing::debug!(%id, "a request that was given up stays pending: {error}");
+            if let Err(error) = give_up(&client, &id).await {
+                tracing::debug!(%id, "a request that was given up stays as it is: {error}");
             }
         });
+    }
+}
+
+/// Cancels a request; and when it was approved meanwhile, gives the grant back. What came of it.
+async fn give_up(client: &api::Client, id: &RequestId) -> Result<String, ClientError> {
+    let refused = match client.cancel(id).await {
+        Ok(_) => return Ok("is cancelled".to_owned()),
+        Err(refused) => refused,
+    };
+    let request = client.get_request(id).await?;
+    match request.state {
+        RequestState::Pending => Err(refused),
+        RequestState::Approved => {
+            client.release(id).await?;
+            Ok("was approved meanwhile, and is given back".to_owned())
+        }
+        RequestState::Denied | RequestState::Cancelled | RequestState::Expired => Ok(format!("is {}", request.state)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ssh -t proxy`: what is theirs at a glance, and then commands, one after the other.
 
-use super::run::{self, list, pending};
+use super::run::{self, Pending, list, pending};
 use super::show;
 use super::terminal::{Left, Terminal};
 use super::{Desk, command::Command};
@@ -31,12 +31,13 @@ async fn overview(desk: &Desk, terminal: &Terminal) {
         Ok((grants, targets, pending(desk).await?))
     };
     match seen.await {
-        Ok((grants, targets, (waiting, own))) => {
+        Ok((grants, targets, Pending { waiting, own, left })) => {
             let open: Vec<String> = grants.iter().map(|grant| show::grant(grant, desk.now())).collect();
             list(terminal, "open for you", open).await;
             list(terminal, "you may ask for", targets.iter().take(8).map(show::target).collect()).await;
             list(terminal, "you asked for", own.iter().map(show::request).collect()).await;
             list(terminal, "waits for you", waiting.iter().map(show::request).collect()).await;
+            run::not_looked_at(terminal, left).await;
         }
         Err(error) => drop(run::complain(terminal, &error).await),
     }

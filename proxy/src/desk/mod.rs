@@ -33,6 +33,8 @@ const STAY: Duration = Duration::from_secs(30 * 60);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The most requests of one channel that are kept.
 const KEPT: usize = 64;
+/// The most bytes of them.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// Somebody at the desk.
 pub(crate) struct Desk {
@@ -77,12 +79,13 @@ pub(crate) struct Heard {
 ///
 /// `None` when it never does.
 pub(crate) async fn hear(mut opened: Opened) -> Option<Heard> {
-    let (mut terminal, mut asked) = (None, Vec::new());
+    let (mut terminal, mut asked, mut bytes) = (None, Vec::new(), 0_usize);
     let listen = async {
         loop {
             let msg = opened.channel.wait().await?;
             let Some((want_reply, starts, _)) = asks(&msg) else { continue };
-            if asked.len() >= KEPT {
+            bytes += weight(&msg);
+            if asked.len() >= KEPT || bytes > KEPT_BYTES {
                 return None;
             }
             if want_reply {
@@ -100,6 +103,25 @@ pub(crate) async fn hear(mut opened: Opened) -> Option<Heard> {
     };
     let command = tokio::time::timeout(PATIENCE, listen).await.ok()??;
     Some(Heard { opened, terminal, command, asked })
+}
+
+/// How many bytes of a request the client chose.
+fn weight(msg: &ChannelMsg) -> usize {
+    if let ChannelMsg::RequestPty { term, terminal_modes, .. } = msg {
+        term.len() + size_of_val(terminal_modes.as_slice())
+    } else if let ChannelMsg::Exec { command, .. } = msg {
+        command.len()
+    } else if let ChannelMsg::RequestSubsystem { name, .. } = msg {
+        name.len()
+    } else if let ChannelMsg::SetEnv { variable_name: first, variable_value: second, .. }
+    | ChannelMsg::RequestX11 {
+        x11_authentication_protocol: first, x11_authentication_cookie: second, ..
+    } = msg
+    {
+        first.len() + second.len()
+    } else {
+        0
+    }
 }
 
 /// Serves one channel of a connection that goes nowhere: a command, or the menu.

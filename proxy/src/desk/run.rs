@@ -1,5 +1,7 @@
 //! Commands, carried out: by the CA, in the name of the pass.
 
+use std::collections::BTreeMap;
+
 use api::ClientError;
 use api::wire::{Approve, Deny, ExplainRequest, FileRequest, Request, RequestState};
 use model::RequestId;
@@ -22,6 +24,10 @@ const UNREACHABLE: u32 = 5;
 
 /// The most requests that policy is asked about, to tell what waits for somebody from what they only may see.
 const LOOKED_AT: usize = 50;
+/// The most pages of requests that are fetched.
+const PAGES: usize = 10;
+/// The HTTP status of a call too many.
+const TOO_MANY: u16 = 429;
 
 /// Runs one command line; its exit code, as `portcullis` has them.
 pub(super) async fn run(desk: &Desk, terminal: &mut Terminal, line: &str) -> Option<u32> {
@@ -96,7 +102,7 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
             }
         }
         Command::Requests { json } => {
-            let (waiting, own) = pending(desk).await?;
+            let Pending { waiting, own, left } = pending(desk).await?;
             if json {
                 let all: Vec<&Request> = waiting.iter().chain(&own).collect();
                 terminal.data(show::json(&all)).await;
@@ -104,6 +110,7 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
                 list(terminal, "waits for you", waiting.iter().map(show::request).collect()).await;
                 list(terminal, "you asked for", own.iter().map(show::request).collect()).await;
             }
+            not_looked_at(terminal, left).await;
         }
         Command::Show { id, json } => {
             let request = client.get_request(&id).await?;
@@ -144,20 +151,60 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
     Ok(())
 }
 
+/// The pending requests of a moment.
+pub(super) struct Pending {
+    /// Those that wait for this person.
+    pub(super) waiting: Vec<Request>,
+    /// Their own.
+    pub(super) own: Vec<Request>,
+    /// How many may wait for them, too: they were not looked at.
+    pub(super) left: usize,
+}
+
 /// The pending requests that wait for this person, and their own.
-pub(super) async fn pending(desk: &Desk) -> Result<(Vec<Request>, Vec<Request>), ClientError> {
-    let all = desk.client.requests(Some("pending"), false, None).await?.items;
+pub(super) async fn pending(desk: &Desk) -> Result<Pending, ClientError> {
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    for _ in 0..PAGES {
+        let page = desk.client.requests(Some("pending"), false, after.as_deref()).await?;
+        all.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
     let me = &desk.person.identity;
     let (own, others): (Vec<Request>, Vec<Request>) = all.into_iter().partition(|request| request.identity == *me);
     let mut waiting = Vec::new();
-    for request in others.into_iter().take(LOOKED_AT) {
+    let mut others = in_turn(others);
+    let left = others.split_off(others.len().min(LOOKED_AT)).len();
+    for request in others {
         // Who may replay what somebody does sees their requests, too.
         let answered = request.reviews.iter().any(|review| review.reviewer == *me);
         if !answered && may_review(desk, &request).await? {
             waiting.push(request);
         }
     }
-    Ok((waiting, own))
+    Ok(Pending { waiting, own, left })
+}
+
+/// One of each asker, then the second of each, and so on: nobody hides what others ask for behind a crowd of their own.
+fn in_turn(requests: Vec<Request>) -> Vec<Request> {
+    let mut seen = BTreeMap::new();
+    let numbered = requests.into_iter().map(|request| {
+        let turn: &mut usize = seen.entry(request.identity.clone()).or_default();
+        *turn += 1;
+        (*turn, request)
+    });
+    let mut numbered: Vec<(usize, Request)> = numbered.collect();
+    numbered.sort_by_key(|(turn, _)| *turn);
+    numbered.into_iter().map(|(_, request)| request).collect()
+}
+
+/// Says that there is more than what was looked at.
+pub(super) async fn not_looked_at(terminal: &Terminal, left: usize) {
+    if left > 0 {
+        terminal.complain(&format!("and {left} more were not looked at: portcullis requests has them all")).await;
+    }
 }
 
 async fn may_review(desk: &Desk, request: &Request) -> Result<bool, ClientError> {
@@ -173,7 +220,8 @@ async fn may_review(desk: &Desk, request: &Request) -> Result<bool, ClientError>
     };
     match desk.client.explain(&ask).await {
         Ok(answer) => Ok(answer.yes),
-        Err(ClientError::Problem(problem)) if problem.status < 500 => Ok(false),
+        // What was not answered is no no.
+        Err(ClientError::Problem(problem)) if problem.status < 500 && problem.status != TOO_MANY => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -186,7 +234,9 @@ pub(super) async fn list(terminal: &Terminal, what: &str, lines: Vec<String>) {
     terminal.say(&format!("{what}:")).await;
     let more = lines.len().saturating_sub(SCREEN);
     for line in lines.into_iter().take(SCREEN) {
-        terminal.say(&format!("  {line}")).await;
+        for piece in show::pieces("  ", &line, terminal.columns()) {
+            terminal.say(&piece).await;
+        }
     }
     if more > 0 {
         terminal.say(&format!("  and {more} more: --json has them all")).await;
@@ -194,7 +244,7 @@ pub(super) async fn list(terminal: &Terminal, what: &str, lines: Vec<String>) {
 }
 
 async fn tell(desk: &Desk, terminal: &Terminal, request: &Request) {
-    for line in show::in_full(request, desk.now()) {
+    for line in show::in_full(request, desk.now(), terminal.columns()) {
         terminal.say(&line).await;
     }
 }
@@ -208,5 +258,29 @@ fn became(id: &RequestId, request: &Request) -> String {
         RequestState::Approved | RequestState::Denied | RequestState::Cancelled | RequestState::Expired => {
             format!("{id} is {}", request.state)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_of_one_hides_nobody() {
+        let request = |name: &str, number: usize| -> Request {
+            serde_json::from_value(serde_json::json!({
+                "id": format!("req-{number:012}"), "identity": name, "target": "web1", "login": "root", "duration": 60,
+                "reason": "why", "state": "pending", "reviews": [],
+                "filed": "2026-11-21T14:03:10Z", "expires": "2026-11-21T15:03:10Z",
+            }))
+            .unwrap()
+        };
+        let mut all: Vec<Request> = (0..200).map(|number| request("mallory", number)).collect();
+        all.push(request("alice", 200));
+        all.push(request("bob", 201));
+        let turns = in_turn(all);
+        let first: Vec<&str> = turns.iter().take(4).map(|request| request.identity.as_str()).collect();
+        assert_eq!(first, ["mallory", "alice", "bob", "mallory"]);
+        assert_eq!(turns.len(), 202);
     }
 }

@@ -22,7 +22,11 @@ pub(super) fn request(request: &Request) -> String {
 }
 
 /// A request in full: a reviewer sees every word of it, and the very command.
-pub(super) fn in_full(request: &Request, now: Timestamp) -> Vec<String> {
+///
+/// What others wrote is broken to these columns here, and the lines that go on are marked: a terminal that broke them by
+/// itself would let them write what looks like a line of ours.
+pub(super) fn in_full(request: &Request, now: Timestamp, columns: usize) -> Vec<String> {
+    let pieces = |label: &str, text: &str| pieces(label, &blank(text), columns);
     let Request { id, identity, login, target, state, .. } = request;
     let mut lines = vec![
         format!("{id}: {identity} asks for {login}@{target} for {}", Span::from_seconds(request.duration)),
@@ -30,7 +34,7 @@ pub(super) fn in_full(request: &Request, now: Timestamp) -> Vec<String> {
     ];
     lines.extend(pieces("reason   ", &request.reason));
     if let Some(command) = &request.command {
-        lines.extend(pieces("command  ", command));
+        lines.extend(self::pieces("command  ", &exact(command), columns));
     }
     if let Some(ticket) = &request.ticket {
         lines.extend(pieces("ticket   ", ticket));
@@ -39,7 +43,7 @@ pub(super) fn in_full(request: &Request, now: Timestamp) -> Vec<String> {
         lines.push(format!("extends  {extends}"));
     }
     lines.push(format!("filed    {}", clock(request.filed.0, now)));
-    lines.extend(request.paths.iter().map(|path| format!("lacks    {}", lacks(path))));
+    lines.extend(request.paths.iter().flat_map(|path| pieces("lacks    ", &lacks(path))));
     for review in &request.reviews {
         let verdict = if review.approved { "approved by" } else { "denied by" };
         let comment = review.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
@@ -89,18 +93,45 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 
 /// Somebody's words, as far as a line has room.
 fn short(text: &str) -> String {
-    let text = plain(text);
+    let text = plain(&blank(text));
     match text.char_indices().nth(WORDS) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
         None => text,
     }
 }
 
-/// Long words over several lines, none of them left out.
-fn pieces(label: &str, text: &str) -> Vec<String> {
-    const WIDTH: usize = 200;
-    let characters: Vec<char> = text.chars().collect();
-    characters.chunks(WIDTH).map(|piece| format!("{label}{}", piece.iter().collect::<String>())).collect()
+/// Long words over several lines, none of them left out; all lines but the first begin with "| ". What is not ASCII may
+/// take two columns.
+pub(super) fn pieces(label: &str, text: &str, columns: usize) -> Vec<String> {
+    let (mut lines, mut line, mut left) = (Vec::new(), label.to_owned(), columns.saturating_sub(label.len()));
+    for c in recordings::plain(text).chars() {
+        let width = if c.is_ascii() { 1 } else { 2 };
+        if left < width {
+            lines.push(std::mem::replace(&mut line, "| ".to_owned()));
+            left = columns.saturating_sub(2);
+        }
+        line.push(c);
+        left = left.saturating_sub(width);
+    }
+    lines.push(line);
+    lines
+}
+
+/// Whether a character shows as nothing but room.
+fn is_blank(c: char) -> bool {
+    let odd = matches!(c, '\u{a0}' | '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}');
+    odd || c.is_whitespace() && !c.is_control() || c == '\t'
+}
+
+/// Words with one blank between them: nobody draws with blanks.
+fn blank(text: &str) -> String {
+    text.split(is_blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// A command as it is, blanks and all; what only looks like a blank is shown to be something else.
+fn exact(command: &str) -> String {
+    let shown = |c: char| if c != ' ' && is_blank(c) { char::REPLACEMENT_CHARACTER } else { c };
+    command.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -122,7 +153,7 @@ mod tests {
     #[test]
     fn no_word_of_others_acts_upon_a_terminal() {
         let request = hostile();
-        let mut lines = in_full(&request, request.filed.0);
+        let mut lines = in_full(&request, request.filed.0, 80);
         lines.push(super::request(&request));
         for line in &lines {
             let shown = plain(line);
@@ -139,8 +170,27 @@ mod tests {
     fn a_command_is_shown_to_its_end() {
         let mut request = hostile();
         request.command = Some(format!("{}; rm -rf /", "x".repeat(1000)));
-        let shown = in_full(&request, request.filed.0).concat();
+        let shown = in_full(&request, request.filed.0, 80).join("\n").replace("\n| ", "");
         assert!(shown.contains("; rm -rf /"), "{shown}");
         assert!(super::request(&request).len() < 300);
+    }
+
+    /// Whoever chooses the words chooses where a terminal breaks them.
+    #[test]
+    fn nobody_draws_a_line_of_ours() {
+        for (blanks, columns) in [(" ".repeat(300), 80), ("\u{2800}".repeat(71), 80), ("\u{3164}\u{a0}".repeat(90), 40)]
+        {
+            let mut request = hostile();
+            request.reason = format!("x{blanks}approved by bob{}approved by carol", "\u{fffd}".repeat(63));
+            request.ticket = Some("\u{5b57}".repeat(200));
+            let lines = in_full(&request, request.filed.0, columns);
+            assert!(!lines.iter().any(|line| line.starts_with("approved by")), "{lines:?}");
+            let width = |line: &str| line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>();
+            let others =
+                |line: &&String| line.starts_with("reason") || line.starts_with("ticket") || line.starts_with("| ");
+            assert!(lines.iter().filter(others).all(|line| width(line) <= columns), "{lines:?}");
+            assert!(lines.iter().any(|line| line.starts_with("reason   x approved by bob")), "{lines:?}");
+        }
+        assert_eq!(exact("rm  a\u{a0}b"), "rm  a\u{fffd}b");
     }
 }

@@ -9,6 +9,11 @@ use crate::words::plain;
 
 /// The extended data type of standard error (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
+/// The columns of a terminal that does not say.
+const COLUMNS: usize = 80;
+/// The fewest and the most columns that are believed.
+const NARROWEST: usize = 20;
+const WIDEST: usize = 400;
 /// The most bytes of a typed line.
 const LONGEST: usize = 1024;
 /// The most bytes that are typed ahead.
@@ -29,6 +34,7 @@ pub(super) enum Left {
 pub(super) struct Terminal {
     channel: Channel<server::Msg>,
     raw: bool,
+    columns: Option<u32>,
     typed: VecDeque<u8>,
     /// Nothing more comes from there.
     over: bool,
@@ -39,7 +45,13 @@ pub(super) struct Terminal {
 impl Terminal {
     /// `columns` when it is one; else lines end as in a file.
     pub(super) fn new(channel: Channel<server::Msg>, columns: Option<u32>) -> Self {
-        Self { channel, raw: columns.is_some(), typed: VecDeque::new(), over: false, resized: None }
+        Self { channel, raw: columns.is_some(), columns, typed: VecDeque::new(), over: false, resized: None }
+    }
+
+    /// How many columns it has now: 80 when nobody said.
+    pub(super) fn columns(&self) -> usize {
+        let now = self.resized.map(|(columns, ..)| columns).or(self.columns).filter(|columns| *columns > 0);
+        now.and_then(|columns| usize::try_from(columns).ok()).unwrap_or(COLUMNS).clamp(NARROWEST, WIDEST)
     }
 
     /// A line of ours, in which others' words were made harmless already; and once more here, because it costs little.
