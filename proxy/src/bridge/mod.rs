@@ -171,9 +171,11 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
     };
     debug!(session = %shared.live.permit().session(), number, ?ended, "the channel ended");
     shared.live.rights().withdraw_x11(number);
-    // Whoever reads on would hold up the window of somebody who is still sending.
-    drop(person_read);
+    // Whoever reads on would hold up the window of somebody who is still sending. In a session that has ended the window
+    // stays shut: opening it again is a packet, and where one is on its way, no last words may be said.
+    let shut = shared.live.ended().is_some().then_some(person_read);
     shared.say_goodbye(&person, ended).await;
+    drop(shut);
     Closing { shared, _done: done }
 }
 

@@ -37,8 +37,9 @@ pub(super) async fn run(
         ClosedBy::Target => {
             let _ = timeout(PATIENCE, person.close()).await;
         }
-        // Both connections end.
-        ClosedBy::Session => {}
+        // Both connections end. Until the session's last words may be said, nothing is given up here: to open a window
+        // again is a packet, and while one is on its way, nothing is said.
+        ClosedBy::Session => drop(timeout(PATIENCE, live.words().raised()).await),
     }
     let count = |bytes: AtomicU64| bytes.into_inner();
     (ChannelEnd { bytes_in: count(bytes_in), bytes_out: count(bytes_out), ..ChannelEnd::default() }, by)

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use api::wire::SessionReport;
-use model::{ExitReport, Span};
+use model::{ExitReport, GrantEnd, Span};
 use portcullis_proxy::Greeting;
 use russh::{ChannelMsg, Sig};
 use ssh_key::certificate::CertType;
@@ -121,6 +121,23 @@ async fn a_full_screen_program_keeps_its_picture_and_gives_the_terminal_back() {
     let words = format!("the time of {} is up", grant.id);
     let restored = said.find("\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b>\x1b[0m").expect("the terminal is given back");
     assert!(restored < said.find(&words).unwrap(), "before the last words: {said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sits_at_a_prompt_reads_why_it_ends() {
+    for way in WAYS {
+        let world = World::new().await;
+        let alice = world.person("alice");
+        let grant = world.authority.grant("alice", "root", "web1", HOUR);
+        let mut terminal = in_terminal(&alice, way, "echo first; exec sh");
+        terminal.shows("first").await;
+        terminal.type_in("echo sec''ond\r");
+        terminal.shows("second").await;
+        world.authority.end_grant(&grant.id, GrantEnd::Revoked, "bob");
+        terminal.end().await;
+        let said = terminal.said();
+        assert!(said.contains(&format!("{} was revoked by bob", grant.id)), "{way:?}: {said:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
