@@ -42,7 +42,16 @@ pub(super) enum Request {
     Other,
 }
 
+/// How many requests may wait for their replies. A client has a handful; a target that answers none must not make the
+/// line grow for as long as one asks.
+const MOST: usize = 256;
+
 impl Replies {
+    /// Whether nothing more may be asked for.
+    pub(super) async fn is_full(&self) -> bool {
+        self.line.lock().await.len() >= MOST
+    }
+
     /// The target is about to be asked.
     pub(super) async fn expect(&self, want_reply: bool, request: Request) {
         if matches!(request, Request::Pty) {
@@ -129,5 +138,20 @@ pub(crate) fn asks(msg: &ChannelMsg) -> Option<(bool, bool, bool)> {
         | ChannelMsg::Failure
         | ChannelMsg::OpenFailure(_)
         | _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_target_never_answers_is_not_asked_for_without_end() {
+        let replies = Replies::default();
+        for _ in 0..MOST {
+            assert!(!replies.is_full().await);
+            replies.expect(true, Request::Other).await;
+        }
+        assert!(replies.is_full().await);
     }
 }

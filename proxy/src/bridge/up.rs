@@ -74,6 +74,10 @@ impl From<russh::Error> for Stop {
 }
 
 async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<client::Msg>) -> Result<(), Stop> {
+    if !matches!(msg, ChannelMsg::Data { .. }) && shared.replies.is_full().await {
+        let words = Words::say("more was asked for than the target has answered");
+        return Err(Stop::Ended(Ended::Refused(words)));
+    }
     match msg {
         ChannelMsg::Data { data } => {
             shared.live.touch();
@@ -191,7 +195,10 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
                 refuse_later(shared, want_reply, "X11 forwarding", words).await;
                 return Ok(());
             }
-            shared.live.rights().grant_x11(shared.number, single_connection);
+            if !shared.live.rights().grant_x11(shared.number, single_connection) {
+                refuse(shared, want_reply, "X11 forwarding", "the channel has it already").await;
+                return Ok(());
+            }
             if want_reply {
                 shared.replies.expect(true, Request::Other).await;
             }

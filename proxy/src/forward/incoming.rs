@@ -2,6 +2,7 @@
 //!
 //! A target may be hostile, and opens what it likes. Only what the person asked for, and was granted, reaches them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::Forward;
@@ -54,9 +55,9 @@ pub(super) async fn run(desk: Arc<Desk>, incoming: Incoming) {
         biased;
         () = desk.live.stop().raised() => return,
         admitted = async {
-            let admitted = admits(&desk, &what).await;
+            // Looked at last: what was asked for may be taken back while one waits for one's turn.
             desk.pace.turn().await;
-            admitted
+            admits(&desk, &what).await
         } => admitted,
     };
     if let Err(why) = admitted {
@@ -127,9 +128,25 @@ async fn open(handle: &server::Handle, what: &Arrived) -> Result<russh::Channel<
     }
 }
 
+/// Where it comes from, for the client's own log: an address, and nothing else that a target may say there.
 fn originator(from: Option<&End>) -> (String, u32) {
     match from {
-        Some(End::Tcp { host, port }) => (host.clone(), *port),
-        Some(End::Socket(_)) | None => (String::new(), 0),
+        Some(End::Tcp { host, port }) if host.parse::<IpAddr>().is_ok() => (host.clone(), *port),
+        Some(End::Tcp { .. } | End::Socket(_)) | None => (String::new(), 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_says_an_address_or_nothing() {
+        let from = |host: &str| originator(Some(&End::Tcp { host: host.to_owned(), port: 7 }));
+        assert_eq!(from("10.0.0.1"), ("10.0.0.1".to_owned(), 7));
+        assert_eq!(from("::1"), ("::1".to_owned(), 7));
+        for host in ["\x1b[2J", "localhost", "", "10.0.0.1\n"] {
+            assert_eq!(from(host), (String::new(), 0), "{host:?}");
+        }
     }
 }

@@ -42,9 +42,15 @@ impl Rights {
         self.lock().agent
     }
 
-    /// The person wants the programs of this session channel on their screen.
-    pub(crate) fn grant_x11(&self, channel: u32, single: bool) {
-        self.lock().screens.push(Screen { channel, single });
+    /// The person wants the programs of this session channel on their screen; `false` when they have said so before. So
+    /// there are never more than there are channels, and a right for a single window stays one.
+    pub(crate) fn grant_x11(&self, channel: u32, single: bool) -> bool {
+        let mut inner = self.lock();
+        let first = inner.screens.iter().all(|screen| screen.channel != channel);
+        if first {
+            inner.screens.push(Screen { channel, single });
+        }
+        first
     }
 
     /// A session channel has ended, and with it what was asked for on it.
@@ -132,9 +138,12 @@ mod tests {
     #[test]
     fn a_screen_lasts_as_long_as_its_channel_and_a_single_one_is_used_up() {
         let rights = Rights::default();
-        rights.grant_x11(1, true);
+        assert!(
+            rights.grant_x11(1, true) && !rights.grant_x11(1, false) && !rights.grant_x11(1, true),
+            "once a channel"
+        );
         assert!(rights.take_x11() && !rights.take_x11());
-        rights.grant_x11(2, false);
+        assert!(rights.grant_x11(2, false));
         assert!(rights.take_x11() && rights.take_x11());
         rights.withdraw_x11(1);
         assert!(rights.take_x11());
