@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::wire::{
     BuyPass, CaKeys, EnterByPass, HostSubject, IssueHostCertificate, OpenSession, OpenedSession, Pass, Recovered,
-    SessionReport, SessionReports,
+    SessionReport, SessionReports, TellProxyStatus,
 };
 use api::{Client, ClientError, EventStream, Heard};
 use async_trait::async_trait;
@@ -71,6 +71,10 @@ impl Control for Api {
 
     async fn recovered(&self, found: &Recovered) -> Result<(), ControlError> {
         self.0.recovered(found).await.map_err(error)
+    }
+
+    async fn tell_status(&self, status: &TellProxyStatus) -> Result<(), ControlError> {
+        self.0.tell_proxy_status(status).await.map_err(error)
     }
 
     async fn position(&self) -> Result<u64, ControlError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::Heard;
 use api::wire::{
     BuyPass, CaKeys, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Recovered, SessionReport,
+    TellProxyStatus,
 };
 use async_trait::async_trait;
 use model::{SessionId, Timestamp};
@@ -54,6 +55,11 @@ pub trait Control: Send + Sync + 'static {
 
     /// Tells what an earlier run of this proxy left behind, or what this one carries.
     async fn recovered(&self, found: &Recovered) -> Result<(), ControlError>;
+
+    /// Tells how this proxy does. Nothing hangs on it.
+    async fn tell_status(&self, _status: &TellProxyStatus) -> Result<(), ControlError> {
+        Ok(())
+    }
 
     /// The place in the ledger behind its last fact.
     async fn position(&self) -> Result<u64, ControlError>;

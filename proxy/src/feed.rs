@@ -115,6 +115,11 @@ impl Revocations {
         let _ = tokio::time::timeout(patience, fresh).await;
     }
 
+    /// How long nothing was heard of the feed; `None` when nothing ever was.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.lock().heard.map(|heard| heard.elapsed())
+    }
+
     /// Enters a session, and does to it at once what has been ordered since the CA allowed it.
     ///
     /// # Errors

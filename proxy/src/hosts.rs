@@ -1,5 +1,8 @@
 //! The faces of the proxy: its host key, certified by the front CA for its own name and for every target that it stands
 //! in for behind `ssh -J`.
+//!
+//! The key may be replaced while the proxy runs. Who comes from then on is shown the new one; who is there already keeps
+//! what they were shown, also in later key exchanges, because each connection has settings of its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::wire::HostSubject;
 use model::{ProxyName, Span, TargetName, Timestamp};
 use russh::{MethodKind, MethodSet, server};
-use ssh_key::{Certificate, PrivateKey};
-use tracing::{debug, warn};
+use ssh_key::{Certificate, HashAlg, PrivateKey};
+use tokio::sync::Notify;
+use tracing::{debug, error, info, warn};
 
 use crate::algorithms;
 use crate::ambient::Ambient;
@@ -26,10 +30,57 @@ pub(crate) struct Hosts {
     control: Arc<dyn Control>,
     ambient: Arc<dyn Ambient>,
     name: ProxyName,
-    key: PrivateKey,
-    public_key: String,
     config: Config,
-    faces: Mutex<HashMap<Option<TargetName>, Face>>,
+    own: Mutex<Own>,
+    /// Told when the key was replaced, or another was refused.
+    key_changed: Notify,
+}
+
+/// What the proxy shows at present.
+struct Own {
+    key: Arc<Key>,
+    /// All of them for this key.
+    faces: HashMap<Option<TargetName>, Face>,
+    /// Why and when another key was refused, while this one is kept.
+    refused: Option<(String, Timestamp)>,
+}
+
+struct Key {
+    private: PrivateKey,
+    public: String,
+    fingerprint: String,
+}
+
+impl Key {
+    fn new(private: PrivateKey) -> Result<Self, ssh_key::Error> {
+        let public = private.public_key();
+        let (public, fingerprint) = (public.to_openssh()?, public.fingerprint(HashAlg::Sha256).to_string());
+        Ok(Self { private, public, fingerprint })
+    }
+}
+
+/// The host key of a running proxy.
+#[derive(Clone)]
+pub struct HostKey(Arc<Hosts>);
+
+impl HostKey {
+    pub(crate) const fn of(hosts: Arc<Hosts>) -> Self {
+        Self(hosts)
+    }
+
+    /// Shows another key to who comes from now on. The CA certifies it first: a key that it does not certify would shut
+    /// everybody out.
+    ///
+    /// # Errors
+    /// The CA refuses it, or cannot be asked. The old key is then kept.
+    pub async fn replace(&self, key: PrivateKey) -> Result<(), ControlError> {
+        self.0.replace(key).await
+    }
+
+    /// Keeps in mind, for who asks how the proxy does, that another key is there and cannot be used, and why.
+    pub fn refused(&self, why: String) {
+        self.0.refuse_key(why);
+    }
 }
 
 struct Face {
@@ -48,8 +99,43 @@ impl Hosts {
         key: PrivateKey,
         config: Config,
     ) -> Result<Self, ssh_key::Error> {
-        let public_key = key.public_key().to_openssh()?;
-        Ok(Self { control, ambient, name, key, public_key, config, faces: Mutex::default() })
+        let own = Own { key: Arc::new(Key::new(key)?), faces: HashMap::new(), refused: None };
+        Ok(Self { control, ambient, name, config, own: Mutex::new(own), key_changed: Notify::new() })
+    }
+
+    /// Fingerprint of the host key; why and when another was refused since.
+    pub(crate) fn key(&self) -> (String, Option<(String, Timestamp)>) {
+        let own = self.lock();
+        (own.key.fingerprint.clone(), own.refused.clone())
+    }
+
+    /// Waits until the host key was replaced, or another was refused.
+    pub(crate) async fn key_changed(&self) {
+        self.key_changed.notified().await;
+    }
+
+    async fn replace(&self, private: PrivateKey) -> Result<(), ControlError> {
+        let unwritable = |error| ControlError::Unavailable(format!("the host key cannot be written down: {error}"));
+        let key = Arc::new(Key::new(private).map_err(unwritable)?);
+        if key.public == self.lock().key.public {
+            // What stood there meanwhile was refused, and is gone.
+            self.lock().refused = None;
+            self.key_changed.notify_one();
+            return Ok(());
+        }
+        let face = self.certify(&key, None).await?;
+        info!(key = key.fingerprint, "there is another host key: who comes from now on is shown it");
+        let mut own = self.lock();
+        *own = Own { key, faces: HashMap::from([(None, face)]), refused: None };
+        drop(own);
+        self.key_changed.notify_one();
+        Ok(())
+    }
+
+    fn refuse_key(&self, why: String) {
+        error!("the host key's file was changed and is refused; the old key stays: {why}");
+        self.lock().refused = Some((why, self.ambient.now()));
+        self.key_changed.notify_one();
     }
 
     /// The settings of a server that is the proxy itself (`None`) or stands in for a target. A certificate that is
@@ -80,13 +166,13 @@ impl Hosts {
     /// Forgets what another key than these has signed: when the front CA's key is replaced, people trust the new one.
     pub(crate) fn keep_signed_by(&self, front_ca: &Authorities) {
         let ours = |face: &Face| face.ssh.certificates.iter().all(|shown| front_ca.contains(shown.signature_key()));
-        self.lock().retain(|_, face| ours(face));
+        self.lock().faces.retain(|_, face| ours(face));
     }
 
     /// What is kept and still good, and whether it is time to renew it, which is said to one caller only.
     fn kept(&self, wanted: &Option<TargetName>, now: Timestamp) -> Option<(Arc<server::Config>, bool)> {
-        let mut faces = self.lock();
-        let face = faces.get_mut(wanted).filter(|face| now < face.valid_before)?;
+        let mut own = self.lock();
+        let face = own.faces.get_mut(wanted).filter(|face| now < face.valid_before)?;
         let renew = now >= face.renew;
         if renew {
             face.renew = now.plus(RETRY);
@@ -95,25 +181,37 @@ impl Hosts {
     }
 
     async fn ask(&self, wanted: Option<TargetName>) -> Result<Arc<server::Config>, ControlError> {
-        let subject = match &wanted {
+        let key = self.lock().key.clone();
+        let face = self.certify(&key, wanted.as_ref()).await?;
+        let ssh = face.ssh.clone();
+        let mut own = self.lock();
+        // The key may have been replaced while the CA was asked. Who asked before that is shown the old one.
+        if Arc::ptr_eq(&own.key, &key) {
+            own.faces.insert(wanted, face);
+        }
+        Ok(ssh)
+    }
+
+    /// Has the CA certify a key for the proxy's own name, or for a target.
+    async fn certify(&self, key: &Key, wanted: Option<&TargetName>) -> Result<Face, ControlError> {
+        let subject = match wanted {
             None => HostSubject::Proxy { name: self.name.clone() },
             Some(name) => HostSubject::StandIn { name: name.clone() },
         };
-        let issued = self.control.host_certificate(subject, &self.public_key).await?;
+        let issued = self.control.host_certificate(subject, &key.public).await?;
         let unreadable = |error| ControlError::Unavailable(format!("its host certificate cannot be read: {error}"));
         let certificate = Certificate::from_openssh(&issued.certificate).map_err(unreadable)?;
-        debug!(target = wanted.as_ref().map(TargetName::as_str), "have a host certificate");
+        debug!(target = wanted.map(TargetName::as_str), "have a host certificate");
         let now = self.ambient.now();
         // One that lives shorter than that is renewed when half of its life is over.
         let left = issued.valid_before.since(now).as_secs() / 2;
         let half = now.plus(Span::from_seconds(u32::try_from(left).unwrap_or(u32::MAX)));
         let renew = issued.valid_before.minus(RENEW).max(half.min(issued.valid_before));
-        let ssh = Arc::new(self.server(certificate));
-        self.lock().insert(wanted, Face { ssh: ssh.clone(), valid_before: issued.valid_before, renew });
-        Ok(ssh)
+        let ssh = Arc::new(self.server(key.private.clone(), certificate));
+        Ok(Face { ssh, valid_before: issued.valid_before, renew })
     }
 
-    fn server(&self, certificate: Certificate) -> server::Config {
+    fn server(&self, key: PrivateKey, certificate: Certificate) -> server::Config {
         server::Config {
             // OpenSSH tells that it takes no more output, which ends `ssh … | head`, only to those whose version says so.
             server_id: russh::SshId::Standard("SSH-2.0-OpenSSH_Portcullis".into()),
@@ -121,7 +219,7 @@ impl Hosts {
             // What is refused is not secret: there are no passwords to guess.
             auth_rejection_time: std::time::Duration::ZERO,
             auth_rejection_time_initial: Some(std::time::Duration::ZERO),
-            keys: vec![self.key.clone()],
+            keys: vec![key],
             certificates: vec![certificate],
             window_size: self.config.window,
             maximum_packet_size: 32 * 1024,
@@ -135,8 +233,8 @@ impl Hosts {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Option<TargetName>, Face>> {
-        self.faces.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -42,6 +42,7 @@ mod roll;
 mod server;
 mod session;
 mod signal;
+mod status;
 mod strangers;
 mod sweeper;
 mod trust;
@@ -52,6 +53,7 @@ pub use ambient::Ambient;
 pub use ca::Api;
 pub use config::{Config, Greeting, Millis};
 pub use control::{Control, ControlError, Feed, HostCertificate};
+pub use hosts::HostKey;
 pub use proxy::{Parts, Proxy, ProxyError};
 
 /// How many requests on one channel may wait for their turn; who sends more loses the channel.

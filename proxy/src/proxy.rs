@@ -20,13 +20,14 @@ use crate::control::{Control, ControlError};
 use crate::cut::Cuttable;
 use crate::feed::Revocations;
 use crate::gate::Gate;
-use crate::hosts::Hosts;
+use crate::hosts::{HostKey, Hosts};
 use crate::limits::{Limit, neighbourhood};
 use crate::record::chain;
 use crate::registry::Registry;
 use crate::report::Reporter;
 use crate::roll;
 use crate::server::{Position, serve};
+use crate::status;
 use crate::strangers::Strangers;
 use crate::sweeper::Sweeper;
 
@@ -136,8 +137,15 @@ impl Proxy {
             tokio::spawn(revocations.follow(control)),
             tokio::spawn(watch_keys(gate.clone())),
             tokio::spawn(roll::call(gate.clone())),
+            tokio::spawn(status::tell(gate.clone())),
         ];
         Ok(Self { gate, registry, background })
+    }
+
+    /// The host key, for who has another one for it while it runs.
+    #[must_use]
+    pub fn host_key(&self) -> HostKey {
+        HostKey::of(self.gate.hosts.clone())
     }
 
     /// Lets people in until `shutdown` resolves; then ends every session, and waits until the CA knows of it.

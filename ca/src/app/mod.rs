@@ -24,6 +24,7 @@ mod open_session;
 mod page;
 mod pass;
 mod presence;
+mod proxies;
 mod public_keys;
 mod recordings;
 mod recovered;
@@ -66,6 +67,7 @@ pub use open_session::{Entrance, Knock, Opened};
 pub use page::{Cursor, Paged};
 pub use pass::Visitor;
 pub use presence::LogIn;
+pub use proxies::{ProxyState, ProxyWord};
 pub use public_keys::PublicKeys;
 pub use recordings::{RecordingView, Replay, Wanted};
 pub use report::Report;
@@ -96,6 +98,8 @@ pub struct App {
     entropy: Arc<dyn Entropy>,
     notes: Notes,
     rules_trouble: rules::Trouble,
+    /// What proxies say of themselves.
+    words: proxies::Words,
     started: Timestamp,
     /// Set when the CA stops: feeds end then.
     closing: watch::Sender<bool>,
@@ -140,6 +144,7 @@ impl App {
             entropy,
             notes: Notes::new(logins),
             rules_trouble: rules::Trouble::default(),
+            words: proxies::Words::default(),
             started,
             closing: watch::Sender::new(false),
         })

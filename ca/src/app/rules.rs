@@ -246,7 +246,7 @@ fn set(cell: &Mutex<Option<Refused>>, value: Option<Refused>) {
 }
 
 /// The first errors: a file of nonsense must not become a fact of its size.
-fn shortened(mut error: String) -> String {
+pub(super) fn shortened(mut error: String) -> String {
     const LIMIT: usize = 2048;
     if error.len() > LIMIT {
         let end = (0..=LIMIT).rev().find(|at| error.is_char_boundary(*at)).unwrap_or(0);

@@ -6,7 +6,7 @@ use model::{Seq, Timestamp};
 use policy::Action;
 
 use super::rules::Refused;
-use super::{App, AppError, Caller};
+use super::{App, AppError, Caller, ProxyState};
 
 /// How the CA does.
 #[derive(Clone, Debug)]
@@ -39,6 +39,10 @@ pub struct Status {
     pub locks: usize,
     /// Why the ledger takes no facts.
     pub ledger_error: Option<String>,
+    /// What the proxies said last.
+    pub proxies: Vec<ProxyState>,
+    /// The time by which all this is so.
+    pub now: Timestamp,
 }
 
 impl App {
@@ -84,6 +88,8 @@ impl App {
             sessions,
             locks,
             ledger_error: self.engine.trouble(),
+            proxies: self.proxies(administers),
+            now: self.engine.now(),
         })
     }
 }

@@ -15,6 +15,7 @@ mod passes;
 mod plain;
 mod policy;
 mod problem;
+mod proxies;
 mod recordings;
 mod requests;
 mod server;
@@ -123,6 +124,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(ledger::checkpoint))
         .routes(routes!(ledger::proof))
         .routes(routes!(events::events))
+        .routes(routes!(proxies::tell))
         .routes(routes!(status::status))
         .routes(routes!(status::healthz))
         .routes(routes!(status::document))

@@ -1,15 +1,18 @@
 //! What the use cases answer, in the words of the wire.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use access::{
     Grant, GrantState, PathGap, PlacedLock, Recording, RecordingState, Request, RequestState, Reviewed, Session,
     SessionState,
 };
 use api::wire;
-use model::{CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Target, Verdict};
+use model::{
+    CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Target, Timestamp, Verdict,
+};
 
-use crate::app::{AppError, Issued, Opened, Paged, RecordingView, RequestView, SessionView, Status};
+use crate::app::{AppError, Issued, Opened, Paged, ProxyState, RecordingView, RequestView, SessionView, Status};
 
 pub(super) fn page<T, U>(page: Paged<T>, item: impl FnMut(T) -> U) -> wire::Page<U> {
     let Paged { items, next } = page;
@@ -313,5 +316,21 @@ pub(super) fn status(status: Status, server: &str) -> wire::Status {
         sessions: count(status.sessions),
         locks: count(status.locks),
         ledger_error: status.ledger_error,
+        proxies: status.proxies.iter().map(|state| proxy(state, status.now)).collect(),
+    }
+}
+
+fn proxy(state: &ProxyState, now: Timestamp) -> wire::ProxyStatus {
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let said = state.word.as_ref();
+    let refused = said.and_then(|(word, _)| word.refused.as_ref());
+    wire::ProxyStatus {
+        name: state.name.clone(),
+        told: said.map(|(_, told)| (*told).into()),
+        feed_age: state.feed_age(now).map(millis),
+        feed_limit: said.map(|(word, _)| millis(word.feed_limit)),
+        host_key: said.map(|(word, _)| word.host_key.clone()),
+        host_key_error: refused.map(|(why, _)| why.clone()).filter(|why| !why.is_empty()),
+        host_key_refused: refused.map(|(_, at)| (*at).into()),
     }
 }

@@ -21,6 +21,8 @@ mod pass;
 #[cfg(test)]
 mod presence;
 #[cfg(test)]
+mod proxies;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod sessions;

@@ -63,6 +63,7 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("GET", "/v1/ledger/checkpoint", [401, 200, 200, 200, 200, 403]),
     ("GET", "/v1/ledger/proof", [401, 403, 403, 403, 200, 403]),
     ("GET", "/v1/events", [401, 200, 200, 200, 200, 200]),
+    ("POST", "/v1/proxies/status", [401, 403, 403, 403, 403, 204]),
     ("GET", "/v1/status", [401, 200, 200, 200, 200, 200]),
     ("POST", "/v1/logout", [401, 204, 204, 204, 204, 204]),
 ];
@@ -151,7 +152,9 @@ async fn the_locked_may_ask_who_they_are_and_nothing_else() {
         }
         assert_eq!(status, 403, "{method} {path}");
         let code = answer.json::<Value>().await.unwrap()["code"].as_str().unwrap().to_owned();
-        let for_proxies = ["/v1/sessions", "/v1/sessions/{id}/reports", "/v1/recovered", "/v1/passes"].contains(path);
+        let for_proxies =
+            ["/v1/sessions", "/v1/sessions/{id}/reports", "/v1/recovered", "/v1/passes", "/v1/proxies/status"]
+                .contains(path);
         let wanted = if for_proxies && *method == "POST" { "forbidden" } else { "locked" };
         assert_eq!(code, wanted, "{method} {path}");
     }
@@ -318,6 +321,7 @@ impl Things {
                 Some(json!({ "reports": [{ "report": "channel-refused", "asked": "x11", "reason": "no" }] }))
             }
             ("POST", "/v1/recovered") => Some(json!({ "live": [], "recordings": [] })),
+            ("POST", "/v1/proxies/status") => Some(json!({ "feed_limit": 30_000, "host_key": "SHA256:none" })),
             ("POST", "/v1/locks") => Some(json!({ "subject": "login:nobody", "reason": "on fire" })),
             ("PUT", "/v1/targets/{name}") => Some(json!({ "target": target_body(&self.target), "replace": true })),
             ("POST", "/v1/policy/explain") => Some(json!({

@@ -107,8 +107,19 @@ impl FileKey {
     /// # Errors
     /// Others can read it, it is no OpenSSH key, it is not good enough, or the passphrase is missing or wrong.
     pub fn load(path: &Path, passphrase: impl FnOnce() -> Option<Zeroizing<String>>) -> Result<Self, SignError> {
-        let text = files::read_secret(path)?;
-        let key = PrivateKey::from_openssh(text.as_str()).map_err(|_| SignError::Malformed(path.to_owned()))?;
+        Self::parse(path, &files::read_secret(path)?, passphrase)
+    }
+
+    /// Reads what such a file holds; `path` names it in errors.
+    ///
+    /// # Errors
+    /// As [`FileKey::load`].
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        passphrase: impl FnOnce() -> Option<Zeroizing<String>>,
+    ) -> Result<Self, SignError> {
+        let key = PrivateKey::from_openssh(text).map_err(|_| SignError::Malformed(path.to_owned()))?;
         let refuse = |error| SignError::Key { path: path.to_owned(), error };
         check_key(key.public_key().key_data()).map_err(refuse)?;
         let private = if key.is_encrypted() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
+use zeroize::Zeroizing;
 
 use crate::files::{self, FileError};
 
@@ -16,6 +17,7 @@ use crate::files::{self, FileError};
 /// and [`Watched::install`] puts it in force. So no state can change without its record.
 pub struct Watched<T> {
     path: PathBuf,
+    read: Read,
     parse: Parse<T>,
     current: watch::Sender<Arc<T>>,
     /// SHA-256 of the text in force.
@@ -25,6 +27,7 @@ pub struct Watched<T> {
     nudge: Notify,
 }
 
+type Read = fn(&Path) -> Result<Zeroizing<String>, FileError>;
 type Parse<T> = Box<dyn Fn(&str) -> Result<T, String> + Send + Sync>;
 
 /// A new content that parses and is not yet in force.
@@ -75,12 +78,32 @@ impl<T: Send + Sync + 'static> Watched<T> {
         path: impl Into<PathBuf>,
         parse: impl Fn(&str) -> Result<T, E> + Send + Sync + 'static,
     ) -> Result<Self, WatchError> {
-        let path = path.into();
-        let text = files::read_text(&path, LIMIT)?;
+        Self::begin(path.into(), |path| files::read_text(path, LIMIT).map(Zeroizing::new), parse)
+    }
+
+    /// As [`Watched::open`], for a file that holds a secret: one that others than its owner can read is refused, then and
+    /// later. What is read is wiped.
+    ///
+    /// # Errors
+    /// As [`Watched::open`], and it can be read by others.
+    pub fn open_secret<E: fmt::Display>(
+        path: impl Into<PathBuf>,
+        parse: impl Fn(&str) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Self, WatchError> {
+        Self::begin(path.into(), files::read_secret, parse)
+    }
+
+    fn begin<E: fmt::Display>(
+        path: PathBuf,
+        read: Read,
+        parse: impl Fn(&str) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Self, WatchError> {
+        let text = read(&path)?;
         let value = parse(&text).map_err(|error| WatchError::Parse { error: error.to_string() })?;
         let sha256 = sha256(&text);
         Ok(Self {
             path,
+            read,
             parse: Box::new(move |text| parse(text).map_err(|error| error.to_string())),
             current: watch::Sender::new(Arc::new(value)),
             in_force: RwLock::new(sha256.clone()),
@@ -135,8 +158,8 @@ impl<T: Send + Sync + 'static> Watched<T> {
 
     /// Looks at the file now; `None` when it is as it was last seen.
     pub async fn check(&self) -> Option<Change<T>> {
-        let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || files::read_text(&path, LIMIT)).await;
+        let (path, read) = (self.path.clone(), self.read);
+        let read = tokio::task::spawn_blocking(move || read(&path)).await;
         let (sha256, result) = match read {
             Ok(Ok(text)) => {
                 let sha256 = sha256(&text);
@@ -290,6 +313,26 @@ mod tests {
         watched.reload();
         let change = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
         assert!(matches!(change, Change::Loaded(candidate) if **candidate.value() == 7));
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_others_can_read_is_none() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "1").unwrap();
+        mode(&path, 0o640);
+        assert!(matches!(Watched::open_secret(&path, number), Err(WatchError::File(FileError::Open { .. }))));
+        mode(&path, 0o600);
+        let watched = Watched::open_secret(&path, number).unwrap();
+        std::fs::write(&path, "2").unwrap();
+        mode(&path, 0o604);
+        let Some(Change::Refused { error, .. }) = watched.check().await else { panic!("not refused") };
+        assert!(error.contains("can be read by others"), "{error}");
+        assert_eq!(*watched.current(), 1);
+        mode(&path, 0o600);
+        assert!(matches!(watched.check().await, Some(Change::Loaded(_))));
     }
 
     #[test]

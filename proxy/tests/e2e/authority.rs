@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use api::Heard;
 use api::wire::{
     BuyPass, CaKeys, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Presence, Recovered, SessionReport,
+    TellProxyStatus,
 };
 use async_trait::async_trait;
 use model::{
@@ -91,6 +92,8 @@ pub struct Authority {
     reported: Notify,
     /// What was told of an earlier run, and the rolls.
     rolls: Mutex<Vec<Recovered>>,
+    /// What the proxy said of itself.
+    statuses: Mutex<Vec<TellProxyStatus>>,
     /// Sessions that were opened and of which nobody heard.
     unheard: Mutex<Vec<SessionId>>,
     /// The answer to `open` is lost.
@@ -127,6 +130,7 @@ impl Authority {
             reports: Mutex::default(),
             reported: Notify::new(),
             rolls: Mutex::default(),
+            statuses: Mutex::default(),
             unheard: Mutex::default(),
             deaf: AtomicBool::new(false),
             serial: AtomicU64::new(1),
@@ -313,6 +317,11 @@ impl Authority {
     /// What was told of an earlier run, and the rolls since.
     pub fn rolls(&self) -> Vec<Recovered> {
         lock(&self.rolls).clone()
+    }
+
+    /// What the proxy said last of itself.
+    pub fn status(&self) -> Option<TellProxyStatus> {
+        lock(&self.statuses).last().cloned()
     }
 
     /// How often a session was asked for.
@@ -622,6 +631,12 @@ impl Control for Line {
         self.0.alive()?;
         lock(&self.0.rolls).push(found.clone());
         self.0.reported.notify_waiters();
+        Ok(())
+    }
+
+    async fn tell_status(&self, status: &TellProxyStatus) -> Result<(), ControlError> {
+        self.0.alive()?;
+        lock(&self.0.statuses).push(status.clone());
         Ok(())
     }
 

@@ -27,6 +27,7 @@ mod forward_listen;
 mod forward_target;
 mod fronts;
 mod garbled;
+mod host_key;
 mod kill;
 mod plain;
 mod presence;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::RequestId;
-use portcullis_proxy::{Config, Millis, Parts, Proxy};
+use portcullis_proxy::{Config, HostKey, Millis, Parts, Proxy};
 use recordings::Vault;
 use ssh_key::{Certificate, LineEnding, PublicKey};
 use tempfile::TempDir;
@@ -23,6 +23,7 @@ pub struct World {
     pub authority: Arc<Authority>,
     pub sshd: Sshd,
     pub port: u16,
+    pub host_key: HostKey,
     /// Whose clock the proxy reads.
     pub machine: Machine,
     stop: Option<oneshot::Sender<()>>,
@@ -63,13 +64,14 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let proxy = Proxy::start(parts).await.unwrap();
+        let host_key = proxy.host_key();
         let (stop, stopped) = oneshot::channel();
         let proxy = tokio::spawn(proxy.serve(listener, async move {
             let _ = stopped.await;
         }));
         let known = format!("@cert-authority * {}\n", authority.front_ca.public_key().to_openssh().unwrap());
         write(&folder.path().join("known_hosts"), &known, 0o644);
-        Self { folder, authority, sshd, port, machine, stop: Some(stop), proxy: Some(proxy) }
+        Self { folder, authority, sshd, port, host_key, machine, stop: Some(stop), proxy: Some(proxy) }
     }
 
     /// A person with a certificate.

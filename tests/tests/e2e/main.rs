@@ -9,6 +9,7 @@ mod crash;
 mod desk;
 mod files;
 mod forwards;
+mod host_key;
 mod hosts;
 mod rules;
 mod story;

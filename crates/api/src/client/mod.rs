@@ -2,6 +2,7 @@
 
 mod calls;
 mod events;
+mod house;
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;

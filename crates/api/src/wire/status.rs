@@ -1,5 +1,6 @@
 //! Status.
 
+use model::ProxyName;
 use serde::{Deserialize, Serialize};
 
 use super::Time;
@@ -47,4 +48,55 @@ pub struct Status {
     /// Whether the ledger takes new facts; if not, why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger_error: Option<String>,
+    /// The proxies, as they said last.
+    #[serde(default)]
+    pub proxies: Vec<ProxyStatus>,
+}
+
+/// `POST /v1/proxies/status` (proxies only): how the calling proxy does. It says so every few seconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TellProxyStatus {
+    /// How long it has heard nothing from the feed of revocations, in milliseconds; absent when it never has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_age: Option<u64>,
+    /// The longest that may be, in milliseconds: beyond it the proxy lets nobody in.
+    pub feed_limit: u64,
+    /// Fingerprint of the host key that it shows to people.
+    pub host_key: String,
+    /// Why another one in its file was refused, while this one is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key_error: Option<String>,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub host_key_refused: Option<Time>,
+}
+
+/// How a proxy does. What it has not said yet is absent.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProxyStatus {
+    /// The proxy.
+    #[schema(value_type = String)]
+    pub name: ProxyName,
+    /// When it said so last; absent when it has not since the CA started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub told: Option<Time>,
+    /// How old its knowledge of revocations is now, in milliseconds, however long ago it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_age: Option<u64>,
+    /// The oldest that it may be, in milliseconds: beyond it the proxy lets nobody in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_limit: Option<u64>,
+    /// Fingerprint of the host key that it shows to people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
+    /// Why another one in its file was refused, while this one is kept; for those who may administer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key_error: Option<String>,
+    /// When a changed host key was refused, while the old one is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub host_key_refused: Option<Time>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::wire::{ProxyAddress, Status};
+use api::wire::{ProxyAddress, ProxyStatus, Status};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{Tone, clean, clean_lines};
 use crate::show::{field, moment};
-use crate::words::{clock, count};
+use crate::words::{clock, count, short};
 
 /// The longest wait for a proxy to say what it is.
 const KNOCK: Duration = Duration::from_secs(2);
@@ -33,13 +33,17 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     }
     let output = &context.output;
     let silent = answers.iter().filter(|answer| answer.is_err()).count();
+    let deaf = status.proxies.iter().filter(|proxy| is_deaf(proxy)).count();
     // The verdict first: whoever looks in an incident reads this line and no other.
     let refused = refused(&status);
-    let verdict = match (&status.ledger_error, refused.is_empty(), silent) {
+    let verdict = match (&status.ledger_error, refused.is_empty(), silent, deaf) {
         (Some(_), ..) => output.tone(Tone::Bad, "in trouble"),
-        (None, false, _) => output.tone(Tone::Bad, refused.join("; ")),
-        (None, true, 0) => output.tone(Tone::Good, "well"),
-        (None, true, silent) => output.tone(Tone::Bad, format_args!("{} out of reach", count(silent, "proxy"))),
+        (None, false, ..) => output.tone(Tone::Bad, refused.join("; ")),
+        (None, true, 0, 0) => output.tone(Tone::Good, "well"),
+        (None, true, 0, deaf) => {
+            output.tone(Tone::Bad, format_args!("{} without news of revocations", count(deaf, "proxy")))
+        }
+        (None, true, silent, _) => output.tone(Tone::Bad, format_args!("{} out of reach", count(silent, "proxy"))),
     };
     output.line(format_args!("{} at {}: {verdict}", output.tone(Tone::Strong, &status.server), client.url()))?;
     for (what, error) in troubles(&status) {
@@ -62,6 +66,13 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
             Err(why) => field(context, "proxy!", output.tone(Tone::Bad, format_args!("{at}: {why}")))?,
         }
     }
+    for proxy in &status.proxies {
+        let line = feed(proxy);
+        field(context, "feed", if is_deaf(proxy) { output.tone(Tone::Bad, line) } else { line })?;
+        if let Some(key) = &proxy.host_key {
+            field(context, "host key", format_args!("{} shows {}", proxy.name, clean(key)))?;
+        }
+    }
     field(context, "ledger", format_args!("{} records, root {}", status.records, status.root))?;
     field(context, "policy", &status.policy)?;
     field(context, "directory", &status.directory)?;
@@ -73,7 +84,32 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
 fn troubles(status: &Status) -> Vec<(&'static str, &str)> {
     let all =
         [("ledger", &status.ledger_error), ("policy", &status.policy_error), ("directory", &status.directory_error)];
-    all.into_iter().filter_map(|(what, error)| Some((what, error.as_deref()?))).collect()
+    let keys = status.proxies.iter().map(|proxy| ("host key", &proxy.host_key_error));
+    all.into_iter().chain(keys).filter_map(|(what, error)| Some((what, error.as_deref()?))).collect()
+}
+
+/// Whether a proxy has heard nothing of revocations for so long that it lets nobody in. One that has said nothing at all
+/// is no news: it does not run, or the CA has just begun to.
+fn is_deaf(proxy: &ProxyStatus) -> bool {
+    match (proxy.feed_age, proxy.feed_limit) {
+        (Some(age), Some(limit)) => age > limit,
+        (None, _) | (_, None) => proxy.told.is_some(),
+    }
+}
+
+/// How fresh what a proxy knows of revocations is.
+fn feed(proxy: &ProxyStatus) -> String {
+    let name = &proxy.name;
+    match (proxy.feed_age, proxy.feed_limit) {
+        (Some(age), Some(limit)) if is_deaf(proxy) => format!(
+            "{name} has heard nothing of revocations for {}: beyond {} it lets nobody in",
+            short(age / 1000),
+            short(limit / 1000)
+        ),
+        (Some(age), _) => format!("{name} knows of revocations up to {} ago", short(age / 1000)),
+        (None, _) if proxy.told.is_some() => format!("{name} has not heard of revocations yet: it lets nobody in"),
+        (None, _) => format!("{name} has not said yet how fresh its knowledge of revocations is"),
+    }
 }
 
 /// Which changed files were refused, so that older ones are in force. The CA tells everyone when, and why only those who
@@ -85,13 +121,17 @@ fn refused(status: &Status) -> Vec<String> {
     ];
     let sentence =
         |what: &str, when: &str| format!("the changed {what} file{when} was refused, the old one is in force");
+    let keys = status.proxies.iter().filter_map(|proxy| {
+        let when = clock(proxy.host_key_refused?.0);
+        Some(format!("{}'s changed host key of {when} was refused, it shows the old one", proxy.name))
+    });
     let all = files.into_iter().filter_map(|(what, at, error)| match (at, error) {
         (Some(at), _) => Some(sentence(what, &format!(" of {}", clock(at.0)))),
         // An older CA does not say when.
         (None, Some(_)) => Some(sentence(what, "")),
         (None, None) => None,
     });
-    all.collect()
+    all.chain(keys).collect()
 }
 
 fn waiting(context: &Context, pending: u32) -> String {

@@ -1,6 +1,7 @@
 //! The parts that run: the CA, the proxy, or both, until they are told to stop.
 
 mod control_plane;
+mod host_key;
 mod log;
 mod notify;
 mod session_proxy;

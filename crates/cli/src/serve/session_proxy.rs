@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Client, ClientOptions, Credentials, wire};
-use identity::{FileKey, Statement, Subject};
+use identity::{FileKey, Statement, Subject, Watched};
 use model::Timestamp;
 use recordings::Vault;
 use store::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
 use tokio::net::TcpListener;
 
-use super::not_started;
+use super::{host_key, not_started};
 use crate::config::ProxyConfig;
 use crate::error::{CliError, chain};
 
@@ -22,14 +22,15 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A proxy that has what it needs, and its listener.
 pub(crate) struct Started {
     proxy: ::proxy::Proxy,
+    host_key: Watched<FileKey>,
     listener: TcpListener,
     address: SocketAddr,
 }
 
 /// Gets ready; waits for a CA that is out of reach.
 pub(crate) async fn start(config: &ProxyConfig, api: &str, root_pem: &str) -> Result<Started, CliError> {
-    let key = load(config.key(), "the proxy's key")?;
-    let host_key = load(config.host_key(), "the proxy's host key")?;
+    let key = load(config.key())?;
+    let host_key = host_key::open(config.host_key())?;
     let options = ClientOptions { url: api.to_owned(), root_pem: root_pem.to_owned(), timeout: CALL_TIMEOUT };
     let credentials = ProxyCredentials { subject: Subject::Proxy(config.name().clone()), key };
     let client = Client::new(options)?.with_credentials(Arc::new(credentials));
@@ -54,7 +55,7 @@ pub(crate) async fn start(config: &ProxyConfig, api: &str, root_pem: &str) -> Re
         config: config.settings().clone(),
         control: Arc::new(::proxy::Api::new(client)),
         vault,
-        host_key: host_key.private().clone(),
+        host_key: host_key.current().private().clone(),
         ambient: Arc::new(Machine),
     };
     let proxy = ::proxy::Proxy::start(parts).await.map_err(|error| {
@@ -64,7 +65,7 @@ pub(crate) async fn start(config: &ProxyConfig, api: &str, root_pem: &str) -> Re
             "the CA's directory must list the proxy with its key, and its portcullis.toml must have it below [[ca.proxy]]",
         )
     })?;
-    Ok(Started { proxy, listener, address })
+    Ok(Started { proxy, host_key, listener, address })
 }
 
 impl Started {
@@ -75,15 +76,17 @@ impl Started {
 
     /// Lets people in until it is told to stop.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), CliError> {
+        let following = tokio::spawn(host_key::follow(self.host_key, self.proxy.host_key()));
         self.proxy.serve(self.listener, stop).await;
+        following.abort();
         Ok(())
     }
 }
 
-fn load(path: &Path, what: &str) -> Result<FileKey, CliError> {
+fn load(path: &Path) -> Result<FileKey, CliError> {
     FileKey::load(path, || None).map_err(|error| {
         CliError::configuration(
-            format!("{what}: {}", chain(&error)),
+            format!("the proxy's key: {}", chain(&error)),
             "portcullis init makes it; ssh-keygen -t ed25519 too",
         )
     })

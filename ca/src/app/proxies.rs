@@ -1,0 +1,81 @@
+//! What proxies say of themselves, every few seconds: how old their knowledge of revocations is, and which host key they
+//! show. It is kept in memory only: it is over when it is said, and changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use model::{ProxyName, Timestamp};
+
+use super::rules::shortened;
+use super::{App, AppError, Caller};
+
+/// The longest fingerprint that is kept.
+const FINGERPRINT: usize = 128;
+
+/// What one proxy says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyWord {
+    /// How long it has heard nothing from its feed; `None` when it never has.
+    pub feed_age: Option<Duration>,
+    /// The longest that may be before it lets nobody in.
+    pub feed_limit: Duration,
+    /// Fingerprint of the host key that it shows.
+    pub host_key: String,
+    /// Why and when another one was refused.
+    pub refused: Option<(String, Timestamp)>,
+}
+
+/// What a proxy said last.
+#[derive(Clone, Debug)]
+pub struct ProxyState {
+    /// Which proxy.
+    pub name: ProxyName,
+    /// What it said, and when.
+    pub word: Option<(ProxyWord, Timestamp)>,
+}
+
+/// What all proxies said last. There are no more of them than the directory lists.
+#[derive(Default)]
+pub(super) struct Words(Mutex<BTreeMap<ProxyName, (ProxyWord, Timestamp)>>);
+
+impl App {
+    /// Keeps what the calling proxy says of itself.
+    ///
+    /// # Errors
+    /// The caller is no proxy.
+    pub fn hear_proxy(&self, caller: &Caller, word: ProxyWord) -> Result<(), AppError> {
+        let name = caller.proxy()?.clone();
+        let mut word = word;
+        word.host_key = word.host_key.chars().take(FINGERPRINT).collect();
+        word.refused = word.refused.map(|(why, at)| (shortened(why), at));
+        let mut words = self.words.0.lock().unwrap_or_else(PoisonError::into_inner);
+        words.insert(name, (word, self.engine.now()));
+        Ok(())
+    }
+
+    /// The proxies of the directory, as they said last. Why a host key was refused is for those who write the file.
+    pub(super) fn proxies(&self, administers: bool) -> Vec<ProxyState> {
+        let words = self.words.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = self.directory.current();
+        let state = |proxy: &identity::Proxy| {
+            let mut word = words.get(&proxy.name).cloned();
+            if let Some((ProxyWord { refused: Some((why, _)), .. }, _)) = &mut word
+                && !administers
+            {
+                why.clear();
+            }
+            ProxyState { name: proxy.name.clone(), word }
+        };
+        directory.proxies().map(state).collect()
+    }
+}
+
+impl ProxyState {
+    /// How old its knowledge of revocations is at `now`: by its own word, and older by the time since.
+    #[must_use]
+    pub fn feed_age(&self, now: Timestamp) -> Option<Duration> {
+        let (word, told) = self.word.as_ref()?;
+        Some(word.feed_age?.saturating_add(now.since(*told)))
+    }
+}
