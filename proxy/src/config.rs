@@ -20,6 +20,9 @@ pub struct Config {
     pub max_waiting_per_address: usize,
     /// How many sessions one person may have at a time; and how many connections that carry others (`ssh -J`).
     pub max_sessions_per_person: usize,
+    /// How many channels that move files one person may have at a time, in all their sessions: decoding one takes as much
+    /// as 8 MiB of memory when its client and its target mean it badly.
+    pub max_transfers_per_person: usize,
     /// How many channels a person may have open on one connection at a time, forwards included; 64 at most. One counts
     /// until its recording is closed.
     pub max_channels: usize,
@@ -83,6 +86,7 @@ impl Default for Config {
             max_waiting: 512,
             max_waiting_per_address: 64,
             max_sessions_per_person: 64,
+            max_transfers_per_person: 64,
             max_channels: 64,
             max_auth_tries: 50,
             dial_timeout: Span::from_seconds(15),

@@ -85,7 +85,7 @@ pub(crate) async fn dial(
     config: &Config,
     ambient: &Arc<dyn Ambient>,
     reached: impl FnOnce(Cutter),
-) -> Result<(Target, mpsc::Receiver<Incoming>), DialError> {
+) -> Result<(Target, mpsc::Receiver<Box<Incoming>>), DialError> {
     let timeout = config.dial_timeout.to_std();
     let target = || permit.destination().target.clone();
     tokio::time::timeout(timeout, connect_and_log_in(permit, config, ambient, reached))
@@ -98,7 +98,7 @@ async fn connect_and_log_in(
     config: &Config,
     ambient: &Arc<dyn Ambient>,
     reached: impl FnOnce(Cutter),
-) -> Result<(Target, mpsc::Receiver<Incoming>), DialError> {
+) -> Result<(Target, mpsc::Receiver<Box<Incoming>>), DialError> {
     let destination = permit.destination();
     let stream = connect(permit, config.dial_timeout.to_std()).await?;
     // Only a socket that is closed already refuses this.
@@ -255,7 +255,8 @@ struct Watch {
     /// Raised when the target says that it is an OpenSSH server.
     openssh: Signal,
     /// What the target opens, for the session to look at.
-    incoming: mpsc::Sender<Incoming>,
+    /// Boxed, since a queue makes room for 32 of them.
+    incoming: mpsc::Sender<Box<Incoming>>,
     /// The host key of the first key exchange; in a later one the target shows no other.
     believed: Option<KeyData>,
     _guard: RaiseOnDrop,
@@ -265,7 +266,7 @@ impl Watch {
     /// Hands on what the target has opened. A target that opens more than is looked at is refused: so does the reply
     /// when it is dropped.
     fn arrived(&self, what: Arrived, channel: russh::Channel<client::Msg>, reply: client::ChannelOpenHandle) {
-        let _ = self.incoming.try_send(Incoming { what, channel, reply });
+        let _ = self.incoming.try_send(Box::new(Incoming { what, channel, reply }));
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Gate {
     pub(crate) asking: Arc<Semaphore>,
     /// Sessions, by person.
     pub(crate) people: Arc<Limit<IdentityName>>,
+    /// Channels that move files, by person.
+    pub(crate) transfers: Arc<Limit<IdentityName>>,
     /// Connections that carry others, by person.
     pub(crate) jumps: Arc<Limit<IdentityName>>,
     pub(crate) authorities: RwLock<Authorities>,

@@ -122,6 +122,7 @@ impl Proxy {
             strangers: Strangers::default(),
             asking: Arc::new(Semaphore::new(ASKING)),
             people: Limit::new(usize::MAX, config.max_sessions_per_person),
+            transfers: Limit::new(usize::MAX, config.max_transfers_per_person),
             jumps: Limit::new(usize::MAX, config.max_sessions_per_person),
             config,
             control: control.clone(),

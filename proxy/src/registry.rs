@@ -19,7 +19,7 @@ use crate::cut::Cutter;
 use crate::forward::Rights;
 use crate::inner::Outer;
 use crate::permit::Permit;
-use crate::refusals::Refusals;
+use crate::refusals::{Asker, Refusals};
 use crate::signal::Signal;
 use crate::words::Words;
 
@@ -255,20 +255,19 @@ impl Live {
     }
 
     /// The fact of a refusal; `None` when there were so many that this one is only counted.
-    pub(crate) fn refusal(&self, asked: String, reason: &str) -> Option<SessionReport> {
-        let listed = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).list(self.began.elapsed());
+    pub(crate) fn refusal(&self, by: Asker, asked: String, reason: &str) -> Option<SessionReport> {
+        let listed = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).list(by, self.began.elapsed());
         listed.then(|| SessionReport::ChannelRefused { asked, reason: reason.to_owned() })
     }
 
-    /// The fact of all refusals that were only counted; `None` when there are none.
-    pub(crate) fn more_refusals(&self) -> Option<SessionReport> {
-        match self.refusals.lock().unwrap_or_else(PoisonError::into_inner).take_more() {
-            0 => None,
-            more => Some(SessionReport::ChannelRefused {
-                asked: format!("{more} more"),
-                reason: "they came too fast to be listed".to_owned(),
-            }),
-        }
+    /// The facts of all refusals that were only counted.
+    pub(crate) fn more_refusals(&self) -> impl Iterator<Item = SessionReport> {
+        let more = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).take_more();
+        let told = more.into_iter().zip(["", " by the target"]).filter(|(more, _)| *more > 0);
+        told.map(|(more, by)| SessionReport::ChannelRefused {
+            asked: format!("{more} more{by}"),
+            reason: "they came too fast to be listed".to_owned(),
+        })
     }
 
     /// Notes that a byte passed.

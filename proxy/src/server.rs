@@ -262,7 +262,7 @@ impl Door {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return;
         };
-        let asked = forward::Asked { to, from, channel, reply, closed, done };
+        let asked = Box::new(forward::Asked { to, from, channel, reply, closed, done });
         if let Err(TrySendError::Full(Wish::Forward(asked)) | TrySendError::Closed(Wish::Forward(asked))) =
             wishes.try_send(Wish::Forward(asked))
         {
@@ -274,7 +274,7 @@ impl Door {
     /// What a person wants done about a listener, on its way to the session. It is refused when its reply is dropped.
     fn listen(&self, at: End, cancel: bool, reply: GlobalRequestReply) {
         if let Some(wishes) = &self.wishes {
-            let _ = wishes.try_send(Wish::Listen(ListenAsked { at, cancel, reply }));
+            let _ = wishes.try_send(Wish::Listen(Box::new(ListenAsked { at, cancel, reply })));
         }
     }
 }
@@ -427,7 +427,7 @@ impl server::Handler for Door {
             reply.accept().await;
             return Ok(());
         };
-        match wishes.try_send(Wish::Channel(opened)) {
+        match wishes.try_send(Wish::Channel(Box::new(opened))) {
             Ok(()) => reply.accept().await,
             Err(_) => reply.reject(ChannelOpenFailure::ResourceShortage).await,
         }

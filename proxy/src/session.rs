@@ -59,35 +59,38 @@ pub(crate) struct Visit {
     pub(crate) outer: Option<Arc<Outer>>,
 }
 
-/// What a person does within a session.
+/// What a person does within a session. Boxed, since a queue makes room for 32 of them.
 pub(crate) enum Wish {
     /// Open a session channel.
-    Channel(Opened),
+    Channel(Box<Opened>),
     /// Connect from the target to somewhere.
-    Forward(Asked),
+    Forward(Box<Asked>),
     /// Have the target listen, or listen no more.
-    Listen(ListenAsked),
+    Listen(Box<ListenAsked>),
 }
 
-/// Carries a session from beginning to end.
+/// Carries a session from beginning to end. What comes before and behind its long middle is boxed while it runs, so that
+/// thousands of sessions at rest do not carry room for it.
 pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
     // Held to the end, whatever comes: somebody who is turned away takes a place too.
     let place = visit.gate.people.take(visit.person.identity.clone());
     let (words, stay) = if place.is_some() {
-        match visit.open().await {
+        match Box::pin(visit.open()).await {
             Ok(session) => return visit.carry(session, None, &mut wishes).await,
             Err(Closed { words, may_ask: false }) => (words, STAY),
-            Err(Closed { words, may_ask: true }) => match desk::at_the_door(&visit, &mut wishes, &words).await {
-                Outcome::Granted(first) => match visit.open().await {
-                    Ok(session) => return visit.carry(session, Some(first), &mut wishes).await,
-                    Err(Closed { words, .. }) => {
-                        bridge::refuse(first, &words, PATIENCE).await;
-                        (words, SETTLE)
-                    }
-                },
-                Outcome::Told => (words, SETTLE),
-                Outcome::Nobody => (words, STAY),
-            },
+            Err(Closed { words, may_ask: true }) => {
+                match Box::pin(desk::at_the_door(&visit, &mut wishes, &words)).await {
+                    Outcome::Granted(first) => match Box::pin(visit.open()).await {
+                        Ok(session) => return visit.carry(session, Some(first), &mut wishes).await,
+                        Err(Closed { words, .. }) => {
+                            bridge::refuse(first, &words, PATIENCE).await;
+                            (words, SETTLE)
+                        }
+                    },
+                    Outcome::Told => (words, SETTLE),
+                    Outcome::Nobody => (words, STAY),
+                }
+            }
         }
     } else {
         let most = visit.gate.config.max_sessions_per_person;
@@ -95,7 +98,7 @@ pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
         (words.hint("close one of them first"), SETTLE)
     };
     info!(person = %visit.person.identity, asked = %visit.destination, "turned away: {}", words.first());
-    visit.turn_away(&mut wishes, &words, stay).await;
+    Box::pin(visit.turn_away(&mut wishes, &words, stay)).await;
 }
 
 /// Why there is no session.
@@ -116,7 +119,7 @@ struct Session {
     live: Arc<Live>,
     target: Arc<Target>,
     /// What the target opens.
-    arriving: mpsc::Receiver<Incoming>,
+    arriving: mpsc::Receiver<Box<Incoming>>,
     _registered: Registered,
 }
 
@@ -308,7 +311,7 @@ impl Visit {
                 Wish::Listen(asked) => forwards.too_late(&asked.at, true),
             }
         }
-        let gone = self.farewell(&live, &mut channels, &mut closings).await;
+        let gone = Box::pin(self.farewell(&live, &mut channels, &mut closings)).await;
 
         let rest = async {
             while let Some(closed) = channels.join_next().await {
@@ -320,10 +323,10 @@ impl Visit {
         if tokio::time::timeout(CLOSING, rest).await.is_err() {
             warn!(session = %permit.session(), "some recordings are not closed");
         }
-        if let Some(more) = live.more_refusals()
-            && let Err(backlog) = self.gate.reporter.send(permit.session(), more)
-        {
-            warn!(session = %permit.session(), "the number of refusals is not reported: {backlog}");
+        for more in live.more_refusals() {
+            if let Err(backlog) = self.gate.reporter.send(permit.session(), more) {
+                warn!(session = %permit.session(), "the number of refusals is not reported: {backlog}");
+            }
         }
         self.receipt(&live, gone);
     }
@@ -335,7 +338,7 @@ impl Visit {
         live: &Arc<Live>,
         target: &Arc<Target>,
         wishes: &mut mpsc::Receiver<Wish>,
-        arriving: &mut mpsc::Receiver<Incoming>,
+        arriving: &mut mpsc::Receiver<Box<Incoming>>,
         channels: &mut JoinSet<Closing>,
         closings: &mut JoinSet<()>,
         forwards: &mut Forwards,
@@ -381,12 +384,12 @@ impl Visit {
                     Wish::Channel(opened) => {
                         let (gate, live, target) = (gate.clone(), live.clone(), target.clone());
                         let number = live.next_channel();
-                        channels.spawn(bridge::run(gate, live, number, target, opened));
+                        channels.spawn(bridge::run(gate, live, number, target, *opened));
                     }
-                    Wish::Forward(asked) => forwards.open(asked),
+                    Wish::Forward(asked) => forwards.open(*asked),
                     Wish::Listen(asked) => forwards.listen(asked),
                 },
-                Some(incoming) = arriving.recv() => forwards.arrived(incoming),
+                Some(incoming) = arriving.recv() => forwards.arrived(*incoming),
                 _ = deadline.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -474,7 +477,7 @@ impl Visit {
                     let words = words.clone();
                     match wish {
                         Wish::Channel(opened) => {
-                            told.spawn(async move { bridge::refuse(opened, &words, PATIENCE).await });
+                            told.spawn(async move { bridge::refuse(*opened, &words, PATIENCE).await });
                         }
                         Wish::Forward(asked) => {
                             told.spawn(async move { asked.forbid(&words).await });

@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 use crate::dial::Target;
 use crate::gate::Gate;
 use crate::record::Tape;
+use crate::refusals::Asker;
 use crate::registry::Live;
 use crate::signal::{RaiseOnDrop, Signal};
 use crate::words::{self, Words};
@@ -283,7 +284,7 @@ impl Shared {
 
     /// Tells the ledger that something was refused, unless it hears of too much of that.
     fn report_refusal(&self, asked: String, reason: &str) {
-        if let Some(refused) = self.live.refusal(asked, reason) {
+        if let Some(refused) = self.live.refusal(Asker::Person, asked, reason) {
             self.report(refused);
         }
     }

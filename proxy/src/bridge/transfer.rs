@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use model::{Carriage, ChannelKind};
+use model::{Carriage, ChannelKind, IdentityName};
 use recordings::Stream;
 use russh::{ChannelWriteHalf, client, server};
 use sftp::{Action, Broken, Limits, Operation, Outcome, Passed, ScpCommand, ScpWatch, SftpWatch, Side, Watch};
 use tokio::sync::Notify;
 
+use crate::limits::Place;
 use crate::words::Words;
 
 use super::rules::Rules;
@@ -40,6 +41,8 @@ pub(super) struct Transfer {
     down: Notify,
     /// What a person's client does not say by itself, as OpenSSH's, which shows an SFTP status and not its words.
     aloud: bool,
+    /// Among the channels of its person that move files.
+    _place: Option<Place<IdentityName>>,
 }
 
 struct Desk {
@@ -106,7 +109,13 @@ impl Transfer {
             up: Notify::new(),
             down: Notify::new(),
             aloud,
+            _place: None,
         }))
+    }
+
+    /// The same, with a place that it takes.
+    pub(super) fn at(self, place: Place<IdentityName>) -> Self {
+        Self { _place: Some(place), ..self }
     }
 
     /// Carries what the person sent.

@@ -247,7 +247,15 @@ async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option
     }
     let recorded = permit.obligations().recording != RecordingMode::Off;
     match Transfer::new(carriage, &kind, scp.as_ref(), recorded, shared.openssh) {
-        Ok(Some(transfer)) => drop(shared.transfer.set(transfer)),
+        Ok(Some(transfer)) => {
+            let Some(place) = shared.gate.transfers.take(permit.identity().clone()) else {
+                let most = shared.gate.config.max_transfers_per_person;
+                let words = Words::say(format!("{} moves files on {most} channels already", permit.identity()));
+                let words = words.hint("close one of them first");
+                return Err(refuse_start(shared, want_reply, &kind, words).await);
+            };
+            let _ = shared.transfer.set(transfer.at(place));
+        }
         Ok(None) => {}
         Err(why) => {
             let words = Words::say(format!("no files can pass, because the policy's paths cannot be applied: {why}"));

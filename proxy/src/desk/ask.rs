@@ -58,7 +58,7 @@ pub(crate) async fn at_the_door(visit: &Visit, wishes: &mut mpsc::Receiver<Wish>
     let first = async {
         loop {
             match wishes.recv().await {
-                Some(Wish::Channel(opened)) => return hear(opened).await,
+                Some(Wish::Channel(opened)) => return hear(*opened).await,
                 Some(Wish::Forward(_) | Wish::Listen(_)) => {}
                 None => return None,
             }

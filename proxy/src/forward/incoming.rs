@@ -47,7 +47,7 @@ pub(super) async fn run(desk: Arc<Desk>, incoming: Incoming) {
     let Incoming { what, channel, reply } = incoming;
     let forward = what.forward();
     let Ok(_place) = desk.places.clone().try_acquire_owned() else {
-        desk.refuse(forward.to_string(), "the target has too many open already");
+        desk.refuse_target(&forward, "the target has too many open already");
         reply.reject(ChannelOpenFailure::ResourceShortage).await;
         return;
     };
@@ -61,7 +61,7 @@ pub(super) async fn run(desk: Arc<Desk>, incoming: Incoming) {
         } => admitted,
     };
     if let Err(why) = admitted {
-        desk.refuse(forward.to_string(), why);
+        desk.refuse_target(&forward, why);
         let reason = Words::say(why).line();
         reply.reject(ChannelOpenFailure::Other { code: PROHIBITED, reason }).await;
         return;
@@ -82,12 +82,12 @@ pub(super) async fn run(desk: Arc<Desk>, incoming: Incoming) {
         }
         Ok(Err(error)) => {
             let (code, reason) = refusal(&error, "the client");
-            desk.refuse(forward.to_string(), &reason);
+            desk.refuse_target(&forward, &reason);
             reply.reject(ChannelOpenFailure::Other { code, reason }).await;
         }
         Err(_) => {
             let reason = Words::say("the client did not answer").line();
-            desk.refuse(forward.to_string(), &reason);
+            desk.refuse_target(&forward, &reason);
             reply.reject(ChannelOpenFailure::Other { code: CONNECT_FAILED, reason }).await;
             tokio::select! {
                 () = desk.live.stop().raised() => {}

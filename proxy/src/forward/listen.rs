@@ -12,13 +12,13 @@ use tracing::debug;
 use super::{Desk, End, LISTENERS, ListenAsked};
 
 /// Deals with what is asked until the session ends.
-pub(super) async fn run(desk: Arc<Desk>, mut queue: mpsc::Receiver<ListenAsked>) {
+pub(super) async fn run(desk: Arc<Desk>, mut queue: mpsc::Receiver<Box<ListenAsked>>) {
     while let Some(asked) = queue.recv().await {
         let answering = async {
             if asked.cancel {
-                cancel(&desk, asked).await;
+                cancel(&desk, *asked).await;
             } else {
-                listen(&desk, asked).await;
+                listen(&desk, *asked).await;
             }
         };
         tokio::select! {

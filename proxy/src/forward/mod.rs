@@ -28,6 +28,7 @@ use tracing::warn;
 use crate::dial::Target;
 use crate::gate::Gate;
 use crate::inner::PROHIBITED;
+use crate::refusals::Asker;
 use crate::registry::Live;
 use crate::signal::{RaiseOnDrop, Signal};
 use crate::words::Words;
@@ -113,9 +114,10 @@ pub(crate) struct ListenAsked {
 pub(crate) struct Forwards {
     desk: Arc<Desk>,
     tasks: JoinSet<()>,
-    /// To the task that deals with listeners one after the other, since replies have an order and no names.
-    listens: mpsc::Sender<ListenAsked>,
-    _listening: JoinSet<()>,
+    /// To the task that deals with listeners one after the other, since replies have an order and no names. Few sessions
+    /// have one.
+    listens: Option<mpsc::Sender<Box<ListenAsked>>>,
+    listening: JoinSet<()>,
 }
 
 /// What every forward of a session needs.
@@ -133,10 +135,7 @@ impl Forwards {
     pub(crate) fn new(gate: Arc<Gate>, live: Arc<Live>, target: Arc<Target>, handle: server::Handle) -> Self {
         let places = Arc::new(Semaphore::new(INCOMING));
         let desk = Arc::new(Desk { gate, live, target, handle, places, pace: Pace::new() });
-        let (listens, queue) = mpsc::channel(LISTENERS);
-        let mut listening = JoinSet::new();
-        listening.spawn(listen::run(desk.clone(), queue));
-        Self { desk, tasks: JoinSet::new(), listens, _listening: listening }
+        Self { desk, tasks: JoinSet::new(), listens: None, listening: JoinSet::new() }
     }
 
     /// A person wants a connection.
@@ -145,7 +144,7 @@ impl Forwards {
     }
 
     /// A person wants a listener, or to be rid of one.
-    pub(crate) fn listen(&self, asked: ListenAsked) {
+    pub(crate) fn listen(&mut self, asked: Box<ListenAsked>) {
         if !asked.cancel
             && let Some(words) = judge::bars_listen(self.desk.live.permit(), &asked.at)
         {
@@ -155,8 +154,13 @@ impl Forwards {
             return;
         }
         self.desk.live.rights().listen_asked();
+        let listens = self.listens.get_or_insert_with(|| {
+            let (listens, queue) = mpsc::channel(LISTENERS);
+            self.listening.spawn(listen::run(self.desk.clone(), queue));
+            listens
+        });
         // Whoever asks faster than the target answers is refused.
-        if self.listens.try_send(asked).is_err() {
+        if listens.try_send(asked).is_err() {
             self.desk.live.rights().listen_answered();
         }
     }
@@ -217,9 +221,18 @@ impl Desk {
         self.report(SessionReport::ChannelClosed { channel, end });
     }
 
-    /// The ledger learns of a refusal, unless it hears of too much of that.
+    /// The ledger learns what the person was refused, unless it hears of too much of that.
     fn refuse(&self, asked: String, reason: &str) {
-        if let Some(refused) = self.live.refusal(asked, reason) {
+        self.refused(Asker::Person, asked, reason);
+    }
+
+    /// The same of what the target was refused.
+    fn refuse_target(&self, asked: &Forward, reason: &str) {
+        self.refused(Asker::Target, asked.to_string(), reason);
+    }
+
+    fn refused(&self, by: Asker, asked: String, reason: &str) {
+        if let Some(refused) = self.live.refusal(by, asked, reason) {
             self.report(refused);
         }
     }

@@ -322,3 +322,23 @@ async fn rsync_is_a_command_like_any_other() {
     assert!(output.status.success() && site.at("secret/a").exists(), "{}", shown(&output));
     assert!(site.logs(1).await.is_empty(), "no file rule holds for a command, and no file log is kept of it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_channels_that_move_files_for_one_person() {
+    let world = World::with(|config| config.max_transfers_per_person = 1).await;
+    let site = Site::of(world, &["IN/**"], &[], |_| {}).await;
+    let mut held = Command::new("sftp");
+    held.args(["-F", &site.config, "-b", "-"]).arg(place(Way::Plus, "root", "web1"));
+    held.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut held = held.spawn().unwrap();
+    held.stdin.as_mut().unwrap().write_all(site.named("mkdir IN/held\n").as_bytes()).await.unwrap();
+    until("the first is there", || site.at("in/held").exists()).await;
+    for way in WAYS {
+        let second = site.sftp(way, "mkdir IN/second\n").await;
+        assert!(!second.status.success() && !site.at("in/second").exists(), "{way:?} {}", shown(&second));
+        assert!(text(&second.stderr).contains("alice moves files on 1 channels already"), "{}", shown(&second));
+    }
+    assert!(wait(held).await.status.success());
+    let again = async { while !site.sftp(Way::Plus, "mkdir IN/again\n").await.status.success() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), again).await.expect("the place is free again");
+}

@@ -36,6 +36,7 @@ pub(crate) struct Raw {
     max_waiting: Option<usize>,
     max_waiting_per_address: Option<usize>,
     max_sessions_per_person: Option<usize>,
+    max_transfers_per_person: Option<usize>,
     max_channels: Option<usize>,
     max_auth_tries: Option<usize>,
     dial_timeout: Option<String>,
@@ -88,10 +89,11 @@ impl Raw {
                 *place = span(key, &text)?;
             }
         }
-        let numbers: [(&'static str, Option<usize>, &mut usize); 5] = [
+        let numbers: [(&'static str, Option<usize>, &mut usize); 6] = [
             ("max-waiting", self.max_waiting, &mut settings.max_waiting),
             ("max-waiting-per-address", self.max_waiting_per_address, &mut settings.max_waiting_per_address),
             ("max-sessions-per-person", self.max_sessions_per_person, &mut settings.max_sessions_per_person),
+            ("max-transfers-per-person", self.max_transfers_per_person, &mut settings.max_transfers_per_person),
             ("max-channels", self.max_channels, &mut settings.max_channels),
             ("max-auth-tries", self.max_auth_tries, &mut settings.max_auth_tries),
         ];
