@@ -13,7 +13,7 @@ use crate::app::{App, AppError, Clockwork, Made};
 use crate::certificate::Authorities;
 use crate::config::Config;
 use crate::http::Server;
-use crate::keys::{CaSigner, Keys};
+use crate::keys::{CaSigner, Keys, TargetKeys};
 use crate::tls::{Tls, TlsError};
 
 /// How long calls that are under way may take once the CA stops.
@@ -27,6 +27,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The keys, unlocked.
     pub keys: Arc<Keys>,
+    /// The keys of targets that know no certificates.
+    pub target_keys: Arc<TargetKeys>,
     /// How the API speaks TLS. Its leaf is renewed while the CA runs.
     pub tls: Arc<Tls>,
     /// The clock.
@@ -98,7 +100,7 @@ impl Ca {
     /// # Errors
     /// Why it does not start; nothing is left running then.
     pub async fn start(parts: Parts) -> Result<Running, StartError> {
-        let Parts { config, store, keys, tls, clock, entropy } = parts;
+        let Parts { config, store, keys, target_keys, tls, clock, entropy } = parts;
         let policies = open_policy(&config)?;
         let directory = open_directory(&config)?;
         let origin = &config.settings().origin;
@@ -122,6 +124,7 @@ impl Ca {
             settings,
             store,
             keys,
+            target_keys,
             authorities,
             checkpoints,
             authenticator,
@@ -205,6 +208,7 @@ async fn enter_start(app: &Arc<App>, opened: Fact) -> Result<(), StartError> {
     app.keep(&Actor::System, started).await.map_err(StartError::Ledger)?;
     app.enter_front_ca().await.map_err(StartError::Ledger)?;
     app.enter_rules().await.map_err(StartError::Ledger)?;
+    app.sweep_target_keys().await.map_err(StartError::Ledger)?;
     // What the clock or the files brought about while nobody ran.
     app.judge_again("the policy at the start").await.map_err(StartError::Ledger)
 }

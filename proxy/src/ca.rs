@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::wire::{
     BuyPass, CaKeys, EnterByPass, HostSubject, IssueHostCertificate, OpenSession, OpenedSession, Pass, Recovered,
-    SessionReport, SessionReports, TellProxyStatus,
+    SessionReport, SessionReports, SignForTarget, TellProxyStatus,
 };
 use api::{Client, ClientError, EventStream, Heard};
 use async_trait::async_trait;
@@ -49,6 +49,11 @@ impl Control for Api {
 
     async fn end_pass(&self, pass: &Arc<Zeroizing<String>>) -> Result<(), ControlError> {
         self.0.with_pass(pass.clone()).end_pass().await.map_err(error)
+    }
+
+    async fn sign_for_target(&self, session: &SessionId, ask: &SignForTarget) -> Result<Vec<u8>, ControlError> {
+        let answer = self.0.sign_for_target(session, ask).await.map_err(error)?;
+        hex::decode(answer.signature).map_err(|_| ControlError::Unavailable("its signature cannot be read".to_owned()))
     }
 
     async fn report(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::Heard;
 use api::wire::{
     BuyPass, CaKeys, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Recovered, SessionReport,
-    TellProxyStatus,
+    SignForTarget, TellProxyStatus,
 };
 use async_trait::async_trait;
 use model::{SessionId, Timestamp};
@@ -38,6 +38,12 @@ pub trait Control: Send + Sync + 'static {
     /// The CA for what a person does at the desk; `None` where there is no desk.
     fn desk(&self, _pass: &Arc<Zeroizing<String>>) -> Option<api::Client> {
         None
+    }
+
+    /// Asks for the one signature that logs a session in to a target that knows no certificates, in its wire form. The CA
+    /// puts together what is signed.
+    async fn sign_for_target(&self, _session: &SessionId, _ask: &SignForTarget) -> Result<Vec<u8>, ControlError> {
+        Err(ControlError::Unavailable("it holds no keys of targets".to_owned()))
     }
 
     /// Tells what happened in a session, in order, and answers how many of these reports the CA has now: all up to the

@@ -18,9 +18,11 @@ use crate::ambient::Ambient;
 use crate::config::Config;
 use crate::cut::{Cuttable, Cutter};
 use crate::forward::{self, Arrived, End, Incoming};
-use crate::permit::Permit;
+use crate::gate::Gate;
+use crate::permit::{Credentials, Permit};
 use crate::record::chain;
 use crate::signal::{RaiseOnDrop, Signal};
+use crate::target_key::{self, NotSigned};
 use crate::trust::{self, HostRefused, HostTrust};
 use crate::words::Words;
 
@@ -51,6 +53,10 @@ pub(crate) enum DialError {
         "{target} does not accept the certificate for {login}: does it trust this site's user CA, and does it list the principal {login}@{target}?"
     )]
     Refused { target: TargetName, login: String },
+    #[error("{target} does not accept its target key for {login}: is it in the authorized_keys of {login} there?")]
+    Unknown { target: TargetName, login: String },
+    #[error("the log-in to {target} is not signed")]
+    Unsigned { target: TargetName, source: NotSigned },
     #[error("the connection to {target} broke off: {source}")]
     Protocol { target: TargetName, source: russh::Error },
 }
@@ -68,6 +74,10 @@ impl DialError {
             Self::Refused { target, .. } => said.hint(format!(
                 "an administrator enrols it again: portcullis target enrol {target} --apply root@{target}"
             )),
+            Self::Unknown { target, .. } => {
+                said.hint(format!("an administrator compares the key there with: portcullis target key {target}"))
+            }
+            Self::Unsigned { source, .. } => said.hint(source.hint()),
             Self::Protocol { target, .. } => said.hint(format!("try again; the log of sshd on {target} says more")),
         }
     }
@@ -82,23 +92,22 @@ impl DialError {
 /// No address answered in time, the host is not the right one, or it does not let us in.
 pub(crate) async fn dial(
     permit: &Permit,
-    config: &Config,
-    ambient: &Arc<dyn Ambient>,
+    gate: &Gate,
     reached: impl FnOnce(Cutter),
 ) -> Result<(Target, mpsc::Receiver<Box<Incoming>>), DialError> {
-    let timeout = config.dial_timeout.to_std();
+    let timeout = gate.config.dial_timeout.to_std();
     let target = || permit.destination().target.clone();
-    tokio::time::timeout(timeout, connect_and_log_in(permit, config, ambient, reached))
+    tokio::time::timeout(timeout, connect_and_log_in(permit, gate, reached))
         .await
         .map_err(|_| DialError::Timeout { target: target(), timeout })?
 }
 
 async fn connect_and_log_in(
     permit: &Permit,
-    config: &Config,
-    ambient: &Arc<dyn Ambient>,
+    gate: &Gate,
     reached: impl FnOnce(Cutter),
 ) -> Result<(Target, mpsc::Receiver<Box<Incoming>>), DialError> {
+    let config = &gate.config;
     let destination = permit.destination();
     let stream = connect(permit, config.dial_timeout.to_std()).await?;
     // Only a socket that is closed already refuses this.
@@ -112,7 +121,7 @@ async fn connect_and_log_in(
     let watch = Watch {
         target: destination.target.clone(),
         trust: permit.trust().clone(),
-        ambient: ambient.clone(),
+        ambient: gate.ambient.clone(),
         gone: gone.clone(),
         openssh: openssh.clone(),
         incoming,
@@ -131,12 +140,29 @@ async fn connect_and_log_in(
         }
         WatchError::Ssh(source) => broken(source),
     })?;
-    let (key, certificate) = permit.credentials();
-    let answer =
-        handle.authenticate_openssh_cert(destination.login.as_str(), key, certificate).await.map_err(broken)?;
-    if !answer.success() {
-        let (target, login) = (destination.target.clone(), destination.login.to_string());
-        return Err(DialError::Refused { target, login });
+    let (target, login) = (destination.target.clone(), destination.login.to_string());
+    match permit.credentials() {
+        Credentials::Certificate(key, certificate) => {
+            let (key, certificate) = (key.clone(), certificate.as_ref().clone());
+            let answer = handle.authenticate_openssh_cert(login.as_str(), key, certificate).await.map_err(broken)?;
+            if !answer.success() {
+                return Err(DialError::Refused { target, login });
+            }
+        }
+        Credentials::TargetKey(key) => {
+            let (control, patience) = (gate.control.as_ref(), config.ca_timeout.to_std());
+            let mut asks = target_key::Asks { permit, key, control, patience };
+            let answer = handle.authenticate_publickey_with(login.as_str(), key.clone(), None, &mut asks).await;
+            let answer = answer.map_err(|why| match why {
+                NotSigned::Broken(source) => broken(source),
+                NotSigned::Refused(_) | NotSigned::Strange => {
+                    DialError::Unsigned { target: target.clone(), source: why }
+                }
+            })?;
+            if !answer.success() {
+                return Err(DialError::Unknown { target, login });
+            }
+        }
     }
     Ok((Target { handle, gone, openssh: openssh.is_raised() }, arriving))
 }

@@ -292,6 +292,9 @@ impl Order {
             | Fact::DirectoryRefused { .. }
             | Fact::TargetRegistered { .. }
             | Fact::TargetRemoved { .. }
+            | Fact::TargetKeyMade { .. }
+            | Fact::TargetKeyDestroyed { .. }
+            | Fact::TargetKeyUsed { .. }
             | Fact::IdentityLoggedIn { .. }
             | Fact::IdentityLoginRefused { .. }
             | Fact::RequestFiled { .. }

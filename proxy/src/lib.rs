@@ -45,6 +45,7 @@ mod signal;
 mod status;
 mod strangers;
 mod sweeper;
+mod target_key;
 mod trust;
 mod usher;
 mod words;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use api::wire::OpenedSession;
+use api::wire::{Credential, OpenedSession};
 use model::{IdentityName, NameError, Obligations, RequestId, SessionId, TargetAddress, TargetName, Timestamp};
 use ssh_key::{Certificate, PrivateKey, PublicKey};
 
@@ -22,12 +22,20 @@ pub(crate) struct Permit {
     destination: Destination,
     addresses: Vec<TargetAddress>,
     trust: HostTrust,
-    key: Arc<PrivateKey>,
-    certificate: Certificate,
+    credentials: Credentials,
     command: Option<String>,
     obligations: Obligations,
     deadline: Timestamp,
     seq: u64,
+}
+
+/// What opens the target.
+#[derive(Clone, Debug)]
+pub(crate) enum Credentials {
+    /// The ephemeral key and its certificate.
+    Certificate(Arc<PrivateKey>, Box<Certificate>),
+    /// The key that the target knows. The CA holds the other half, and signs with it once.
+    TargetKey(PublicKey),
 }
 
 /// The CA's answer makes no sense, or is the answer to another question.
@@ -43,6 +51,8 @@ pub(crate) enum PermitError {
     Key { what: &'static str, source: ssh_key::Error },
     #[error("the CA certified a key that was not asked for")]
     WrongKey,
+    #[error("the CA pins no host key for {0}, which shows no certificate")]
+    NotPinned(TargetName),
 }
 
 impl Permit {
@@ -74,12 +84,21 @@ impl Permit {
             .host_keys
             .iter()
             .map(|line| PublicKey::from_openssh(line).map(|key| key.key_data().clone()))
-            .collect::<Result<_, _>>()
+            .collect::<Result<Vec<_>, _>>()
             .map_err(unreadable("pinned host key"))?;
-        let certificate = Certificate::from_openssh(&answer.certificate).map_err(unreadable("certificate"))?;
-        if certificate.public_key() != key.public_key().key_data() {
-            return Err(PermitError::WrongKey);
-        }
+        let credentials = match &answer.credential {
+            Credential::Certificate(line) => {
+                let certificate = Certificate::from_openssh(line).map_err(unreadable("certificate"))?;
+                if certificate.public_key() != key.public_key().key_data() {
+                    return Err(PermitError::WrongKey);
+                }
+                Credentials::Certificate(key, Box::new(certificate))
+            }
+            Credential::TargetKey(_) if pinned.is_empty() => return Err(PermitError::NotPinned(answered.target)),
+            Credential::TargetKey(line) => {
+                Credentials::TargetKey(PublicKey::from_openssh(line).map_err(unreadable("target key"))?)
+            }
+        };
         Ok(Self {
             session: answer.session,
             request: answer.request,
@@ -87,8 +106,7 @@ impl Permit {
             destination: answered,
             addresses,
             trust: HostTrust { authorities, pinned },
-            key,
-            certificate,
+            credentials,
             command: answer.command,
             obligations: answer.obligations,
             deadline: answer.deadline.0,
@@ -121,9 +139,9 @@ impl Permit {
         &self.trust
     }
 
-    /// The ephemeral key and the certificate that opens the target with it.
-    pub(crate) fn credentials(&self) -> (Arc<PrivateKey>, Certificate) {
-        (self.key.clone(), self.certificate.clone())
+    /// What opens the target.
+    pub(crate) const fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// The one exact command, when the grant is for one.

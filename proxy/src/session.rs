@@ -173,7 +173,7 @@ impl Visit {
                     .into());
             }
         };
-        let dialling = dial::dial(live.permit(), &gate.config, &gate.ambient, |cutter| live.reach(&cutter));
+        let dialling = dial::dial(live.permit(), gate, |cutter| live.reach(&cutter));
         let dialled = tokio::select! {
             biased;
             () = live.stop().raised() => None,

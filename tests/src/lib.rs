@@ -2,12 +2,14 @@
 //! temporary folder, with the real `portcullis`, the real OpenSSH client and a real `sshd`.
 #![forbid(unsafe_code)]
 
+mod dropbear;
 mod person;
 mod process;
 mod site;
 mod sshd;
 mod way;
 
+pub use dropbear::Dropbear;
 pub use person::Person;
 pub use process::{Background, Finished, run, wait_for};
 pub use site::{Layout, PASSPHRASE, PLACE, Site, text};

@@ -41,6 +41,8 @@ mod sessions;
 mod sight;
 mod status;
 mod target;
+mod target_key;
+mod target_signature;
 mod timekeeper;
 mod unlock;
 mod views;
@@ -63,7 +65,7 @@ pub use explain::{Explained, OpenPath, Riddle};
 pub use issue::{HostName, Issue, Issued};
 pub use ledger::{Proof, Signed};
 pub use login::LoggedIn;
-pub use open_session::{Entrance, Knock, Opened};
+pub use open_session::{Credential, Entrance, Knock, Opened};
 pub use page::{Cursor, Paged};
 pub use pass::Visitor;
 pub use presence::LogIn;
@@ -73,11 +75,12 @@ pub use recordings::{RecordingView, Replay, Wanted};
 pub use report::Report;
 pub use request::Ask;
 pub use status::Status;
+pub use target::TargetView;
 pub use views::{RequestView, SessionView};
 
 use crate::certificate::Authorities;
 use crate::config::Settings;
-use crate::keys::Keys;
+use crate::keys::{Keys, TargetKeys};
 use notes::Notes;
 use rights::Rules;
 pub use rights::names;
@@ -92,6 +95,7 @@ pub struct App {
     directory: Watched<Directory>,
     waiting: tokio::sync::Mutex<rules::Waiting>,
     keys: Arc<Keys>,
+    target_keys: Arc<TargetKeys>,
     authorities: Authorities,
     checkpoints: ::ledger::Signer,
     clock: Arc<dyn Clock>,
@@ -110,6 +114,7 @@ pub(crate) struct Made {
     pub(crate) settings: Settings,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) target_keys: Arc<TargetKeys>,
     pub(crate) authorities: Authorities,
     pub(crate) checkpoints: ::ledger::Signer,
     pub(crate) authenticator: Authenticator,
@@ -122,7 +127,7 @@ pub(crate) struct Made {
 impl App {
     /// Builds the state from the ledger.
     pub(crate) async fn build(made: Made) -> Result<Self, AppError> {
-        let Made { settings, store, keys, authorities, checkpoints, .. } = made;
+        let Made { settings, store, keys, target_keys, authorities, checkpoints, .. } = made;
         let Made { authenticator, policies, directory, clock, entropy, .. } = made;
         let logins = settings.logins;
         let engine = {
@@ -138,6 +143,7 @@ impl App {
             directory,
             waiting: tokio::sync::Mutex::default(),
             keys,
+            target_keys,
             authorities,
             checkpoints,
             clock,

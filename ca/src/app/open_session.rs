@@ -7,7 +7,7 @@ use access::{CertificateState, EndSession, OpenSession, Permit, Refusal, State};
 use identity::Subject;
 use model::{
     Actor, Fact, IdentityName, KeyId, Login, ProxyName, RequestId, Seq, Serial, SessionEnd, SessionId, Target,
-    TargetName, Timestamp, WayIn,
+    TargetAuth, TargetName, Timestamp, WayIn,
 };
 use sha2::{Digest, Sha256};
 use ssh_key::Certificate;
@@ -59,10 +59,19 @@ pub struct Opened {
     pub permit: Permit,
     /// The target as the directory has it.
     pub target: Target,
-    /// The session certificate, in the OpenSSH one-line form.
-    pub certificate: String,
+    /// What opens the target.
+    pub credential: Credential,
     /// From here on the events tell what can end it.
     pub seq: Seq,
+}
+
+/// What opens the target of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The session certificate for the proxy's ephemeral key, in the OpenSSH one-line form.
+    Certificate(String),
+    /// The key that the target knows, in the same form. It signs one log-in: [`App::sign_for_target`].
+    TargetKey(String),
 }
 
 /// What a person's certificate says, once it is believed.
@@ -277,6 +286,10 @@ impl App {
             if found.is_none() && granted {
                 return Err(gone(&target));
             }
+            let takes_key = found.as_ref().is_some_and(|found| !found.auth.is_certificate());
+            if takes_key && granted && state.target_key(&target).is_none() {
+                return Err(Refusal::no_target_key(&target).into());
+            }
             Ok(OpenSession {
                 session: session.clone(),
                 request: grant,
@@ -297,12 +310,22 @@ impl App {
         let view = |state: &State, applied: &super::Applied| {
             let grant = applied.permit.as_ref().and_then(|permit| state.grant(permit.request()));
             let approvers = grant.map(|(_, grant)| grant.approvers.clone());
-            (applied.permit.clone(), approvers.unwrap_or_default(), state.next())
+            let key = state.target_key(&target).cloned();
+            (applied.permit.clone(), approvers.unwrap_or_default(), key, state.next())
         };
-        let ((permit, approvers, seq), opening) = self.engine.begin(&actor, &mut open, &view).await?;
+        let ((permit, approvers, target_key, seq), opening) = self.engine.begin(&actor, &mut open, &view).await?;
         let (Some(permit), Some(target)) = (permit, found) else {
             return Err(AppError::Internal("a session was opened without a permit".to_owned()));
         };
+        match target.auth {
+            TargetAuth::Certificate => {}
+            TargetAuth::TargetKey => {
+                let key = target_key.ok_or_else(|| Refusal::no_target_key(&target.name))?;
+                self.warm_target_key(&key);
+                self.engine.settled(opening).await?;
+                return Ok(Opened { permit, target, credential: Credential::TargetKey(key.public_key), seq });
+            }
+        }
         let mut prepared = None;
         let mut certify = |_: &State, now: Timestamp| {
             let made = self.prepare_session(&permit, &approvers, key, &settings.sources, now);
@@ -315,7 +338,10 @@ impl App {
             self.sign(&actor, prepared, Authority::User).await
         };
         match certified.await {
-            Ok((_, signed)) => Ok(Opened { permit, target, certificate: signed.openssh().to_owned(), seq }),
+            Ok((_, signed)) => {
+                let credential = Credential::Certificate(signed.openssh().to_owned());
+                Ok(Opened { permit, target, credential, seq })
+            }
             Err(error) => {
                 self.abandoned(&actor, permit.session()).await;
                 Err(error)

@@ -105,6 +105,8 @@ impl Sight {
             | Fact::DirectoryRefused { .. }
             | Fact::TargetRegistered { .. }
             | Fact::TargetRemoved { .. }
+            | Fact::TargetKeyMade { .. }
+            | Fact::TargetKeyDestroyed { .. }
             | Fact::LockLifted { .. } => false,
             Fact::IdentityLoggedIn { identity, .. }
             | Fact::IdentityLoginRefused { identity, .. }
@@ -123,6 +125,7 @@ impl Sight {
             | Fact::CertificateIntended { .. }
             | Fact::CertificateIssued { .. }
             | Fact::CertificateFailed { .. }
+            | Fact::TargetKeyUsed { .. }
             | Fact::SessionOpened { .. }
             | Fact::SessionCut { .. }
             | Fact::SessionEnded { .. }
@@ -175,6 +178,9 @@ impl Sight {
             | Fact::DirectoryRefused { .. }
             | Fact::TargetRegistered { .. }
             | Fact::TargetRemoved { .. }
+            | Fact::TargetKeyMade { .. }
+            | Fact::TargetKeyDestroyed { .. }
+            | Fact::TargetKeyUsed { .. }
             | Fact::IdentityLoggedIn { .. }
             | Fact::IdentityLoginRefused { .. }
             | Fact::RequestRefused { .. }

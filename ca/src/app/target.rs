@@ -2,15 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use access::{Note, State};
+use access::{Note, Refusal, State};
 use identity::files::{self, Access};
 use identity::{Directory, EditError};
-use model::{Fact, Login, Target, TargetName, Timestamp};
+use model::{Fact, Login, Target, TargetAuth, TargetName, Timestamp};
 use policy::Action;
 
 use super::rights::Rules;
 use super::rules::Waiting;
 use super::{App, AppError, Caller};
+
+/// A target as the caller may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetView {
+    /// The target.
+    pub target: Target,
+    /// Fingerprint of the key that is held for it.
+    pub key: Option<String>,
+}
 
 /// The largest directory file that is edited here.
 const LIMIT: u64 = 16 << 20;
@@ -21,18 +30,19 @@ impl App {
     ///
     /// # Errors
     /// A proxy asked.
-    pub fn targets(&self, caller: &Caller) -> Result<Vec<Target>, AppError> {
+    pub fn targets(&self, caller: &Caller) -> Result<Vec<TargetView>, AppError> {
         caller.person()?;
         let rules = self.rules();
         if rules.may(caller, Action::Administer, self.engine.now()) {
-            return Ok(rules.directory.targets().cloned().collect());
+            return Ok(rules.directory.targets().cloned().map(|target| self.with_key(target)).collect());
         }
         let seen = rules.directory.targets().filter_map(|target| {
             let logins: BTreeSet<Login> =
                 target.logins.iter().filter(|login| self.may_ask(&rules, caller, target, login)).cloned().collect();
             let (name, labels) = (target.name.clone(), target.labels.clone());
-            let shown = Target { name, addresses: Vec::new(), labels, logins, host_keys: Vec::new() };
-            (!shown.logins.is_empty()).then_some(shown)
+            let shown =
+                Target { name, addresses: Vec::new(), labels, logins, auth: target.auth, host_keys: Vec::new() };
+            (!shown.logins.is_empty()).then_some(TargetView { target: shown, key: None })
         });
         Ok(seen.collect())
     }
@@ -41,20 +51,26 @@ impl App {
     ///
     /// # Errors
     /// The caller may not administer, there is one already, or the file cannot be changed.
-    pub async fn register_target(&self, caller: &Caller, target: &Target, replace: bool) -> Result<Target, AppError> {
+    pub async fn register_target(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        replace: bool,
+    ) -> Result<TargetView, AppError> {
         self.rules().demand(caller, Action::Administer, self.engine.now())?;
         let edit = |text: &str| {
             let there = self.directory.current().target(&target.name).is_some();
             if there && replace { Directory::replace_target(text, target) } else { Directory::add_target(text, target) }
         };
         let mut waiting = self.waiting.lock().await;
+        self.keeps_its_key(target).await?;
         let fact = Fact::TargetRegistered { target: target.name.clone(), host_keys: fingerprints(target) };
         self.edit_directory(&mut waiting, caller, edit, fact).await?;
-        let entered = self.directory.current().target(&target.name).cloned();
+        let entered = self.directory.current().target(&target.name).cloned().map(|target| self.with_key(target));
         entered.ok_or_else(|| AppError::Unavailable("the directory's file changed meanwhile; try again".to_owned()))
     }
 
-    /// Takes a target out of the directory; its sessions are dropped.
+    /// Takes a target out of the directory; its sessions are dropped, and the key that is held for it is destroyed.
     ///
     /// # Errors
     /// The caller may not administer, there is none, or the file cannot be changed.
@@ -62,7 +78,32 @@ impl App {
         self.rules().demand(caller, Action::Administer, self.engine.now())?;
         let mut waiting = self.waiting.lock().await;
         let fact = Fact::TargetRemoved { target: name.clone() };
-        self.edit_directory(&mut waiting, caller, |text| Directory::remove_target(text, name), fact).await
+        self.edit_directory(&mut waiting, caller, |text| Directory::remove_target(text, name), fact).await?;
+        self.bury_target_key(caller, name).await
+    }
+
+    /// Refuses to make a target whose key is held one that takes certificates: its server would let nobody in any more, and
+    /// whoever only wanted to change its address would have lost the key.
+    async fn keeps_its_key(&self, target: &Target) -> Result<(), AppError> {
+        let held = self.engine.read(|state, _| state.target_key(&target.name).is_some()).await?;
+        match (target.auth, held) {
+            (TargetAuth::TargetKey, _) | (TargetAuth::Certificate, false) => Ok(()),
+            (TargetAuth::Certificate, true) => {
+                let name = &target.name;
+                let refusal = Refusal::new("target-key-held", format!("a target key is held for {name}"));
+                Err(refusal
+                    .with_hint(format!(
+                        "say --target-key again; if its server knows certificates now, first run: portcullis target \
+                         key {name} --destroy"
+                    ))
+                    .into())
+            }
+        }
+    }
+
+    fn with_key(&self, target: Target) -> TargetView {
+        let key = self.engine.peek(|state, _| state.target_key(&target.name).map(|key| key.key.clone()));
+        TargetView { target, key }
     }
 
     /// Says in the ledger what is about to be done, changes the directory's file, and takes it up at once. When the
@@ -118,8 +159,7 @@ fn write(path: &std::path::Path, text: &str) -> Result<(), files::FileError> {
 fn edit_refused(error: EditError) -> AppError {
     match error {
         EditError::Exists { kind, name } => {
-            let refusal =
-                access::Refusal::new("target-exists", format!("the {kind} {name} is in the directory already"));
+            let refusal = Refusal::new("target-exists", format!("the {kind} {name} is in the directory already"));
             let enrol = format!("to enrol it, or again: portcullis target enrol {name} --apply USER@HOST");
             refusal.with_hint(format!("{enrol}; to change what it is, say that it may be replaced: --replace")).into()
         }

@@ -66,6 +66,21 @@ pub(super) async fn report(
     Ok(Json(wire::ReportsTaken { taken }))
 }
 
+/// Logs a session in to a target that knows no certificates (proxies only).
+#[utoipa::path(post, path = "/v1/sessions/{id}/target-signature", tag = "sessions", params(("id" = String, Path)),
+    request_body = wire::SignForTarget, security(("token" = [])),
+    responses((status = 200, body = wire::TargetSignature), (status = "default", body = Problem)))]
+pub(super) async fn sign_for_target(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(id): Path<SessionId>,
+    Json(body): Json<wire::SignForTarget>,
+) -> Result<Json<wire::TargetSignature>, Fault> {
+    let session_id = bytes("session_id", &body.session_id)?;
+    let signature = app.sign_for_target(&caller, &id, &body.login, &session_id).await?;
+    Ok(Json(wire::TargetSignature { signature: hex::encode(signature) }))
+}
+
 /// What an earlier run of a proxy left behind, and what it carries now (proxies only).
 #[utoipa::path(post, path = "/v1/recovered", tag = "sessions", request_body = wire::Recovered, security(("token" = [])),
     responses((status = 204), (status = "default", body = Problem)))]
@@ -121,11 +136,15 @@ pub(super) async fn kill(
 /// A log-in, as its proxy tells it.
 pub(super) fn log_in(told: wire::Presence) -> Result<LogIn, AppError> {
     let wire::Presence { user, session_id, signature } = told;
-    Ok(LogIn { user, session_id: bytes("session_id", &session_id)?, signature: bytes("signature", &signature)? })
+    Ok(LogIn {
+        user,
+        session_id: bytes("presence.session_id", &session_id)?,
+        signature: bytes("presence.signature", &signature)?,
+    })
 }
 
 fn bytes(field: &str, hexadecimal: &str) -> Result<Vec<u8>, AppError> {
-    hex::decode(hexadecimal).map_err(|_| AppError::Invalid(format!("presence.{field} is not hexadecimal")))
+    hex::decode(hexadecimal).map_err(|_| AppError::Invalid(format!("{field} is not hexadecimal")))
 }
 
 fn read_report(report: wire::SessionReport) -> Report {

@@ -38,6 +38,32 @@ pub(super) async fn register(
     Ok(Json(view::target(app.register_target(&caller, &body.target, body.replace).await?)))
 }
 
+/// The key of a target that knows no certificates, made now if there is none, or anew.
+#[utoipa::path(post, path = "/v1/targets/{name}/key", tag = "targets", params(("name" = String, Path)),
+    request_body = wire::MakeTargetKey, security(("token" = [])),
+    responses((status = 200, body = wire::TargetKey), (status = "default", body = Problem)))]
+pub(super) async fn make_key(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(name): Path<TargetName>,
+    Json(body): Json<wire::MakeTargetKey>,
+) -> Result<Json<wire::TargetKey>, Fault> {
+    Ok(Json(view::target_key(app.make_target_key(&caller, &name, body.rotate).await?)))
+}
+
+/// Destroys the key of a target.
+#[utoipa::path(delete, path = "/v1/targets/{name}/key", tag = "targets", params(("name" = String, Path)),
+    security(("token" = [])),
+    responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn destroy_key(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(name): Path<TargetName>,
+) -> Result<StatusCode, Fault> {
+    app.destroy_target_key(&caller, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Removes a target.
 #[utoipa::path(delete, path = "/v1/targets/{name}", tag = "targets", params(("name" = String, Path)),
     security(("token" = [])),

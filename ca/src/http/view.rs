@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use access::{
     Grant, GrantState, PathGap, PlacedLock, Recording, RecordingState, Request, RequestState, Reviewed, Session,
-    SessionState,
+    SessionState, TargetKey,
 };
 use api::wire;
 use model::{
-    CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Target, Timestamp, Verdict,
+    CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Timestamp, Verdict,
 };
 
-use crate::app::{AppError, Issued, Opened, Paged, ProxyState, RecordingView, RequestView, SessionView, Status};
+use crate::app::{
+    AppError, Credential, Issued, Opened, Paged, ProxyState, RecordingView, RequestView, SessionView, Status,
+    TargetView,
+};
 
 pub(super) fn page<T, U>(page: Paged<T>, item: impl FnMut(T) -> U) -> wire::Page<U> {
     let Paged { items, next } = page;
@@ -173,7 +176,7 @@ pub(super) fn issued(issued: Issued) -> wire::Certificate {
 }
 
 pub(super) fn opened(opened: Opened, host_ca: String) -> wire::OpenedSession {
-    let Opened { permit, target, certificate, seq } = opened;
+    let Opened { permit, target, credential, seq } = opened;
     wire::OpenedSession {
         session: permit.session().clone(),
         request: permit.request().clone(),
@@ -183,7 +186,10 @@ pub(super) fn opened(opened: Opened, host_ca: String) -> wire::OpenedSession {
         addresses: target.addresses.iter().map(ToString::to_string).collect(),
         host_keys: target.host_keys,
         host_ca,
-        certificate,
+        credential: match credential {
+            Credential::Certificate(line) => wire::Credential::Certificate(line),
+            Credential::TargetKey(line) => wire::Credential::TargetKey(line),
+        },
         deadline: permit.ends().into(),
         command: permit.command().map(str::to_owned),
         obligations: permit.obligations().clone(),
@@ -286,7 +292,8 @@ pub(super) fn recording(view: RecordingView) -> wire::Recording {
     }
 }
 
-pub(super) fn target(target: Target) -> wire::TargetView {
+pub(super) fn target(view: TargetView) -> wire::TargetView {
+    let TargetView { target, key } = view;
     let keys = target.host_keys.iter().filter_map(|line| identity::parse_public_key(line).ok());
     wire::TargetView {
         name: target.name,
@@ -294,7 +301,14 @@ pub(super) fn target(target: Target) -> wire::TargetView {
         labels: target.labels,
         logins: target.logins.into_iter().collect(),
         host_keys: keys.map(|key| identity::fingerprint(key.key_data())).collect(),
+        auth: target.auth,
+        target_key: key,
     }
+}
+
+pub(super) fn target_key(key: TargetKey) -> wire::TargetKey {
+    let TargetKey { target, key, public_key, made } = key;
+    wire::TargetKey { target, public_key, fingerprint: key, made: made.into() }
 }
 
 pub(super) fn status(status: Status, server: &str) -> wire::Status {

@@ -43,6 +43,13 @@ impl SealedKey {
         passphrase: &Passphrase,
         entropy: &dyn Entropy,
     ) -> Result<Self, KeysError> {
+        let key = Self::make(comment, kind, entropy)?;
+        key.write(path, passphrase, entropy)?;
+        Ok(key)
+    }
+
+    /// Makes a key in memory.
+    pub(super) fn make(comment: &str, kind: Kind, entropy: &dyn Entropy) -> Result<Self, KeysError> {
         let pair = match kind {
             Kind::Ed25519 => {
                 let mut seed = Zeroizing::new([0; 32]);
@@ -51,17 +58,20 @@ impl SealedKey {
             }
             Kind::P256 => KeypairData::from(EcdsaKeypair::random(&mut Source(entropy), EcdsaCurve::NistP256)?),
         };
-        let private = PrivateKey::new(pair, comment)?;
+        Ok(Self { private: PrivateKey::new(pair, comment)? })
+    }
+
+    /// Writes it sealed, with its public half beside it (`.pub`). Neither may exist.
+    pub(super) fn write(&self, path: &Path, passphrase: &Passphrase, entropy: &dyn Entropy) -> Result<(), KeysError> {
         let mut salt = vec![0; 16];
         entropy.fill(&mut salt);
         let kdf = Kdf::Bcrypt { salt, rounds: ROUNDS };
         let check = u32::try_from(entropy.u64() >> 32).unwrap_or_default();
-        let sealed = private.encrypt_with(Cipher::Aes256Ctr, kdf, check, passphrase.bytes())?;
+        let sealed = self.private.encrypt_with(Cipher::Aes256Ctr, kdf, check, passphrase.bytes())?;
         let text = sealed.to_openssh(LineEnding::LF)?;
         files::create_new(path, text.as_bytes(), Access::Private)?;
-        let public = format!("{}\n", private.public_key().to_openssh()?);
-        files::create_new(&path.with_extension("pub"), public.as_bytes(), Access::Public)?;
-        Ok(Self { private })
+        let public = format!("{}\n", self.private.public_key().to_openssh()?);
+        Ok(files::create_new(&path.with_extension("pub"), public.as_bytes(), Access::Public)?)
     }
 
     /// Reads and unlocks a key.

@@ -3,6 +3,7 @@
 
 mod file;
 mod passphrase;
+mod target;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 use file::Kind;
 pub use file::SealedKey;
 pub use passphrase::{Passphrase, PassphraseError};
+pub use target::TargetKeys;
 
 use identity::files::FileError;
 
@@ -99,6 +101,9 @@ pub enum KeysError {
         /// What is needed.
         wanted: &'static str,
     },
+    /// Not the key that the ledger knows under this name.
+    #[error("{} holds another key than its name says", .0.display())]
+    Other(PathBuf),
     /// One key in two roles.
     #[error("{} and {} hold the same key: each role needs its own", first.display(), second.display())]
     Same {

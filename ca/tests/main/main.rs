@@ -29,4 +29,6 @@ mod sessions;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
+mod target_key;
+#[cfg(test)]
 mod touch;

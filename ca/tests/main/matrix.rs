@@ -48,6 +48,7 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("GET", "/v1/sessions/{id}", [401, 404, 200, 404, 200, 403]),
     ("POST", "/v1/sessions/{id}/reports", [401, 403, 403, 403, 403, 200]),
     ("POST", "/v1/sessions/{id}/kill", [401, 404, 200, 404, 200, 403]),
+    ("POST", "/v1/sessions/{id}/target-signature", [401, 403, 403, 403, 403, 409]),
     ("POST", "/v1/recovered", [401, 403, 403, 403, 403, 204]),
     ("GET", "/v1/locks", [401, 200, 200, 200, 200, 403]),
     ("POST", "/v1/locks", [401, 403, 403, 403, 200, 403]),
@@ -58,6 +59,8 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("GET", "/v1/targets", [401, 200, 200, 200, 200, 403]),
     ("PUT", "/v1/targets/{name}", [401, 403, 403, 403, 200, 403]),
     ("DELETE", "/v1/targets/{name}", [401, 403, 403, 403, 204, 403]),
+    ("POST", "/v1/targets/{name}/key", [401, 403, 403, 403, 409, 403]),
+    ("DELETE", "/v1/targets/{name}/key", [401, 403, 403, 403, 404, 403]),
     ("POST", "/v1/policy/explain", [401, 403, 200, 403, 200, 403]),
     ("GET", "/v1/ledger/records", [401, 403, 403, 403, 200, 403]),
     ("GET", "/v1/ledger/checkpoint", [401, 200, 200, 200, 200, 403]),
@@ -152,9 +155,15 @@ async fn the_locked_may_ask_who_they_are_and_nothing_else() {
         }
         assert_eq!(status, 403, "{method} {path}");
         let code = answer.json::<Value>().await.unwrap()["code"].as_str().unwrap().to_owned();
-        let for_proxies =
-            ["/v1/sessions", "/v1/sessions/{id}/reports", "/v1/recovered", "/v1/passes", "/v1/proxies/status"]
-                .contains(path);
+        let for_proxies = [
+            "/v1/sessions",
+            "/v1/sessions/{id}/reports",
+            "/v1/sessions/{id}/target-signature",
+            "/v1/recovered",
+            "/v1/passes",
+            "/v1/proxies/status",
+        ]
+        .contains(path);
         let wanted = if for_proxies && *method == "POST" { "forbidden" } else { "locked" };
         assert_eq!(code, wanted, "{method} {path}");
     }
@@ -320,6 +329,8 @@ impl Things {
             ("POST", "/v1/sessions/{id}/reports") => {
                 Some(json!({ "reports": [{ "report": "channel-refused", "asked": "x11", "reason": "no" }] }))
             }
+            ("POST", "/v1/sessions/{id}/target-signature") => Some(json!({ "login": "root", "session_id": nonce })),
+            ("POST", "/v1/targets/{name}/key") => Some(json!({})),
             ("POST", "/v1/recovered") => Some(json!({ "live": [], "recordings": [] })),
             ("POST", "/v1/proxies/status") => Some(json!({ "feed_limit": 30_000, "host_key": "SHA256:none" })),
             ("POST", "/v1/locks") => Some(json!({ "subject": "login:nobody", "reason": "on fire" })),

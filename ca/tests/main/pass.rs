@@ -7,7 +7,7 @@ use model::{Actor, Fact, RequestId, Span, WayIn};
 use ssh_key::PrivateKey;
 use zeroize::Zeroizing;
 
-use crate::site::{Site, ask, code, eventually, key_of, ledger, log_in_plainly, log_in_with, unique};
+use crate::site::{Site, ask, certificate_of, code, eventually, key_of, ledger, log_in_plainly, log_in_with, unique};
 use crate::touch::SecurityKey;
 
 /// What a proxy sends when a plain key logged in as this user.
@@ -48,8 +48,8 @@ async fn a_registered_key_opens_one_session_under_the_grant_of_its_person() {
     assert_eq!(code(alice.enter_by_pass(&there()).await), "no-active-grant");
     let grant = site.grant("root", "web1", 30).await;
     let opened = alice.enter_by_pass(&there()).await.unwrap();
+    assert!(certificate_of(&opened).starts_with("ssh-ed25519-cert-v01@openssh.com "));
     assert_eq!((opened.request, opened.identity.as_str()), (grant.clone(), "alice"));
-    assert!(opened.certificate.starts_with("ssh-ed25519-cert-v01@openssh.com "));
     assert_eq!(code(alice.enter_by_pass(&there()).await), "presence-spent");
     // The ledger names the key, and no certificate.
     let facts = ledger(&site).await;

@@ -6,7 +6,7 @@ use api::wire;
 use model::{ChannelEnd, ChannelKind, Fact, RecordingClosed, RecordingId, RecordingStatus, SessionEnd};
 use ssh_key::Certificate;
 
-use crate::site::{Site, code, hear, house, issue, key_of, kinds, ledger};
+use crate::site::{Site, certificate_of, code, hear, house, issue, key_of, kinds, ledger};
 
 fn new_recording() -> RecordingId {
     RecordingId::from_random(store::Entropy::u64(&store::SystemEntropy))
@@ -16,7 +16,7 @@ fn new_recording() -> RecordingId {
 async fn a_session_certificate_opens_one_login_for_two_minutes() {
     let site = Site::start().await;
     let (grant, _, opened) = site.session("root", "web1").await;
-    let certificate = Certificate::from_openssh(&opened.certificate).unwrap();
+    let certificate = Certificate::from_openssh(certificate_of(&opened)).unwrap();
     assert_eq!(certificate.valid_principals(), ["root@web1"]);
     assert!(certificate.valid_before() - certificate.valid_after() <= 180);
     assert_eq!(certificate.critical_options().get("source-address").unwrap(), "127.0.0.1/32");
@@ -53,7 +53,7 @@ async fn only_a_certificate_of_ours_opens_anything() {
     assert_eq!(code(proxy.open_session(&Site::knock(&forged, "root", "web1")).await), "certificate-refused");
     // A session's own certificate is no person's.
     let opened = proxy.open_session(&Site::knock(&certificate, "root", "web1")).await.unwrap();
-    let turned = proxy.open_session(&Site::knock(&opened.certificate, "root", "web1")).await;
+    let turned = proxy.open_session(&Site::knock(certificate_of(&opened), "root", "web1")).await;
     assert_eq!(code(turned), "certificate-refused");
     let host = wire::IssueHostCertificate {
         host: wire::HostSubject::Proxy { name: "proxy1".parse().unwrap() },

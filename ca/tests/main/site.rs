@@ -11,7 +11,7 @@ use api::{Client, ClientError, ClientOptions, Credentials, EventStream, Heard, L
 use base64::Engine as _;
 use identity::{CertificateAsk, FileKey, Nonce, Statement, Subject};
 use model::{CertificateProfile, Fact, Record, RequestId, Span, Timestamp};
-use portcullis_ca::keys::{Keys, Passphrase};
+use portcullis_ca::keys::{Keys, Passphrase, TargetKeys};
 use portcullis_ca::tls::{ROOT_FILE, Tls};
 use portcullis_ca::{Ca, Config, Parts, RawConfig, RawProxy, Running};
 use sha2::{Digest as _, Sha256};
@@ -35,6 +35,9 @@ pub(crate) const PEOPLE: [(&str, &str); 6] = [
 
 /// The proxies in the directory; the configuration knows the first only.
 pub(crate) const PROXIES: [&str; 2] = ["proxy1", "proxy2"];
+
+/// What seals the keys of every site.
+const PASSPHRASE: &str = "a passphrase for tests";
 
 pub(crate) const TARGETS: &str = r#"
 [[target]]
@@ -192,6 +195,7 @@ impl Site {
             config: Config::new(self.raw.clone(), self.dir.path()).unwrap(),
             store,
             keys: Arc::clone(&house().keys),
+            target_keys: Arc::new(TargetKeys::new(self.dir.path(), Passphrase::new(PASSPHRASE).unwrap())),
             tls: Arc::new(tls),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::new(SystemEntropy),
@@ -438,6 +442,14 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
     }
 }
 
+/// The session certificate of a session that was let in.
+pub(crate) fn certificate_of(opened: &wire::OpenedSession) -> &str {
+    match &opened.credential {
+        wire::Credential::Certificate(line) => line,
+        wire::Credential::TargetKey(_) => panic!("its target takes a key"),
+    }
+}
+
 /// The key of somebody; the same name has the same key.
 pub(crate) fn key_of(name: &str) -> PrivateKey {
     let mut seed = [7_u8; 32];
@@ -510,8 +522,7 @@ pub(crate) fn house() -> &'static House {
     HOUSE.get_or_init(|| {
         rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let keys =
-            Keys::create(dir.path(), &Passphrase::new("a passphrase for tests").unwrap(), &SystemEntropy).unwrap();
+        let keys = Keys::create(dir.path(), &Passphrase::new(PASSPHRASE).unwrap(), &SystemEntropy).unwrap();
         Tls::create_root(dir.path(), &keys, SystemClock.now()).unwrap();
         let root_pem = std::fs::read_to_string(dir.path().join(ROOT_FILE)).unwrap();
         House { keys: Arc::new(keys), root_pem }

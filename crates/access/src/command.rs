@@ -56,6 +56,12 @@ pub enum Command {
     CertificateIssued(CertificateIssued),
     /// A certificate was not handed out.
     CertificateFailed(CertificateFailed),
+    /// A key is made for a target that knows no certificates.
+    MakeTargetKey(MakeTargetKey),
+    /// A target's key is to be destroyed.
+    DestroyTargetKey(DestroyTargetKey),
+    /// A target's key is about to sign a session's log-in.
+    UseTargetKey(UseTargetKey),
     /// Bring about what the clock has made due: at most [`BATCH`](crate::BATCH) facts; ask again while
     /// [`State::next_deadline`](crate::State::next_deadline) is not later than now.
     Tick,
@@ -348,6 +354,42 @@ pub struct CertificateFailed {
     pub error: String,
 }
 
+/// A key is made for a target that knows no certificates. The one that it has is destroyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MakeTargetKey {
+    /// The target.
+    pub target: TargetName,
+    /// Fingerprint of the new key.
+    pub key: String,
+    /// The new key, in the OpenSSH one-line form.
+    pub public_key: String,
+    /// Whether policy lets the actor administer. The system needs no leave.
+    pub may_administer: bool,
+}
+
+/// A target's key is to be destroyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestroyTargetKey {
+    /// The target.
+    pub target: TargetName,
+    /// Whether policy lets the actor administer. The system needs no leave.
+    pub may_administer: bool,
+}
+
+/// A target's key is about to sign the log-in of one session. By the proxy that carries it, once, within the life of a
+/// session certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UseTargetKey {
+    /// The session.
+    pub session: SessionId,
+    /// As whom its proxy wants to log in.
+    pub login: Login,
+    /// SHA-256 of the session identifier of the connection to the target, in hexadecimal.
+    pub connection: String,
+    /// Whether the directory says that its target takes one.
+    pub takes_key: bool,
+}
+
 /// A fact that changes no state: the ledger, the system, policy, directory, targets, logins, and refusals of requests
 /// and sessions. Any other kind is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -393,6 +435,9 @@ into_command!(
     RecordingReplayed,
     CertificateIssued,
     CertificateFailed,
+    MakeTargetKey,
+    DestroyTargetKey,
+    UseTargetKey,
     Note,
 );
 into_command!(boxed FileRequest, OpenSession, Reported, IntendCertificate);

@@ -20,8 +20,9 @@ mod state;
 
 pub use command::{
     Cancel, CertificateFailed, CertificateIssued, ChannelClosed, ChannelOpened, ChannelRefused, Command, CutSession,
-    EndSession, FileRequest, IntendCertificate, Note, OpenSession, RecordingClosed, RecordingFailed, RecordingReplayed,
-    RecordingStarted, Release, Reported, Review, Revoke, SetLock, Standing, Unlock, WithdrawReview,
+    DestroyTargetKey, EndSession, FileRequest, IntendCertificate, MakeTargetKey, Note, OpenSession, RecordingClosed,
+    RecordingFailed, RecordingReplayed, RecordingStarted, Release, Reported, Review, Revoke, SetLock, Standing, Unlock,
+    UseTargetKey, WithdrawReview,
 };
 pub use corruption::{Corruption, Problem};
 pub use decide::{Decision, decide};
@@ -35,5 +36,5 @@ pub use refusal::Refusal;
 pub use state::{
     Certificate, CertificateState, Channel, Closed, Cut, CutCause, Denied, Ended, Extension, Grant, GrantState,
     Pending, PlacedLock, Recording, RecordingState, Request, RequestState, Reviewed, Session, SessionEnded,
-    SessionState, State,
+    SessionState, State, TargetKey,
 };

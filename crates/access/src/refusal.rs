@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use model::TargetName;
+
 /// Why a command is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -21,6 +23,7 @@ impl Refusal {
         "bad-command",
         "bad-duration",
         "bad-idempotency-key",
+        "bad-login",
         "bad-reason",
         "bad-start",
         "bad-ticket",
@@ -36,6 +39,7 @@ impl Refusal {
         "no-active-grant",
         "no-path",
         "no-review",
+        "no-target-key",
         "not-a-note",
         "not-a-person",
         "not-a-reviewer",
@@ -49,6 +53,8 @@ impl Refusal {
         "request-not-pending",
         "self-review",
         "session-not-live",
+        "target-key-late",
+        "target-key-spent",
         "ticket-needed",
         "too-long",
         "too-many-channels",
@@ -79,6 +85,14 @@ impl Refusal {
     pub fn presence_spent() -> Self {
         Refusal::new("presence-spent", "this log-in has opened a session already, and opens one only")
             .with_hint("connect again")
+    }
+
+    /// A target for which the CA holds no key, or that takes none.
+    #[must_use]
+    pub fn no_target_key(target: &TargetName) -> Self {
+        Refusal::new("no-target-key", format!("there is no target key for {target}")).with_hint(format!(
+            "an administrator makes it, and puts it into the authorized_keys there: portcullis target key {target}"
+        ))
     }
 
     /// The same refusal with what to do next.

@@ -121,6 +121,8 @@ mod tests {
             labels: BTreeMap::new(),
             logins: Vec::new(),
             host_keys: Vec::new(),
+            auth: model::TargetAuth::default(),
+            target_key: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
-use model::{GroupName, IdentityName, ProxyName, Target, TargetName};
+use model::{GroupName, IdentityName, ProxyName, Target, TargetAuth, TargetName};
 use serde::Deserialize;
 use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
@@ -285,6 +285,17 @@ impl Builder<'_> {
             if let Err(error) = parse_public_key(line) {
                 return refuse(format!("a host key of the target {name} is refused: {error}"));
             }
+        }
+        match target.auth {
+            TargetAuth::Certificate => {}
+            // Who shows no certificate of the host CA must be known by its key: else anybody could be it.
+            TargetAuth::TargetKey if target.host_keys.is_empty() => {
+                let message = format!("the target {name} has auth = \"target-key\" and no pinned host key");
+                return Err(self
+                    .at(span, message)
+                    .with_hint("write host-keys = [\"ssh-ed25519 AAAA…\"]: such a server shows no host certificate"));
+            }
+            TargetAuth::TargetKey => {}
         }
         self.directory.targets.insert(name, target);
         Ok(())

@@ -1,6 +1,6 @@
 //! Changes to a directory file that keep its comments and its order.
 
-use model::{ProxyName, Target, TargetName};
+use model::{ProxyName, Target, TargetAuth, TargetName};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use crate::{Directory, StrictError};
@@ -153,6 +153,12 @@ fn target_table(target: &Target) -> Table {
     if !target.labels.is_empty() {
         let labels: InlineTable = target.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         table.insert("labels", value(labels));
+    }
+    match target.auth {
+        TargetAuth::Certificate => {}
+        TargetAuth::TargetKey => {
+            table.insert("auth", value("target-key"));
+        }
     }
     if !target.host_keys.is_empty() {
         table.insert("host-keys", value(Array::from_iter(target.host_keys.iter().map(String::as_str))));

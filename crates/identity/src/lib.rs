@@ -15,6 +15,7 @@ mod authenticator;
 mod directory;
 mod edit;
 mod key;
+mod log_in;
 mod nonce;
 mod pass;
 mod presence;
@@ -30,6 +31,7 @@ pub use authenticator::{Authenticator, Challenge, Limits, Login, LoginAttempt, L
 pub use directory::{Desk, Directory, EXAMPLE, Identity, Proxy, RegisteredKey};
 pub use edit::EditError;
 pub use key::{KeyError, check_key, fingerprint, parse_certificate, parse_public_key, public_key_from_blob};
+pub use log_in::{is_session_id, publickey_request};
 pub use nonce::{Nonce, NonceError};
 pub use pass::{Bearer, PassError};
 pub use presence::{Claim, Presence, PresenceError, Shown};

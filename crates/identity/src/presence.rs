@@ -3,10 +3,11 @@
 
 use sha2::{Digest as _, Sha256};
 use signature::Verifier as _;
-use ssh_key::encoding::{Decode, Encode};
+use ssh_key::encoding::Decode;
 use ssh_key::public::KeyData;
-use ssh_key::{Certificate, Signature};
+use ssh_key::{Certificate, PublicKey, Signature};
 
+use crate::log_in::{is_session_id, publickey_request};
 use crate::security_key::{Flags, fits};
 
 /// What is said of a connection at which a certificate or a plain key was shown.
@@ -60,9 +61,6 @@ pub enum PresenceError {
 /// The most bytes of a signature; one of RSA with 8,192 bits has 1,048.
 const LIMIT: usize = 2 * 1024;
 
-/// SSH_MSG_USERAUTH_REQUEST (RFC 4252, section 6).
-const USERAUTH_REQUEST: u8 = 50;
-
 impl Presence {
     /// Verifies that the key of what was `shown` signed the log-in that is claimed.
     ///
@@ -73,8 +71,7 @@ impl Presence {
     /// # Errors
     /// Why it shows nothing.
     pub fn verify(claim: &Claim<'_>, shown: Shown<'_>) -> Result<Self, PresenceError> {
-        // SHA-256 is the shortest hash of a key exchange that is offered, SHA-512 the longest that there is.
-        if !(32..=64).contains(&claim.session_id.len()) {
+        if !is_session_id(claim.session_id) {
             return Err(PresenceError::SessionId(claim.session_id.len()));
         }
         let signature = read(claim.signature)?;
@@ -125,25 +122,14 @@ fn read(bytes: &[u8]) -> Result<Signature, PresenceError> {
 
 /// What a client signs: the session identifier, and its request up to the signature.
 fn signed(claim: &Claim<'_>, signature: &Signature, shown: Shown<'_>) -> Result<Vec<u8>, ssh_key::Error> {
-    let mut bytes = Vec::new();
-    claim.session_id.encode(&mut bytes)?;
-    USERAUTH_REQUEST.encode(&mut bytes)?;
-    claim.user.encode(&mut bytes)?;
-    "ssh-connection".encode(&mut bytes)?;
-    "publickey".encode(&mut bytes)?;
-    1u8.encode(&mut bytes)?;
-    match shown {
+    let (algorithm, blob) = match shown {
         Shown::Certificate(certificate) => {
-            signature.algorithm().to_certificate_type().encode(&mut bytes)?;
-            certificate.to_bytes()?.encode(&mut bytes)?;
+            (signature.algorithm().to_certificate_type().to_string(), certificate.to_bytes()?)
         }
-        Shown::Key(key) => {
-            // The algorithm by which it signed: an RSA key has two names here, and neither is its own (RFC 8332).
-            signature.algorithm().as_str().encode(&mut bytes)?;
-            key.encode_prefixed(&mut bytes)?;
-        }
-    }
-    Ok(bytes)
+        // The algorithm by which it signed: an RSA key has two names here, and neither is its own (RFC 8332).
+        Shown::Key(key) => (signature.algorithm().as_str().to_owned(), PublicKey::from(key.clone()).to_bytes()?),
+    };
+    publickey_request(claim.session_id, claim.user, &algorithm, &blob)
 }
 
 /// The flags of a security key that was touched. They are believed only behind the signature.

@@ -35,5 +35,5 @@ pub use presence::Presence;
 pub use request::{Asked, GrantEnd, Reason, RequestSpec, Verdict};
 pub use session::{SessionEnd, WayIn};
 pub use steady::{Jump, Steady};
-pub use target::{Target, TargetAddress};
+pub use target::{Target, TargetAddress, TargetAuth};
 pub use time::{Span, TimeError, Timestamp};

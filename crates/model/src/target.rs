@@ -21,11 +21,37 @@ pub struct Target {
     pub labels: BTreeMap<String, String>,
     /// The accounts that may be asked for.
     pub logins: BTreeSet<Login>,
+    /// How proxies log in to it.
+    #[serde(default, skip_serializing_if = "TargetAuth::is_certificate")]
+    pub auth: TargetAuth,
     /// Pinned host keys in the OpenSSH one-line form ("ssh-ed25519 AAAA…"). Empty: only a host certificate of our
     /// host CA for this target's name is accepted. Otherwise one of these and no other, whoever certifies another;
     /// what certificate their host shows for them does not matter. Nothing is trusted on first use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_keys: Vec<String>,
+}
+
+/// How proxies log in to a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetAuth {
+    /// With a session certificate of the user CA.
+    #[default]
+    Certificate,
+    /// With a key that the CA holds for this target alone, because its server knows no certificates. The CA signs each
+    /// session's log-in itself. Such a target has pinned host keys.
+    TargetKey,
+}
+
+impl TargetAuth {
+    /// Whether it is by certificate, as it is when nothing is written.
+    #[must_use]
+    pub const fn is_certificate(&self) -> bool {
+        match self {
+            Self::Certificate => true,
+            Self::TargetKey => false,
+        }
+    }
 }
 
 /// A host and a port: `10.1.2.3:22`, `web1.example.org` (port 22), `[::1]:2222`.

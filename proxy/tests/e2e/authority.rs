@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Heard;
 use api::wire::{
-    BuyPass, CaKeys, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Presence, Recovered, SessionReport,
-    TellProxyStatus,
+    BuyPass, CaKeys, Credential, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Presence, Recovered,
+    SessionReport, TellProxyStatus,
 };
 use async_trait::async_trait;
 use model::{
@@ -497,7 +497,7 @@ impl Authority {
             addresses: entry.addresses,
             host_keys: entry.host_keys,
             host_ca: line(&self.host_ca),
-            certificate: certificate.to_openssh().unwrap(),
+            credential: Credential::Certificate(certificate.to_openssh().unwrap()),
             deadline: grant.ends.into(),
             command: grant.command,
             obligations: grant.obligations,

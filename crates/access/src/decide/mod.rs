@@ -9,6 +9,7 @@ mod outcome;
 mod recording;
 mod review;
 mod session;
+mod target_key;
 mod tick;
 
 use model::{Actor, Correlation, Entry, Fact, IdentityName, Login, RequestId, TargetName, Timestamp};
@@ -66,6 +67,9 @@ pub fn decide(state: &State, actor: &Actor, command: Command, now: Timestamp) ->
         Command::IntendCertificate(intend) => desk.intend_certificate(*intend).map(Decision::of),
         Command::CertificateIssued(issued) => desk.certificate_issued(issued).map(Decision::of),
         Command::CertificateFailed(failed) => desk.certificate_failed(failed).map(Decision::of),
+        Command::MakeTargetKey(make) => desk.make_target_key(make).map(Decision::of),
+        Command::DestroyTargetKey(destroy) => desk.destroy_target_key(&destroy).map(Decision::of),
+        Command::UseTargetKey(use_it) => desk.use_target_key(use_it).map(Decision::of),
         Command::Tick => desk.tick().map(Decision::of),
         Command::Note(note) => desk.note(note).map(Decision::of),
     }
@@ -114,6 +118,9 @@ fn is_last_word(command: &Command) -> bool {
         | Command::RecordingReplayed(_)
         | Command::IntendCertificate(_)
         | Command::CertificateIssued(_)
+        | Command::MakeTargetKey(_)
+        | Command::DestroyTargetKey(_)
+        | Command::UseTargetKey(_)
         | Command::Tick => false,
     }
 }

@@ -38,6 +38,9 @@ impl Desk<'_> {
             | Fact::CertificateIntended { .. }
             | Fact::CertificateIssued { .. }
             | Fact::CertificateFailed { .. }
+            | Fact::TargetKeyMade { .. }
+            | Fact::TargetKeyDestroyed { .. }
+            | Fact::TargetKeyUsed { .. }
             | Fact::SessionOpened { .. }
             | Fact::SessionCut { .. }
             | Fact::SessionEnded { .. }

@@ -190,7 +190,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn is_proxy(&self, proxy: &ProxyName, what: &str) -> Result<(), Refusal> {
+    pub(super) fn is_proxy(&self, proxy: &ProxyName, what: &str) -> Result<(), Refusal> {
         match self.actor {
             Actor::Proxy(name) if name == proxy => Ok(()),
             Actor::Proxy(_) | Actor::Identity(_) | Actor::Through { .. } | Actor::System => {

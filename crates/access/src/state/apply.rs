@@ -6,7 +6,7 @@ use model::{Actor, Entry, Fact, Record, Seq, Timestamp};
 use super::request::Approval;
 use super::{
     Certificate, CertificateState, Channel, Cut, CutCause, Pending, Request, RequestState, Reviewed, Session,
-    SessionState, State,
+    SessionState, State, TargetKey,
 };
 use crate::corruption::{Corruption, Problem};
 
@@ -135,6 +135,7 @@ impl State {
                 bought_with: bought_with.clone(),
                 presence: presence.clone(),
                 opened: at.time,
+                target_log_in: None,
                 channels: std::collections::BTreeMap::new(),
                 channels_opened: 0,
                 told: 0,
@@ -176,6 +177,14 @@ impl State {
             Fact::RecordingFailed { recording, session, error } => {
                 self.fail_recording(recording, error, at)?;
                 self.tell(session)
+            }
+            Fact::TargetKeyMade { target, key, public_key } => {
+                let (target, key, public_key) = (target.clone(), key.clone(), public_key.clone());
+                self.add_target_key(TargetKey { target, key, public_key, made: at.time })
+            }
+            Fact::TargetKeyDestroyed { target, key } => self.drop_target_key(target, key),
+            Fact::TargetKeyUsed { session, target, key, connection, .. } => {
+                self.use_target_key(session, target, key, connection)
             }
             Fact::LockPlaced { lock } => self.place_lock(lock, at),
             Fact::LockLifted { lock, .. } => self.lift_lock(lock),

@@ -8,6 +8,7 @@ mod others;
 mod recording;
 mod request;
 mod session;
+mod target_key;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ pub(crate) use index::Due;
 pub use recording::{Recording, RecordingState};
 pub use request::{Closed, Denied, Ended, Extension, Grant, GrantState, Pending, Request, RequestState, Reviewed};
 pub use session::{Channel, Cut, CutCause, Session, SessionEnded, SessionState};
+pub use target_key::TargetKey;
 
 use index::Index;
 
@@ -47,6 +49,8 @@ struct Facts {
     locks: BTreeMap<LockId, PlacedLock>,
     recordings: BTreeMap<RecordingId, Recording>,
     certificates: BTreeMap<Serial, Certificate>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    target_keys: BTreeMap<TargetName, TargetKey>,
     lockings: Lockings,
 }
 

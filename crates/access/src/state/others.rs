@@ -241,6 +241,6 @@ impl State {
     }
 }
 
-fn duplicate(what: &'static str, id: &impl Display) -> Problem {
+pub(super) fn duplicate(what: &'static str, id: &impl Display) -> Problem {
     Problem::Duplicate { what, id: id.to_string() }
 }

@@ -42,6 +42,9 @@ pub struct Session {
     pub presence: Option<Presence>,
     /// When it was allowed.
     pub opened: Timestamp,
+    /// The connection to its target for whose log-in the target's key was used: SHA-256 of its session identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_log_in: Option<String>,
     /// The open channels, and the last few closed ones; commands are cut to 256 bytes here.
     pub channels: BTreeMap<u32, Channel>,
     /// How many channels were opened.
@@ -147,6 +150,10 @@ impl Session {
     #[must_use]
     pub fn open_channels(&self) -> usize {
         self.channels.values().filter(|channel| channel.end.is_none()).count()
+    }
+
+    pub(super) fn logged_in(self, connection: String) -> Self {
+        Self { target_log_in: Some(connection), ..self }
     }
 
     pub(super) fn cut(self, cut: Cut) -> Self {

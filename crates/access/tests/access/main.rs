@@ -9,6 +9,8 @@ mod properties;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod target_key;
+#[cfg(test)]
 mod told;
 #[cfg(test)]
 mod world;

@@ -138,6 +138,10 @@ enum Deed {
     Settle {
         good: bool,
     },
+    TargetKey {
+        which: u8,
+        target: bool,
+    },
     Tick,
 }
 
@@ -162,9 +166,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..2u8).prop_map(|which| Deed::Recording { which }),
         4 => (any::<bool>(), 0..400u64).prop_map(|(session, until)| Deed::Certify { session, until }),
         3 => any::<bool>().prop_map(|good| Deed::Settle { good }),
+        8 => (0..16u8, any::<bool>()).prop_map(|(which, target)| Deed::TargetKey { which, target }),
         3 => Just(Deed::Tick),
     ];
-    let step = (deed, any::<prop::sample::Index>(), prop::bool::weighted(0.08), actors(), 0..200u64)
+    // Some things follow each other at once.
+    let later = (0..300u64).prop_map(|seconds| seconds.saturating_sub(100));
+    let step = (deed, any::<prop::sample::Index>(), prop::bool::weighted(0.08), actors(), later)
         .prop_map(|(deed, pick, odd, anyone, later)| Step { deed, pick, odd, anyone, later });
     vec(step, 1..200)
 }
@@ -282,6 +289,30 @@ impl Step {
                 };
                 (Actor::System, command)
             }
+            Deed::TargetKey { which, target } => {
+                let target: model::TargetName = if target { "web1" } else { "web2" }.parse().unwrap();
+                let may_administer = !self.odd;
+                let live = state.live_sessions().filter(|live| live.state == access::SessionState::Live);
+                let newest = live.max_by_key(|live| live.opened);
+                let target = newest.map_or(target, |newest| newest.target.clone());
+                match which {
+                    0..=2 => {
+                        let (key, public_key) = (format!("SHA256:{fresh}"), format!("ssh-ed25519 {fresh}"));
+                        let make = access::MakeTargetKey { target, key, public_key, may_administer };
+                        (identity("carol"), make.into())
+                    }
+                    3 => (identity("carol"), access::DestroyTargetKey { target, may_administer }.into()),
+                    _ => {
+                        // The others are older than two minutes, as steps go here.
+                        let newest = newest.or(session);
+                        let login = newest.map_or_else(|| "root".parse().unwrap(), |newest| newest.login.clone());
+                        let session = newest.map_or(session_id, |newest| newest.id.clone());
+                        let connection = format!("{fresh}");
+                        let used = access::UseTargetKey { session, login, connection, takes_key: !self.odd };
+                        (proxy("proxy1"), used.into())
+                    }
+                }
+            }
             Deed::Tick => (Actor::System, Command::Tick),
         };
         (if self.odd { self.anyone.clone() } else { sensible }, command)
@@ -302,6 +333,15 @@ fn check(state: &State, entry: &Entry, now: Timestamp) {
                     && placed.lock.subject.covers(identity, target, login, Some(request))
             };
             assert!(!state.locks().any(covers), "a locked session was opened");
+        }
+        Fact::TargetKeyUsed { session, target, login, key, .. } => {
+            let session = state.session(session).expect("a session");
+            assert_eq!(session.state, access::SessionState::Live);
+            assert_eq!((&session.target, &session.login), (target, login));
+            assert_eq!(entry.actor, Actor::Proxy(session.proxy.clone()), "not by its own proxy");
+            assert!(session.target_log_in.is_none() && now < session.opened.plus(Span::from_minutes(2)));
+            assert!(state.grant(&session.request).is_some_and(|(_, grant)| grant.is_active(now)));
+            assert_eq!(state.target_key(target).map(|known| &known.key), Some(key));
         }
         Fact::RequestReviewed { request, .. } => {
             let asker = &state.request(request).unwrap().spec.identity;
@@ -362,14 +402,14 @@ fn play(steps: Vec<Step>) -> World {
 fn the_generator_reaches_every_kind_of_fact() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen = std::collections::BTreeMap::new();
-    for _ in 0..300 {
+    for _ in 0..400 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         for record in play(steps).log {
             let kind = serde_json::to_value(&record.entry.fact).unwrap()["kind"].as_str().unwrap().to_owned();
             *seen.entry(kind).or_insert(0) += 1;
         }
     }
-    let decided = 22;
+    let decided = 25;
     assert!(seen.len() >= decided && seen.values().all(|count| *count >= 5), "{} kinds: {seen:#?}", seen.len());
 }
 
@@ -413,6 +453,10 @@ proptest! {
         let text = serde_json::to_string(&state).unwrap();
         prop_assert_eq!(&serde_json::from_str::<State>(&text).unwrap(), &state);
     }
+}
+
+fn web1() -> model::TargetName {
+    "web1".parse().unwrap()
 }
 
 /// Facts about a few ids, in no sensible order.
@@ -484,7 +528,7 @@ fn facts() -> impl Strategy<Value = Fact> {
             _ => Fact::ChannelClosed { session, channel, end: model::ChannelEnd::default() },
         }
     });
-    let others = (few.clone(), few, 0..7u8, subjects()).prop_map(|(n, s, which, subject)| match which {
+    let others = (few.clone(), few, 0..10u8, subjects()).prop_map(|(n, s, which, subject)| match which {
         0 => Fact::RecordingStarted { recording: rec(n), session: ses(s), channel: 0 },
         1 => {
             let closed = recording_closed(rec(n)).closed;
@@ -501,6 +545,15 @@ fn facts() -> impl Strategy<Value = Fact> {
                 bought_with: None,
             }
         }
+        7 => Fact::TargetKeyMade { target: web1(), key: format!("SHA256:{n}"), public_key: String::new() },
+        8 => Fact::TargetKeyDestroyed { target: web1(), key: format!("SHA256:{n}") },
+        9 => Fact::TargetKeyUsed {
+            session: ses(s),
+            target: web1(),
+            login: "root".parse().unwrap(),
+            key: format!("SHA256:{n}"),
+            connection: String::new(),
+        },
         5 => Fact::LockPlaced { lock: lock(lock_id(n), &subject).lock },
         _ => Fact::LockLifted { lock: lock_id(n), reason: None },
     });

@@ -6,9 +6,9 @@ use reqwest::Method;
 use super::{Client, ClientError};
 use crate::wire;
 
-const NOTHING: Option<&()> = None;
+pub(super) const NOTHING: Option<&()> = None;
 
-type Answer<T> = Result<T, ClientError>;
+pub(super) type Answer<T> = Result<T, ClientError>;
 
 impl Client {
     /// `POST /v1/login/challenge`

@@ -3,6 +3,7 @@
 mod calls;
 mod events;
 mod house;
+mod target_keys;
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;

@@ -67,8 +67,9 @@ pub struct OpenedSession {
     pub host_keys: Vec<String>,
     /// The host CA's public key.
     pub host_ca: String,
-    /// The session certificate for the proxy's ephemeral key.
-    pub certificate: String,
+    /// What opens the target.
+    #[serde(flatten)]
+    pub credential: Credential,
     /// When the grant ends.
     #[schema(value_type = String)]
     pub deadline: Time,
@@ -80,6 +81,36 @@ pub struct OpenedSession {
     pub obligations: Obligations,
     /// The place in the ledger from which the proxy must follow the events to miss no revocation.
     pub seq: u64,
+}
+
+/// What opens the target of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// The session certificate for the proxy's ephemeral key.
+    Certificate(String),
+    /// The key that the target knows, in the OpenSSH one-line form. The CA holds the other half, and signs one log-in with
+    /// it: `POST /v1/sessions/{id}/target-signature`.
+    TargetKey(String),
+}
+
+/// `POST /v1/sessions/{id}/target-signature` (the session's proxy only, once, within two minutes): the signature that logs
+/// it in to a target that knows no certificates.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignForTarget {
+    /// As whom: the session's own login.
+    pub login: String,
+    /// The session identifier of the proxy's connection to the target (RFC 4253, section 7.2), in hexadecimal.
+    pub session_id: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TargetSignature {
+    /// The signature in its wire form, in hexadecimal: over the session identifier, and the request to log in as that
+    /// user for the service `ssh-connection` with the target's key (RFC 4252, section 7).
+    pub signature: String,
 }
 
 /// `POST /v1/sessions/{id}/reports` (the session's proxy only).

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ca::keys::{Keys, KeysError, Passphrase};
+use ca::keys::{Keys, KeysError, Passphrase, TargetKeys};
 use ca::tls::Tls;
 use ca::{Ca, Parts};
 use store::{Clock, Embedded, Options, Store, SystemClock, SystemEntropy};
@@ -42,6 +42,7 @@ pub(crate) async fn start(config: &Config, passphrase: &Passphrase) -> Result<Ru
         );
     }
     let keys = Arc::new(keys);
+    let target_keys = Arc::new(TargetKeys::new(&data, passphrase.clone()));
 
     let names = tls_names(config, settings.listen());
     let tls_wrong = |error: &dyn std::error::Error| {
@@ -55,6 +56,7 @@ pub(crate) async fn start(config: &Config, passphrase: &Passphrase) -> Result<Ru
         config: settings,
         store: Arc::clone(&store) as Arc<dyn Store>,
         keys,
+        target_keys,
         tls: Arc::new(tls),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),

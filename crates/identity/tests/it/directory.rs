@@ -112,6 +112,8 @@ fn every_mistake_has_its_line() {
         (TARGET.replace("10.0.0.1", "10.0.0.1:0"), 3, "address"),
         (format!("{TARGET}host-keys = [\"ssh-ed25519-cert-v01@openssh.com AAAA\"]\n"), 1, "this is a certificate"),
         (format!("{TARGET}labels = {{ \"\" = \"x\" }}\n"), 1, "label"),
+        (format!("{TARGET}auth = \"target-key\"\n"), 1, "no pinned host key"),
+        (format!("{TARGET}auth = \"password\"\n"), 5, "target-key"),
         (format!("{TARGET}hostkeys = []\n"), 5, "unknown key \"hostkeys\""),
         ("[identities]\n".into(), 1, "unknown key \"identities\""),
     ];

@@ -10,6 +10,7 @@ fn target(name: &str, address: &str) -> Target {
         addresses: vec![address.parse().unwrap()],
         labels: [("env".to_owned(), "prod \"quoted\" \\ ü".to_owned())].into(),
         logins: ["root".parse().unwrap(), "deploy".parse().unwrap()].into(),
+        auth: model::TargetAuth::default(),
         host_keys: vec![line(5)],
     }
 }
@@ -41,7 +42,10 @@ fn a_target_is_replaced_in_its_place() {
     assert_eq!(read(&replaced, "web1"), Some(new.clone()));
     assert!(replaced.starts_with("# first\n[[target]]\nname = \"web1\" # the old one\n"), "{replaced}");
     assert!(replaced.contains("# second\n[[target]]\nname = \"web2\""), "{replaced}");
-    let bare = Target { labels: Default::default(), host_keys: vec![], ..new };
+    let keyed = Target { auth: model::TargetAuth::TargetKey, ..new };
+    let replaced = Directory::replace_target(&replaced, &keyed).unwrap();
+    assert_eq!(read(&replaced, "web1"), Some(keyed.clone()));
+    let bare = Target { labels: Default::default(), auth: Default::default(), host_keys: vec![], ..keyed };
     let shrunk = Directory::replace_target(&replaced, &bare).unwrap();
     assert_eq!(read(&shrunk, "web1"), Some(bare));
     let missing = Directory::replace_target(text, &target("web9", "a")).unwrap_err();

@@ -102,6 +102,38 @@ pub enum Fact {
         /// Its name.
         target: TargetName,
     },
+    /// A key was made for a target whose server knows no certificates. The CA keeps its private half.
+    #[serde(rename = "target.key-made")]
+    TargetKeyMade {
+        /// The target.
+        target: TargetName,
+        /// Fingerprint of the key ("SHA256:…").
+        key: String,
+        /// The key, in the OpenSSH one-line form.
+        public_key: String,
+    },
+    /// A target's key is about to be destroyed. It signs nothing any more.
+    #[serde(rename = "target.key-destroyed")]
+    TargetKeyDestroyed {
+        /// The target.
+        target: TargetName,
+        /// Fingerprint of the key.
+        key: String,
+    },
+    /// A target's key is about to sign the log-in of one session. Written and durable before the key is touched.
+    #[serde(rename = "target.key-used")]
+    TargetKeyUsed {
+        /// The session.
+        session: SessionId,
+        /// The target.
+        target: TargetName,
+        /// As whom.
+        login: Login,
+        /// Fingerprint of the key.
+        key: String,
+        /// SHA-256 of the session identifier of the proxy's connection to the target, in hexadecimal.
+        connection: String,
+    },
     /// Someone proved who they are and got a session token.
     #[serde(rename = "identity.logged-in")]
     IdentityLoggedIn {

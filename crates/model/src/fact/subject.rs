@@ -48,8 +48,13 @@ impl Fact {
             | Self::PolicyRefused { .. }
             | Self::DirectoryLoaded { .. }
             | Self::DirectoryRefused { .. } => {}
-            Self::TargetRegistered { target, .. } | Self::TargetRemoved { target } => {
-                add(Subject::of("target", target))
+            Self::TargetRegistered { target, .. }
+            | Self::TargetRemoved { target }
+            | Self::TargetKeyMade { target, .. }
+            | Self::TargetKeyDestroyed { target, .. } => add(Subject::of("target", target)),
+            Self::TargetKeyUsed { session, target, .. } => {
+                add(Subject::of("session", session));
+                add(Subject::of("target", target));
             }
             Self::IdentityLoggedIn { identity, presence, .. } => {
                 add_presence(&mut add, presence.as_ref());

@@ -18,6 +18,7 @@ pub(crate) fn target(name: &str, labels: &[(&str, &str)]) -> Target {
             .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()))
             .collect::<BTreeMap<_, _>>(),
         logins: BTreeSet::from(["root".parse().unwrap()]),
+        auth: model::TargetAuth::default(),
         host_keys: vec![],
     }
 }

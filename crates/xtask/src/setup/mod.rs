@@ -17,6 +17,7 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     packages::install(&packages::FOR_TESTS)?;
     packages::privilege_separation()?;
     packages::fuse()?;
+    packages::mounts()?;
     tools::install(workspace)?;
     clients::install(workspace)?;
     say("setup", "ready");

@@ -34,7 +34,7 @@ pub(crate) const FOR_TESTS: [Package; 13] = [
     Package { name: "asciinema", present: Present::Program("asciinema") },
     Package { name: "nodejs", present: Present::Program("node") },
     Package { name: "npm", present: Present::Program("npm") },
-    Package { name: "dropbear-bin", present: Present::Program("dbclient") },
+    Package { name: "dropbear-bin", present: Present::Program("dropbear") },
     Package { name: "putty-tools", present: Present::Program("plink") },
     Package { name: "rsync", present: Present::Program("rsync") },
     Package { name: "git", present: Present::Program("git") },
@@ -81,6 +81,18 @@ pub(crate) fn fuse() -> Result<()> {
     if !Path::new(FUSE).exists() {
         bail!(
             "sshfs needs {FUSE}\nhint: run `sudo modprobe fuse`, or give the container `--device {FUSE} --cap-add SYS_ADMIN`"
+        );
+    }
+    Ok(())
+}
+
+/// Says what to do where a test may not give dropbear a home of its own: that takes a mount that nobody else sees.
+pub(crate) fn mounts() -> Result<()> {
+    let mounted = Command::new("unshare").args(["--mount", "true"]).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        bail!(
+            "`unshare --mount` is not allowed here, and the tests with dropbear's server need it\nhint: run them as root, \
+             in a container with `--cap-add SYS_ADMIN`"
         );
     }
     Ok(())

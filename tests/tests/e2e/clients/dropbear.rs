@@ -18,13 +18,13 @@ fn dbclient() -> Result<()> {
     carries_everything(&site, &grant, &dropbear)
 }
 
-struct Dropbear<'a> {
+pub(super) struct Dropbear<'a> {
     site: &'a Site,
 }
 
 impl<'a> Dropbear<'a> {
     /// The key in dropbear's own form, and the plain host key of the proxy.
-    fn new(site: &'a Site) -> Result<Self> {
+    pub(super) fn new(site: &'a Site) -> Result<Self> {
         let mut convert = Command::new("dropbearconvert");
         convert.args(["openssh", "dropbear"]).arg(site.alice.key()).arg(site.path("dropbear-key"));
         run(&mut convert, LIMIT)?.ok()?;

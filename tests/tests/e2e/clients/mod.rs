@@ -2,6 +2,7 @@
 //! each way, and the end when the grant is revoked. What is said in here is in docs/clients.md for people to read.
 
 mod dropbear;
+mod dropbear_target;
 mod openssh;
 mod putty;
 mod scripted;

@@ -17,13 +17,13 @@ fn putty() -> Result<()> {
     carries_everything(&site, &grant, &putty)
 }
 
-struct Putty<'a> {
+pub(super) struct Putty<'a> {
     site: &'a Site,
 }
 
 impl<'a> Putty<'a> {
     /// The key in PuTTY's own form, and its record of the front CA.
-    fn new(site: &'a Site) -> Result<Self> {
+    pub(super) fn new(site: &'a Site) -> Result<Self> {
         let putty = Self { site };
         let mut puttygen = putty.dressed("puttygen");
         puttygen.arg(site.alice.certified_key(PLACE)).arg("-o").arg(site.path("key.ppk"));

@@ -29,11 +29,7 @@ fn paramiko() -> Result<()> {
 fn node_ssh2() -> Result<()> {
     let site = Site::start()?;
     let grant = site.grant("30m")?;
-    let line = proxys_plain_key(&site)?;
-    let (_, key) = line.split_once(' ').context("a key without its type")?;
-    let more = json!({ "key": site.alice.key(), "host_key": key });
-    let ssh2 = Scripted { site: &site, target: "web1", script: "with_ssh2.js", transfers: &["sftp"], more };
-    carries_everything(&site, &grant, &ssh2)
+    carries_everything(&site, &grant, &Scripted::ssh2(&site)?)
 }
 
 /// The host key of the proxy as a client sees that knows no certificates, without the comment.
@@ -74,6 +70,13 @@ impl<'a> Scripted<'a> {
         fs::write(&known_hosts, format!("[127.0.0.1]:{} {key}\nweb1 {key}\n", site.proxy_port()))?;
         let more = json!({ "key": site.alice.certified_key(PLACE), "known_hosts": known_hosts });
         Ok(Self { site, target: "web1", script: "with_paramiko.py", transfers: &["sftp"], more })
+    }
+
+    pub(crate) fn ssh2(site: &'a Site) -> Result<Self> {
+        let line = proxys_plain_key(site)?;
+        let (_, key) = line.split_once(' ').context("a key without its type")?;
+        let more = json!({ "key": site.alice.key(), "host_key": key });
+        Ok(Self { site, target: "web1", script: "with_ssh2.js", transfers: &["sftp"], more })
     }
 
     /// Calls the script for what this way leads to.

@@ -27,6 +27,11 @@ pub(super) fn sentence(fact: &Fact) -> String {
             format!("registers the target {target} with {}", count(host_keys.len(), "pinned host key"))
         }
         Fact::TargetRemoved { target } => format!("takes the target {target} out of the directory"),
+        Fact::TargetKeyMade { target, key, .. } => format!("makes the key of the target {target}: {key}"),
+        Fact::TargetKeyDestroyed { target, key } => format!("destroys the key of the target {target}: {key}"),
+        Fact::TargetKeyUsed { session, target, login, .. } => {
+            format!("signs the log-in of {session} as {login}@{target} with the key of that target")
+        }
         Fact::IdentityLoggedIn { address, touch, presence, .. } => {
             let touched = if *touch { ", a security key touched" } else { "" };
             let by = match presence.as_ref().map(|presence| presence.certificate) {

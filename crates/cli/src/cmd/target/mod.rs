@@ -1,5 +1,7 @@
 //! `portcullis target`: the servers that people may ask for, and what their sshd must know.
 
+mod key;
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +9,7 @@ use std::path::{Path, PathBuf};
 use api::Client;
 use api::wire::{self, HostSubject, IssueHostCertificate, RegisterTarget};
 use identity::files;
-use model::{Login, Target, TargetAddress, TargetName};
+use model::{Login, Target, TargetAddress, TargetAuth, TargetName};
 
 use crate::context::Context;
 use crate::enrolment::{self, Enrolment, Expected, HostCertificate, HostKey, Port, Remote};
@@ -23,6 +25,8 @@ Examples:
       --login deploy --label env=prod --apply admin@10.1.2.3
   portcullis target add db1 --address db1:22 --login dba \\
       --host-key ssh_host_ed25519_key.pub
+  portcullis target add router1 --address 10.1.2.9:22 --login root \\
+      --target-key --host-key router1_host_key.pub  # dropbear
   portcullis target list
   portcullis target enrol web1 --apply root@web1  # again: its logins changed")]
 pub(crate) struct Args {
@@ -36,6 +40,8 @@ enum Action {
     Add(Add),
     /// Print the enrolment of a registered server, or carry it out with --apply
     Enrol(Enrol),
+    /// Print the key of a server that knows no certificates, for its authorized_keys
+    Key(key::Args),
     /// List the servers
     List,
     /// Take a server off the list; what its sshd trusts stays until you remove it there
@@ -64,6 +70,12 @@ struct Add {
     /// Pin the host key, for a server that cannot be given a host certificate
     #[arg(long)]
     pin: bool,
+    /// Its server knows no certificates, as dropbear does not: the CA keeps a key for it, and signs each log-in
+    #[arg(long, conflicts_with = "apply")]
+    target_key: bool,
+    /// With --target-key: leave out the options that forbid forwards there
+    #[arg(long, requires = "target_key")]
+    forwards: bool,
     #[command(flatten)]
     enrolment: EnrolmentArgs,
 }
@@ -102,9 +114,13 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         Action::Enrol(args) => {
             let client = context.client().await?;
             let target = find(&client, &args.name).await?;
+            if target.auth == TargetAuth::TargetKey {
+                return key::instead(context, &client, &target, args.enrolment.apply.is_some()).await;
+            }
             let (remote, host_key) = reach(context, &args.enrolment)?;
             enrol(context, &client, &target, remote.as_ref(), host_key.as_ref()).await
         }
+        Action::Key(args) => key::run(context, args).await,
         Action::List => list(context).await,
         Action::Remove { name } => {
             let client = context.client().await?;
@@ -133,8 +149,14 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
 async fn add(context: &Context, args: &Add) -> Result<(), CliError> {
     let client = context.client().await?;
     let (remote, host_key) = reach(context, &args.enrolment)?;
-    let pinned = match (&host_key, args.pin) {
+    let pinned = match (&host_key, args.pin || args.target_key) {
         (Some(key), true) => vec![key.line.clone()],
+        (None, true) if args.target_key => {
+            return Err(CliError::usage(
+                "--target-key needs the host key, because such a server shows no host certificate",
+                "give it with --host-key FILE; dropbearkey -y -f HOST_KEY prints it there",
+            ));
+        }
         (None, true) => {
             return Err(CliError::usage("--pin needs the host key", "give it with --host-key FILE, or use --apply"));
         }
@@ -145,11 +167,15 @@ async fn add(context: &Context, args: &Add) -> Result<(), CliError> {
         addresses: args.address.clone(),
         labels: labels(&args.label)?,
         logins: args.login.iter().cloned().collect(),
+        auth: if args.target_key { TargetAuth::TargetKey } else { TargetAuth::Certificate },
         host_keys: pinned,
     };
     let view = client.register_target(&RegisterTarget { target, replace: args.replace }).await?;
     if !context.output.is_json() {
         context.output.note(format_args!("{} is registered, with the logins {}", view.name, listed(&view.logins)));
+    }
+    if args.target_key {
+        return key::show(context, &client, &view, key::Wish { rotate: false, forwards: args.forwards }).await;
     }
     let enrolled = enrol(context, &client, &view, remote.as_ref(), host_key.as_ref()).await;
     enrolled.map_err(|error| match args.enrolment.apply {
@@ -337,10 +363,11 @@ async fn list(context: &Context) -> Result<(), CliError> {
                 true => "certificate".to_owned(),
                 false => listed(&target.host_keys),
             },
+            key::how(target),
         ]
     });
     let nothing = "no server that you may see (portcullis target add registers one)";
-    context.output.table(["NAME", "LOGINS", "LABELS", "ADDRESSES", "HOST KEY"], rows.collect(), nothing)
+    context.output.table(["NAME", "LOGINS", "LABELS", "ADDRESSES", "HOST KEY", "LOG-IN BY"], rows.collect(), nothing)
 }
 
 async fn find(client: &Client, name: &TargetName) -> Result<wire::TargetView, CliError> {
