@@ -123,9 +123,7 @@ fn read(bytes: &[u8]) -> Result<Signature, PresenceError> {
 /// What a client signs: the session identifier, and its request up to the signature.
 fn signed(claim: &Claim<'_>, signature: &Signature, shown: Shown<'_>) -> Result<Vec<u8>, ssh_key::Error> {
     let (algorithm, blob) = match shown {
-        Shown::Certificate(certificate) => {
-            (signature.algorithm().to_certificate_type().to_string(), certificate.to_bytes()?)
-        }
+        Shown::Certificate(certificate) => (signature.algorithm().to_certificate_type(), certificate.to_bytes()?),
         // The algorithm by which it signed: an RSA key has two names here, and neither is its own (RFC 8332).
         Shown::Key(key) => (signature.algorithm().as_str().to_owned(), PublicKey::from(key.clone()).to_bytes()?),
     };
