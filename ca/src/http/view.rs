@@ -8,9 +8,7 @@ use access::{
     SessionState, TargetKey,
 };
 use api::wire;
-use model::{
-    CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Timestamp, Verdict,
-};
+use model::{CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Timestamp, Verdict};
 
 use crate::app::{
     AppError, Credential, Issued, Opened, Paged, ProxyState, RecordingView, RequestView, SessionView, Status,
