@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use api::Heard;
 use api::wire::{
     BuyPass, CaKeys, Credential, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Presence, Recovered,
-    SessionReport, TellProxyStatus,
+    SessionReport, SignForTarget, TellProxyStatus,
 };
 use async_trait::async_trait;
 use model::{
@@ -19,7 +19,7 @@ use portcullis_proxy::{Ambient, Control, ControlError, Feed, HostCertificate};
 use ssh_key::certificate::{Builder, CertType};
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::public::KeyData;
-use ssh_key::{Certificate, PrivateKey, PublicKey};
+use ssh_key::{Certificate, PrivateKey, PublicKey, Signature, SigningKey};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
@@ -79,8 +79,23 @@ pub struct TargetEntry {
     pub host_keys: Vec<String>,
 }
 
+/// What the CA does when it is asked to sign with a target's key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Signs {
+    Rightly,
+    /// Another connection's log-in.
+    Otherwise,
+    Never,
+    /// Not before the proxy has given up.
+    Late,
+}
+
 /// The CA.
 pub struct Authority {
+    /// The keys of targets that know no certificates.
+    target_keys: Mutex<BTreeMap<String, (PrivateKey, Signs)>>,
+    /// The sessions that are opened by one, with their targets.
+    keyed: Mutex<BTreeMap<SessionId, String>>,
     pub user_ca: PrivateKey,
     pub host_ca: PrivateKey,
     pub front_ca: PrivateKey,
@@ -123,6 +138,8 @@ impl Authority {
             user_ca: new_key(),
             host_ca: new_key(),
             front_ca: new_key(),
+            target_keys: Mutex::default(),
+            keyed: Mutex::default(),
             grants: Mutex::default(),
             targets: Mutex::default(),
             facts: Mutex::default(),
@@ -149,6 +166,29 @@ impl Authority {
     pub fn add_target(&self, name: &str, addresses: &[String], host_keys: &[String]) {
         let entry = TargetEntry { addresses: addresses.to_vec(), host_keys: host_keys.to_vec() };
         lock(&self.targets).insert(name.to_owned(), entry);
+    }
+
+    /// Lets proxies in to a target with a key that the CA holds.
+    pub fn hold_key(&self, name: &str, key: &PrivateKey, signs: Signs) {
+        lock(&self.target_keys).insert(name.to_owned(), (key.clone(), signs));
+    }
+
+    async fn sign_for_target(&self, session: &SessionId, ask: &SignForTarget) -> Result<Vec<u8>, ControlError> {
+        let target = lock(&self.keyed).remove(session).expect("one signature a session");
+        let (key, signs) = lock(&self.target_keys)[&target].clone();
+        let mut session_id = hex::decode(&ask.session_id).unwrap();
+        match signs {
+            Signs::Rightly => {}
+            Signs::Otherwise => session_id[0] ^= 1,
+            Signs::Never => {
+                let (sentence, hint) = ("the key is away".to_owned(), Some("bring it back".to_owned()));
+                return Err(ControlError::Refused { code: "no-target-key".into(), sentence, hint });
+            }
+            Signs::Late => std::future::pending().await,
+        }
+        let blob = key.public_key().to_bytes().unwrap();
+        let request = identity::publickey_request(&session_id, &ask.login, "ssh-ed25519", &blob).unwrap();
+        Ok(Vec::try_from(sign_with(&key, &request)).unwrap())
     }
 
     /// Grants `login@target` to a person.
@@ -488,6 +528,13 @@ impl Authority {
             lock(&self.unheard).push(session);
             return Err(ControlError::Unavailable("the connection broke".into()));
         }
+        let credential = match lock(&self.target_keys).get(grant.target.as_str()) {
+            Some((key, _)) => {
+                lock(&self.keyed).insert(session.clone(), grant.target.to_string());
+                Credential::TargetKey(line(key))
+            }
+            None => Credential::Certificate(certificate.to_openssh().unwrap()),
+        };
         Ok(OpenedSession {
             session,
             request: grant.id,
@@ -497,7 +544,7 @@ impl Authority {
             addresses: entry.addresses,
             host_keys: entry.host_keys,
             host_ca: line(&self.host_ca),
-            credential: Credential::Certificate(certificate.to_openssh().unwrap()),
+            credential,
             deadline: grant.ends.into(),
             command: grant.command,
             obligations: grant.obligations,
@@ -515,6 +562,10 @@ impl Authority {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
+}
+
+fn sign_with<K: SigningKey>(key: &K, bytes: &[u8]) -> Signature {
+    key.try_sign(bytes).unwrap()
 }
 
 fn line(key: &PrivateKey) -> String {
@@ -547,6 +598,11 @@ impl Control for Line {
         self.0.see(ask, &certificate)?;
         let Principal::Identity(identity) = certificate.valid_principals()[0].parse().unwrap() else { panic!() };
         self.0.let_in(identity, &ask.login, &ask.target, &ask.public_key, seq)
+    }
+
+    async fn sign_for_target(&self, session: &SessionId, ask: &SignForTarget) -> Result<Vec<u8>, ControlError> {
+        self.0.alive()?;
+        self.0.sign_for_target(session, ask).await
     }
 
     async fn buy_pass(&self, ask: &BuyPass) -> Result<Pass, ControlError> {

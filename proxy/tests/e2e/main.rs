@@ -34,6 +34,7 @@ mod presence;
 mod relay;
 mod rights;
 mod sshd;
+mod target_key;
 mod terminal;
 mod time;
 mod told;

@@ -61,8 +61,8 @@ pub(super) async fn show(
     output.line(&line)?;
     let name = &target.name;
     output.note(format_args!(
-        "this line goes into the authorized_keys of {} on {name}, and no other key should stand there: for dropbear\n\
-         ~/.ssh/authorized_keys, on OpenWrt /etc/dropbear/authorized_keys for root. Only the login may write the file.",
+        "this line goes into the authorized_keys of {} on {name}: ~/.ssh/authorized_keys, on OpenWrt\n\
+         /etc/dropbear/authorized_keys. No other key should stand there, and nobody else may write the file.",
         listed(&target.logins)
     ));
     if wish.rotate {
