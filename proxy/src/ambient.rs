@@ -28,6 +28,13 @@ pub(crate) fn random_bits(ambient: &dyn Ambient) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
+/// A key under which the CA takes a request once, however often it is sent.
+pub(crate) fn random_key(ambient: &dyn Ambient) -> String {
+    let mut bits = [0; 16];
+    ambient.fill(&mut bits);
+    hex::encode(bits)
+}
+
 /// The time of day that sessions and certificates end by. When the machine's clock is set back, it goes on as if it
 /// had not been, so nothing lives longer for it; when it is set forward, all that is due ends.
 pub(crate) struct Timekeeper {

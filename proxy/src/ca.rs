@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::wire::{
-    BuyPass, CaKeys, EnterByPass, HostSubject, IssueHostCertificate, OpenSession, OpenedSession, Pass, Recovered,
-    SessionReport, SessionReports, SignForTarget, TellProxyStatus,
+    BuyPass, CaKeys, EnterByPass, Extend, ExtensionOffer, HostSubject, IssueHostCertificate, OpenSession,
+    OpenedSession, Pass, Recovered, Request, SessionReport, SessionReports, SignForTarget, TellProxyStatus,
 };
 use api::{Client, ClientError, EventStream, Heard};
 use async_trait::async_trait;
@@ -54,6 +54,14 @@ impl Control for Api {
     async fn sign_for_target(&self, session: &SessionId, ask: &SignForTarget) -> Result<Vec<u8>, ControlError> {
         let answer = self.0.sign_for_target(session, ask).await.map_err(error)?;
         hex::decode(answer.signature).map_err(|_| ControlError::Unavailable("its signature cannot be read".to_owned()))
+    }
+
+    async fn offer_extension(&self, session: &SessionId) -> Result<ExtensionOffer, ControlError> {
+        self.0.offer_extension(session).await.map_err(error)
+    }
+
+    async fn extend(&self, session: &SessionId, ask: &Extend, key: &str) -> Result<Request, ControlError> {
+        self.0.extend_session(session, ask, key).await.map_err(error)
     }
 
     async fn report(

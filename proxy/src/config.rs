@@ -6,6 +6,8 @@ use std::time::Duration;
 use model::Span;
 use serde::Deserialize;
 
+use crate::escape_key::EscapeKey;
+
 /// The settings of a proxy. Every one has a default that suits a small site.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -43,6 +45,9 @@ pub struct Config {
     pub warnings: Vec<Span>,
     /// Who is told at the beginning as whom, until when and under which request they are in, and that it is recorded.
     pub greeting: Greeting,
+    /// The key with which a person with a terminal speaks to the proxy, at the beginning of a line: how much time is left,
+    /// and more of it.
+    pub escape: EscapeKey,
     /// The longest that a notice may take before a session is dropped all the same.
     pub notice: Millis,
     /// How many bytes the recording of one channel may have. A session that must be recorded ends there; one whose path
@@ -96,6 +101,7 @@ impl Default for Config {
             roll_call: Span::from_minutes(1),
             warnings: vec![Span::from_minutes(5), Span::from_minutes(1)],
             greeting: Greeting::Terminals,
+            escape: EscapeKey::default(),
             notice: Millis(50),
             recording_limit: 1 << 30,
             window: 2 << 20,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use api::Heard;
 use api::wire::{
-    BuyPass, CaKeys, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Recovered, SessionReport,
-    SignForTarget, TellProxyStatus,
+    BuyPass, CaKeys, EnterByPass, Extend, ExtensionOffer, HostSubject, OpenSession, OpenedSession, Pass, Recovered,
+    Request, SessionReport, SignForTarget, TellProxyStatus,
 };
 use async_trait::async_trait;
 use model::{SessionId, Timestamp};
@@ -33,6 +33,16 @@ pub trait Control: Send + Sync + 'static {
     /// Gives a pass back: its connection is closed.
     async fn end_pass(&self, _pass: &Arc<Zeroizing<String>>) -> Result<(), ControlError> {
         Err(no_passes())
+    }
+
+    /// How much more time the person of a live session could ask for.
+    async fn offer_extension(&self, _session: &SessionId) -> Result<ExtensionOffer, ControlError> {
+        Err(no_extensions())
+    }
+
+    /// Asks for more time in the name of a live session's person; once for each `key`.
+    async fn extend(&self, _session: &SessionId, _ask: &Extend, _key: &str) -> Result<Request, ControlError> {
+        Err(no_extensions())
     }
 
     /// The CA for what a person does at the desk; `None` where there is no desk.
@@ -76,6 +86,10 @@ pub trait Control: Send + Sync + 'static {
 
 fn no_passes() -> ControlError {
     ControlError::Unavailable("it knows no plain keys".to_owned())
+}
+
+fn no_extensions() -> ControlError {
+    ControlError::Unavailable("it takes no such requests".to_owned())
 }
 
 /// An open feed of facts.

@@ -1,4 +1,5 @@
-//! Requests for more time that wait for a decision, so that the sessions that hope for it are told when it is no.
+//! Requests for more time that wait for a decision: whoever asks how much is left is told, and the sessions that hope for
+//! it when it is no.
 
 use std::collections::VecDeque;
 
@@ -20,6 +21,11 @@ struct Wanted {
 }
 
 impl Extensions {
+    /// The request that would extend a grant, while it is pending.
+    pub(crate) fn of(&self, grant: &RequestId) -> Option<&RequestId> {
+        self.0.iter().rev().find(|wanted| wanted.grant == *grant).map(|wanted| &wanted.request)
+    }
+
     /// Hears a fact; the grant that will not be extended, when it says so.
     pub(crate) fn hear(&mut self, fact: &Fact) -> Option<(RequestId, NotExtended)> {
         if let Fact::RequestFiled { request, spec, .. } = fact {
@@ -32,14 +38,21 @@ impl Extensions {
             return None;
         }
         let (request, why) = if let Fact::RequestDenied { request } = fact {
-            (request, NotExtended::Denied)
+            (request, Some(NotExtended::Denied))
         } else if let Fact::RequestExpired { request } = fact {
-            (request, NotExtended::Undecided)
+            (request, Some(NotExtended::Undecided))
+        // Who took it back knows, and who got it is told when their session goes on.
+        } else if let Fact::RequestCancelled { request } | Fact::GrantExtended { by: request, .. } = fact {
+            (request, None)
+        } else if let Fact::GrantEnded { request: grant, .. } = fact {
+            self.0.retain(|wanted| wanted.grant != *grant);
+            return None;
         } else {
             return None;
         };
         let place = self.0.iter().position(|wanted| wanted.request == *request)?;
-        self.0.remove(place).map(|wanted| (wanted.grant, why))
+        let wanted = self.0.remove(place)?;
+        why.map(|why| (wanted.grant, why))
     }
 }
 
@@ -86,7 +99,25 @@ mod tests {
         assert_eq!(extensions.hear(&denied(2)), None, "a request of its own");
         let expired = Fact::RequestExpired { request: id(3) };
         assert_eq!(extensions.hear(&expired), Some((id(30), NotExtended::Undecided)));
+        assert_eq!(extensions.of(&id(40)), Some(&id(4)));
         assert_eq!(extensions.hear(&Fact::RequestCancelled { request: id(4) }), None, "whoever took it back knows");
+        assert_eq!(extensions.of(&id(40)), None);
+    }
+
+    #[test]
+    fn what_is_decided_is_pending_no_more() {
+        let mut extensions = Extensions::default();
+        let id = RequestId::from_random;
+        let at = Timestamp::from_seconds;
+        for fact in [filed(1, Some(10)), filed(2, Some(20)), filed(3, Some(30))] {
+            extensions.hear(&fact);
+        }
+        assert_eq!(extensions.of(&id(10)), Some(&id(1)));
+        let extended = Fact::GrantExtended { request: id(10), by: id(1), from: at(1), to: at(2) };
+        assert_eq!((extensions.hear(&extended), extensions.of(&id(10))), (None, None));
+        let ended = Fact::GrantEnded { request: id(20), end: model::GrantEnd::Released, reason: None };
+        assert_eq!((extensions.hear(&ended), extensions.of(&id(20))), (None, None));
+        assert_eq!(extensions.of(&id(30)), Some(&id(3)));
     }
 
     #[test]

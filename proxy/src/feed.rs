@@ -140,6 +140,11 @@ impl Revocations {
         Ok(registered)
     }
 
+    /// The request that would extend a grant, when one is pending as far as was heard.
+    pub(crate) fn extension(&self, grant: &RequestId) -> Option<RequestId> {
+        self.lock().extensions.of(grant).cloned()
+    }
+
     /// Follows the feed for ever, from the ledger's present end on.
     pub(crate) async fn follow(self: Arc<Self>, control: Arc<dyn Control>) {
         let mut pause = FIRST_PAUSE;

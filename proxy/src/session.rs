@@ -357,7 +357,7 @@ impl Visit {
             let wait = match schedule.due(gate.now(), ends, live.idle()) {
                 Due::Nothing(wait) => wait,
                 Due::Warning(left) => {
-                    live.tell(words::warning(left, ends, gate.now(), permit));
+                    live.tell(words::warning(left, ends, gate.now(), permit, gate.config.escape));
                     continue;
                 }
                 Due::Expired => {

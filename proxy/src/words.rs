@@ -1,9 +1,11 @@
 //! What people are told: one line that says what happened, and one that says what to do.
 
-use model::{Actor, CertificateExtension, ChannelKind, ChannelRight, SessionEnd, Span, Timestamp};
+use api::wire::{ExtensionOffer, PathGap, Request, RequestState};
+use model::{Actor, CertificateExtension, ChannelKind, ChannelRight, RequestId, SessionEnd, Span, Timestamp};
 
 use crate::control::ControlError;
 use crate::destination::Destination;
+use crate::escape_key::EscapeKey;
 use crate::permit::Permit;
 
 /// The most characters of a line: what others wrote is in it.
@@ -117,10 +119,80 @@ fn because(reason: Option<&str>) -> String {
 }
 
 /// That a session will end.
-pub(crate) fn warning(left: Span, at: Timestamp, now: Timestamp, permit: &Permit) -> Words {
+pub(crate) fn warning(left: Span, at: Timestamp, now: Timestamp, permit: &Permit, key: EscapeKey) -> Words {
     let (asked, grant) = (permit.destination(), permit.request());
+    let here = key.name().map(|key| format!("press enter, {key} and e, or ")).unwrap_or_default();
     Words::say(format!("this session on {asked} ends in {left}, at {}", clock(at, now)))
-        .hint(format!("to go on, run portcullis extend {grant} --for 30m"))
+        .hint(format!("to go on, {here}run portcullis extend {grant} --for 30m"))
+}
+
+/// How much time is left of a session, what ends it first, and whether more was asked for.
+pub(crate) fn time(ends: Timestamp, now: Timestamp, permit: &Permit, pending: Option<&RequestId>) -> Words {
+    let (asked, grant) = (permit.destination(), permit.request());
+    // Somebody is there, so the idle time begins now.
+    let idle = permit.obligations().idle_limit.filter(|limit| now.plus(*limit) < ends);
+    let idle = idle.map(|limit| format!(", or when nothing has passed for {limit}")).unwrap_or_default();
+    let pending = pending.map(|id| format!("; more was asked for, and {id} is pending")).unwrap_or_default();
+    let (until, left) = (clock(ends, now), left(ends, now));
+    Words::say(format!("{asked} has {left} left: it ends at {until} with {grant}{idle}{pending}"))
+}
+
+/// Which escapes there are.
+pub(crate) fn escapes(key: EscapeKey) -> Words {
+    let key = key.name().unwrap_or_default();
+    Words::say(format!("at the beginning of a line: {key} and t shows the time left, {key} and e asks for more"))
+        .hint(format!("{key} twice sends one {key}; anything else behind it goes on to the target"))
+}
+
+/// What somebody is asked who wants more time.
+pub(crate) fn question(ends: Timestamp, now: Timestamp, permit: &Permit, offer: &ExtensionOffer) -> Words {
+    let (grant, left) = (permit.request(), left(ends, now));
+    let takes = match offer.paths.iter().any(|path| path.lacks.is_empty()) {
+        true => "no approval".to_owned(),
+        false => lacks(&offer.paths),
+    };
+    Words::say(format!("more time for {grant}, which has {left} left, takes {takes}; ctrl-c gives up"))
+}
+
+/// What became of a question for more time.
+pub(crate) fn asked(filed: &Request, ends: Timestamp, now: Timestamp, permit: &Permit) -> Words {
+    let (grant, id, more) = (permit.request(), &filed.id, Span::from_seconds(filed.duration));
+    match filed.state {
+        RequestState::Pending => {
+            let lacks = lacks(&filed.paths);
+            Words::say(format!("{more} more for {grant} was asked for: {id} waits for {lacks}"))
+                .hint(format!("you are told here what becomes of it; to take it back, run portcullis cancel {id}"))
+        }
+        RequestState::Approved => {
+            let ends = filed.grant.as_ref().map_or(ends, |grant| grant.ends.0);
+            Words::say(format!("{grant} was extended by {more}, until {} ({id})", clock(ends, now)))
+        }
+        RequestState::Denied | RequestState::Cancelled | RequestState::Expired => {
+            Words::say(format!("more time for {grant} was asked for, and {id} is {} already", filed.state))
+        }
+    }
+}
+
+/// That more time cannot be had.
+pub(crate) fn no_more(error: &ControlError, permit: &Permit) -> Words {
+    let grant = permit.request();
+    match error {
+        ControlError::Refused { sentence, hint, .. } => {
+            let words = Words::say(format!("no more time: {sentence}"));
+            match hint {
+                Some(hint) => words.hint(hint),
+                None => words,
+            }
+        }
+        ControlError::Unavailable(why) => Words::say(format!("more time cannot be asked for now: {why}"))
+            .hint(format!("try again in a moment, or run portcullis extend {grant} --for 30m")),
+    }
+}
+
+/// What paths still wait for: one of these.
+pub(crate) fn lacks(paths: &[PathGap]) -> String {
+    let lacks = |path: &PathGap| if path.lacks.is_empty() { "nothing".to_owned() } else { path.lacks.join(", ") };
+    paths.iter().map(lacks).collect::<Vec<_>>().join(" or ")
 }
 
 /// What a person reads before anything of the target: as whom, until when, that it is on record, and under what.
@@ -237,7 +309,7 @@ fn part(at: Timestamp, range: std::ops::Range<usize>) -> String {
 }
 
 /// What is left, in whole minutes as long as there are some.
-fn left(ends: Timestamp, now: Timestamp) -> Span {
+pub(crate) fn left(ends: Timestamp, now: Timestamp) -> Span {
     let seconds = u32::try_from(ends.since(now).as_secs()).unwrap_or(u32::MAX);
     Span::from_seconds(if seconds < 120 { seconds } else { seconds / 60 * 60 })
 }

@@ -90,17 +90,7 @@ impl Caller {
     pub fn person_at(&self, least: Desk) -> Result<&IdentityName, AppError> {
         let person = self.person()?;
         match (self.desk, self.through()) {
-            (Some(desk), Some(through)) if desk < least => {
-                let what = if least == Desk::Review { "reviews" } else { "requests" };
-                Err(AppError::Forbidden {
-                    sentence: format!(
-                        "this proxy may not pass {what} on: the directory has desk = \"{}\" for {}",
-                        desk.as_str(),
-                        through.proxy
-                    ),
-                    hint: Some("use portcullis with a login of its own: portcullis login".to_owned()),
-                })
-            }
+            (Some(desk), Some(through)) => passes_on(desk, least, &through.proxy).map(|()| person),
             _ => Ok(person),
         }
     }
@@ -173,4 +163,22 @@ impl Caller {
     pub const fn address(&self) -> IpAddr {
         self.address
     }
+}
+
+/// Refuses what a proxy would pass on and the directory does not let it.
+///
+/// # Errors
+/// It does not.
+pub(super) fn passes_on(desk: Desk, least: Desk, proxy: &ProxyName) -> Result<(), AppError> {
+    if desk >= least {
+        return Ok(());
+    }
+    let what = if least == Desk::Review { "reviews" } else { "requests" };
+    Err(AppError::Forbidden {
+        sentence: format!(
+            "this proxy may not pass {what} on: the directory has desk = \"{}\" for {proxy}",
+            desk.as_str()
+        ),
+        hint: Some("use portcullis with a login of its own: portcullis login".to_owned()),
+    })
 }

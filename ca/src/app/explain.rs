@@ -190,7 +190,7 @@ impl App {
             Ok(decision) => decision,
             Err(refusal) => {
                 // What each path lacks is worth as much here as where the answer is yes.
-                let gaps = PathGap::all(&offered, spec, who.touch, who.now);
+                let gaps = PathGap::all(&offered, spec, who.touch, None, who.now);
                 let hint = refusal.hint.filter(|hint| !hint.contains("policy explain"));
                 return Answer { hint, paths: open(&offered, gaps, None), ..Answer::no(refusal.sentence) };
             }

@@ -3,6 +3,7 @@
 use identity::Desk;
 use model::{Reason, RequestId, RequestSpec, Span};
 
+use super::request::Asker;
 use super::views::RequestView;
 use super::{App, AppError, Caller};
 
@@ -25,6 +26,6 @@ impl App {
             return Err(AppError::forbidden(format!("only {} may extend {id}", old.spec.identity)));
         }
         let spec = RequestSpec { duration, reason, start: None, extends: Some(id.clone()), ..old.spec };
-        self.file(caller, spec, idempotency_key).await
+        self.file(&Asker::of(caller), spec, idempotency_key).await
     }
 }

@@ -18,7 +18,11 @@ pub(super) struct Notes {
     by_subject: DefaultKeyedRateLimiter<Subject>,
     logins: DefaultKeyedRateLimiter<Subject>,
     passes: DefaultKeyedRateLimiter<Subject>,
+    extensions: DefaultKeyedRateLimiter<Subject>,
 }
+
+/// How many requests for more time may come of one person's live sessions in a minute. A proxy says that they want it.
+const EXTENSIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(5);
 
 /// How many passes one may buy for each login that one may do: every connection with a plain key buys one.
 const PASSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
@@ -31,6 +35,7 @@ impl Notes {
             by_subject: RateLimiter::keyed(refusals),
             logins: RateLimiter::keyed(Quota::per_minute(logins)),
             passes: RateLimiter::keyed(Quota::per_minute(logins.saturating_mul(PASSES))),
+            extensions: RateLimiter::keyed(Quota::per_minute(EXTENSIONS)),
         }
     }
 
@@ -52,11 +57,21 @@ impl Notes {
         counted.map_err(|_| AppError::TooMany(format!("{subject} connects too often; wait a moment")))
     }
 
+    /// Counts a request for more time that comes of a live session.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(super) fn admit_extension(&self, subject: &Subject) -> Result<(), AppError> {
+        let counted = self.extensions.check_key(subject);
+        counted.map_err(|_| AppError::TooMany(format!("{subject} asks for more time too often; wait a minute")))
+    }
+
     /// Forgets who has been quiet.
     pub(super) fn sweep(&self) {
         self.by_subject.retain_recent();
         self.logins.retain_recent();
         self.passes.retain_recent();
+        self.extensions.retain_recent();
     }
 }
 

@@ -155,9 +155,9 @@ impl Sight {
                 app.engine.peek(|state, _| state.session(session).is_none_or(|known| known.proxy == *proxy))
             }
             Fact::SessionOpened { proxy: by, .. } => by == proxy,
-            // Whoever asks for more time in a live session is told there when it is no.
+            // Whoever asks for more time in a live session is told there when it is no, and meanwhile that it is pending.
             Fact::RequestFiled { spec, .. } => spec.extends.is_some(),
-            Fact::RequestDenied { request } | Fact::RequestExpired { request } => {
+            Fact::RequestDenied { request } | Fact::RequestExpired { request } | Fact::RequestCancelled { request } => {
                 let extends = |state: &State| state.request(request).is_some_and(|known| known.spec.extends.is_some());
                 app.engine.peek(|state, _| extends(state))
             }
@@ -187,7 +187,6 @@ impl Sight {
             | Fact::RequestReviewed { .. }
             | Fact::ReviewWithdrawn { .. }
             | Fact::RequestApproved { .. }
-            | Fact::RequestCancelled { .. }
             | Fact::CertificateIntended { .. }
             | Fact::CertificateIssued { .. }
             | Fact::CertificateFailed { .. }

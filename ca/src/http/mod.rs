@@ -113,6 +113,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(sessions::get))
         .routes(routes!(sessions::kill))
         .routes(routes!(sessions::sign_for_target))
+        .routes(routes!(sessions::offer_extension, sessions::extend))
         .routes(routes!(locks::list, locks::place))
         .routes(routes!(locks::lift))
         .routes(routes!(recordings::list))

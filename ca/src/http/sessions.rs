@@ -2,7 +2,7 @@
 
 use api::{Problem, wire};
 use axum::extract::{Extension, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use model::{SessionId, Span};
 use serde::Deserialize;
 
@@ -10,6 +10,7 @@ use super::extract::{Json, Path, Query, Who};
 use super::gate::Presence;
 use super::passes::address;
 use super::problem::Fault;
+use super::requests::idempotency_key;
 use super::{Shared, view};
 use crate::app::{AppError, Cursor, Knock, LogIn, Report};
 
@@ -131,6 +132,36 @@ pub(super) async fn kill(
 ) -> Result<Json<wire::Session>, Fault> {
     let reason = view::reason(body.reason.as_deref().unwrap_or("killed"))?;
     Ok(Json(view::session(app.kill(&caller, &id, &reason).await?)))
+}
+
+/// How much more time the person of a live session could ask for in it (the proxy that carries it only).
+#[utoipa::path(get, path = "/v1/sessions/{id}/extension", tag = "sessions", params(("id" = String, Path)),
+    security(("token" = [])),
+    responses((status = 200, body = wire::ExtensionOffer), (status = "default", body = Problem)))]
+pub(super) async fn offer_extension(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(id): Path<SessionId>,
+) -> Result<Json<wire::ExtensionOffer>, Fault> {
+    Ok(Json(view::offer(&app.offer_extension(&caller, &id)?)))
+}
+
+/// Files a request of a live session's person that extends its grant (the proxy that carries it only).
+#[utoipa::path(post, path = "/v1/sessions/{id}/extension", tag = "sessions", request_body = wire::Extend,
+    security(("token" = [])),
+    params(("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key answers with the same request")),
+    responses((status = 200, body = wire::Request), (status = "default", body = Problem)))]
+pub(super) async fn extend(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(id): Path<SessionId>,
+    headers: HeaderMap,
+    Json(body): Json<wire::Extend>,
+) -> Result<Json<wire::Request>, Fault> {
+    let (duration, reason) = (Span::from_seconds(body.duration), view::reason(&body.reason)?);
+    let filed = app.extend_session(&caller, &id, duration, reason, idempotency_key(&headers)?).await?;
+    Ok(Json(view::request(&filed)))
 }
 
 /// A log-in, as its proxy tells it.

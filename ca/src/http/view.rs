@@ -11,7 +11,7 @@ use api::wire;
 use model::{CertificateBody, GrantEnd, GroupName, Reason, RecordingStatus, RequestId, SessionEnd, Timestamp, Verdict};
 
 use crate::app::{
-    AppError, Credential, Issued, Opened, Paged, ProxyState, RecordingView, RequestView, SessionView, Status,
+    AppError, Credential, Issued, Offer, Opened, Paged, ProxyState, RecordingView, RequestView, SessionView, Status,
     TargetView,
 };
 
@@ -67,6 +67,14 @@ fn review(review: &Reviewed) -> wire::Review {
     };
     let (reviewer, comment) = (review.by.clone(), review.comment.clone());
     wire::Review { reviewer, approved, duration, comment, at: review.at.into() }
+}
+
+pub(super) fn offer(offer: &Offer) -> wire::ExtensionOffer {
+    wire::ExtensionOffer {
+        usual: offer.usual.seconds(),
+        longest: offer.longest.seconds(),
+        paths: offer.gaps.iter().map(gap).collect(),
+    }
 }
 
 fn gap(gap: &PathGap) -> wire::PathGap {

@@ -5,6 +5,8 @@ mod distrust;
 #[cfg(test)]
 mod edges;
 #[cfg(test)]
+mod extension;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod flow;

@@ -49,6 +49,8 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("POST", "/v1/sessions/{id}/reports", [401, 403, 403, 403, 403, 200]),
     ("POST", "/v1/sessions/{id}/kill", [401, 404, 200, 404, 200, 403]),
     ("POST", "/v1/sessions/{id}/target-signature", [401, 403, 403, 403, 403, 409]),
+    ("GET", "/v1/sessions/{id}/extension", [401, 403, 403, 403, 403, 200]),
+    ("POST", "/v1/sessions/{id}/extension", [401, 403, 403, 403, 403, 200]),
     ("POST", "/v1/recovered", [401, 403, 403, 403, 403, 204]),
     ("GET", "/v1/locks", [401, 200, 200, 200, 200, 403]),
     ("POST", "/v1/locks", [401, 403, 403, 403, 200, 403]),
@@ -155,6 +157,7 @@ async fn the_locked_may_ask_who_they_are_and_nothing_else() {
         }
         assert_eq!(status, 403, "{method} {path}");
         let code = answer.json::<Value>().await.unwrap()["code"].as_str().unwrap().to_owned();
+        let extension = "/v1/sessions/{id}/extension";
         let for_proxies = [
             "/v1/sessions",
             "/v1/sessions/{id}/reports",
@@ -162,9 +165,10 @@ async fn the_locked_may_ask_who_they_are_and_nothing_else() {
             "/v1/recovered",
             "/v1/passes",
             "/v1/proxies/status",
-        ]
-        .contains(path);
-        let wanted = if for_proxies && *method == "POST" { "forbidden" } else { "locked" };
+            extension,
+        ];
+        let for_proxies = for_proxies.contains(path);
+        let wanted = if for_proxies && (*method == "POST" || *path == extension) { "forbidden" } else { "locked" };
         assert_eq!(code, wanted, "{method} {path}");
     }
 }
@@ -307,7 +311,9 @@ impl Things {
             ("POST", "/v1/grants/{id}/revoke" | "/v1/sessions/{id}/kill" | "/v1/locks/{id}/lift") => {
                 Some(json!({ "reason": "because" }))
             }
-            ("POST", "/v1/grants/{id}/extend") => Some(json!({ "duration": 60, "reason": "a little more" })),
+            ("POST", "/v1/grants/{id}/extend" | "/v1/sessions/{id}/extension") => {
+                Some(json!({ "duration": 60, "reason": "a little more" }))
+            }
             ("POST", "/v1/certificates") => {
                 Some(json!({ "request": self.grant, "public_key": key, "nonce": nonce, "proof": "none" }))
             }

@@ -32,10 +32,17 @@ pub struct PathGap {
 }
 
 impl PathGap {
-    /// What each path would lack for a request that nobody has filed or reviewed, least burden first.
+    /// What each path would lack for a request that nobody has filed or reviewed, least burden first; `ends` is the end of
+    /// the grant that it would extend.
     #[must_use]
-    pub fn all(paths: &[PolicyPath], spec: &RequestSpec, touch: bool, now: Timestamp) -> Vec<Self> {
-        gaps(paths, &Case::new(spec, touch, None, now))
+    pub fn all(
+        paths: &[PolicyPath],
+        spec: &RequestSpec,
+        touch: bool,
+        ends: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<Self> {
+        gaps(paths, &Case::new(spec, touch, ends, now))
     }
 
     /// Whether nothing is lacking.

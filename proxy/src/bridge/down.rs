@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::wire::SessionReport;
+use bytes::Bytes;
 use model::{ChannelKind, ExitReport};
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, server};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, client, server};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::Greeting;
@@ -15,7 +17,8 @@ use crate::words::{self, Words};
 
 use super::replies::Request;
 use super::transfer::Transfer;
-use super::{Ended, STDERR, Shared, notice};
+use super::typed::Aside;
+use super::{Ended, STDERR, Shared, notice, question};
 
 /// How long words wait for the target to finish what it is drawing.
 const DRAWING: Duration = Duration::from_millis(200);
@@ -49,11 +52,24 @@ impl End {
     }
 }
 
-/// Words that wait for a good moment.
+/// What waits for a good moment.
 struct Waiting {
-    words: Arc<Words>,
+    what: What,
     /// The last moment.
     until: Instant,
+}
+
+/// What is to be shown, or asked.
+enum What {
+    Words(Arc<Words>),
+    /// The question for more time, with what is typed into it.
+    Question(mpsc::Receiver<Bytes>),
+}
+
+impl Waiting {
+    fn for_a_while(what: What) -> Self {
+        Self { what, until: Instant::now() + DRAWING }
+    }
 }
 
 /// Carries what the target sends until the channel ends.
@@ -61,6 +77,8 @@ pub(super) async fn run(
     shared: &Shared,
     target: &mut ChannelReadHalf,
     person: &ChannelWriteHalf<server::Msg>,
+    target_writes: &ChannelWriteHalf<client::Msg>,
+    wanted: &mut mpsc::Receiver<Aside>,
 ) -> Ended {
     let mut notices = shared.live.notices();
     let mut greeted = false;
@@ -74,11 +92,16 @@ pub(super) async fn run(
                 greeted = true;
                 greet(shared, person).await
             }
-            Ok(()) = notices.changed() => {
+            // One after the other: what comes meanwhile is not forgotten.
+            Ok(()) = notices.changed(), if waiting.is_none() => {
                 let words = notices.borrow_and_update().clone();
-                if let (Some(words), true) = (words, shared.pty().is_some()) {
-                    waiting = Some(Waiting { words, until: Instant::now() + DRAWING });
+                if let (Some(words), true) = (words, shared.size().is_some()) {
+                    waiting = Some(Waiting::for_a_while(What::Words(words)));
                 }
+                None
+            }
+            Some(aside) = wanted.recv(), if waiting.is_none() => {
+                waiting = Some(Waiting::for_a_while(meant(shared, aside)));
                 None
             }
             () = moment(waiting.as_ref().map(|waiting| waiting.until)) => None,
@@ -98,12 +121,32 @@ pub(super) async fn run(
             return ended;
         }
         let now = shared.on_screen(|screen| screen.is_settled()).unwrap_or(true);
-        if let Some(Waiting { words, .. }) = waiting.take_if(|waiting| now || waiting.until <= Instant::now())
-            && let Some(bytes) = shared.on_screen(|screen| notice::notice(&words, screen))
-            && let Some(ended) = show(shared, &words, bytes, person).await
+        let ended = match waiting.take_if(|waiting| now || waiting.until <= Instant::now()).map(|waiting| waiting.what)
         {
+            Some(What::Words(words)) => match shared.on_screen(|screen| notice::notice(&words, screen)) {
+                Some(bytes) => show(shared, &words, bytes, person).await,
+                None => None,
+            },
+            Some(What::Question(answers)) => question::ask(shared, answers, person, target_writes).await,
+            None => None,
+        };
+        if let Some(ended) = ended {
             return ended;
         }
+    }
+}
+
+/// What to show to somebody who wants this.
+fn meant(shared: &Shared, aside: Aside) -> What {
+    let (gate, live) = (&shared.gate, &shared.live);
+    match aside {
+        Aside::Time => {
+            let pending = gate.revocations.extension(live.permit().request());
+            let words = words::time(*live.deadline().borrow(), gate.now(), live.permit(), pending.as_ref());
+            What::Words(Arc::new(words))
+        }
+        Aside::Help => What::Words(Arc::new(words::escapes(gate.config.escape))),
+        Aside::Extend(answers) => What::Question(answers),
     }
 }
 

@@ -4,11 +4,14 @@
 //! session ends, so a peer that stops taking part holds up nothing but its own channel.
 
 mod down;
+mod escape;
 mod notice;
+mod question;
 mod replies;
 mod rules;
 mod screen;
 mod transfer;
+mod typed;
 mod up;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +21,7 @@ use std::time::Duration;
 use api::wire::SessionReport;
 use model::{ChannelEnd, ChannelKind, ExitReport, Pty, SessionEnd};
 use russh::{ChannelId, ChannelMsg, ChannelWriteHalf, server};
+use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::dial::Target;
@@ -32,6 +36,7 @@ use replies::Replies;
 pub(crate) use replies::asks;
 use screen::Screen;
 use transfer::Transfer;
+use typed::Typed;
 
 /// The extended data type of standard error (RFC 4254, section 5.2).
 const STDERR: u32 = 1;
@@ -108,7 +113,12 @@ struct Terminal {
     /// As it was asked for.
     pty: Pty,
     screen: Screen,
+    /// As it is now.
+    size: Size,
 }
+
+/// Columns, rows, and both in pixels, as SSH counts them.
+type Size = (u32, u32, u32, u32);
 
 /// How a channel ended.
 #[derive(Debug)]
@@ -151,6 +161,8 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
         running: OnceLock::new(),
     });
     let (mut person_read, person) = channel.split();
+    let (asides, mut wanted) = mpsc::channel(typed::WISHES);
+    let typed = Typed::new(shared.gate.config.escape, asides);
     let ended = match shared.open(&target).await {
         Err(words) => Ended::Refused(words),
         Ok(channel) => {
@@ -158,8 +170,8 @@ pub(crate) async fn run(gate: Arc<Gate>, live: Arc<Live>, number: u32, target: A
             let ended = tokio::select! {
                 biased;
                 () = shared.live.stop().raised() => Ended::Session,
-                ended = down::run(&shared, &mut target_read, &person) => ended,
-                ended = up::run(&shared, before, &mut person_read, &target) => ended,
+                ended = down::run(&shared, &mut target_read, &person, &target, &mut wanted) => ended,
+                ended = up::run(&shared, before, &mut person_read, &target, typed) => ended,
                 why = shared.recording_fails() => Ended::Recording(why),
                 () = async { closed.raised().await; tokio::time::sleep(LINGER).await } => Ended::Person,
             };
@@ -250,9 +262,23 @@ impl Shared {
         self.terminal.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|terminal| terminal.pty.clone())
     }
 
-    fn set_pty(&self, pty: Option<Pty>) {
-        let terminal = pty.map(|pty| Terminal { screen: Screen::new(&pty), pty });
+    fn set_pty(&self, pty: Option<(Pty, Size)>) {
+        let terminal = pty.map(|(pty, size)| Terminal { screen: Screen::new(&pty), pty, size });
         *self.terminal.lock().unwrap_or_else(PoisonError::into_inner) = terminal;
+    }
+
+    /// The terminal's size, when there is one.
+    fn size(&self) -> Option<Size> {
+        self.terminal.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|terminal| terminal.size)
+    }
+
+    /// Notes another size; `false` when there is no terminal.
+    fn resize(&self, size: Size) -> bool {
+        let mut terminal = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(terminal) = terminal.as_mut() else { return false };
+        terminal.size = size;
+        terminal.screen.resize(cells(size.0), cells(size.1));
+        true
     }
 
     /// Looks at what the person's terminal shows; `None` when they have none.
@@ -366,4 +392,9 @@ impl Closing {
             warn!(session = %shared.live.permit().session(), "{backlog}");
         }
     }
+}
+
+/// Columns or rows, as a terminal has them.
+fn cells(count: u32) -> u16 {
+    u16::try_from(count.max(1)).unwrap_or(u16::MAX)
 }

@@ -23,17 +23,13 @@ pub(super) fn notice(words: &Words, screen: &Screen) -> Vec<u8> {
     let mut all = String::from(if screen.is_dumb() || screen.is_ground() { "" } else { "\x18" });
     match screen.place() {
         Place::Lines { fresh, again } => {
-            let (bold, plain) = if screen.is_dumb() { ("", "") } else { ("\x1b[0;1m", "\x1b[0m") };
             all.push_str(if fresh { "" } else { "\r\n" });
-            for line in words.lines() {
-                // Writing into a String never fails.
-                let _ = write!(all, "{bold}{line}{plain}\r\n");
-            }
+            all.push_str(&lines(words, screen.is_dumb()));
             all.push_str(again);
         }
         Place::Over { row, width } => {
             let text = fit(&words.line(), width);
-            // Cursor and attributes are saved, with them the origin of rows and the character set, and brought back.
+            // Writing into a String never fails. Cursor and attributes are saved, with them the origin of rows and the character set, and brought back.
             let _ = write!(all, "\x1b7\x1b[?6l\x1b[{row};1H\x1b(B\x0f\x1b[0;7m{text}\x1b[0m\x1b8");
         }
     }
@@ -41,12 +37,36 @@ pub(super) fn notice(words: &Words, screen: &Screen) -> Vec<u8> {
     all.into_bytes()
 }
 
-/// The text in exactly this many columns. A character that is not ASCII may be two columns wide, and counts as that.
-fn fit(text: &str, width: usize) -> String {
+/// Words on lines of their own.
+pub(super) fn lines(words: &Words, dumb: bool) -> String {
+    let (bold, plain) = if dumb { ("", "") } else { ("\x1b[0;1m", "\x1b[0m") };
+    words.lines().iter().map(|line| format!("{bold}{line}{plain}\r\n")).collect()
+}
+
+/// The end of the text, in at most this many columns, and how many they are.
+pub(super) fn tail(text: &str, width: usize) -> (&str, usize) {
+    let (mut from, mut used) = (text.len(), 0);
+    for (at, c) in text.char_indices().rev() {
+        let wide = columns(c);
+        if used + wide > width {
+            break;
+        }
+        (from, used) = (at, used + wide);
+    }
+    (text.get(from..).unwrap_or_default(), used)
+}
+
+/// A character that is not ASCII may be two columns wide, and counts as that.
+const fn columns(c: char) -> usize {
+    if c.is_ascii() { 1 } else { 2 }
+}
+
+/// The text in exactly this many columns.
+pub(super) fn fit(text: &str, width: usize) -> String {
     let mut left = width;
     let mut fitted = String::new();
     for c in text.chars() {
-        let wide = if c.is_ascii() { 1 } else { 2 };
+        let wide = columns(c);
         if wide > left {
             break;
         }
@@ -110,6 +130,14 @@ mod tests {
             [("abc", "abc  "), ("abcdefg", "abcde"), ("猫猫猫", "猫猫 "), ("é", "é   "), ("", "     ")]
         {
             assert_eq!(fit(text, 5), fitted);
+        }
+    }
+
+    #[test]
+    fn of_what_is_too_long_the_end_is_shown() {
+        for (text, shown, used) in [("abc", "abc", 3), ("abcdefg", "cdefg", 5), ("a猫猫猫", "猫猫", 4), ("", "", 0)]
+        {
+            assert_eq!(tail(text, 5), (shown, used));
         }
     }
 

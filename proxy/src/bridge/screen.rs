@@ -101,6 +101,11 @@ impl Screen {
         self.dumb
     }
 
+    /// Whether a program has hidden the cursor.
+    pub(super) const fn hides_cursor(&self) -> bool {
+        self.hidden_cursor
+    }
+
     /// Whether something can be written into it now without breaking what is being drawn.
     pub(super) fn is_settled(&self) -> bool {
         self.dumb || self.is_ground() && !self.saved && !self.drawing

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use model::{CertificateExtension, ChannelKind, ChannelRight, Pty, RecordingMode};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client};
 use sftp::ScpCommand;
@@ -13,7 +14,8 @@ use crate::words::{self, Words};
 
 use super::replies::Request;
 use super::transfer::Transfer;
-use super::{Ended, STDERR, Shared};
+use super::typed::Typed;
+use super::{Ended, STDERR, Shared, cells};
 
 /// "End of write": its sender takes no more data.
 const EOW: &str = "eow@openssh.com";
@@ -26,17 +28,19 @@ pub(super) async fn run(
     before: Vec<ChannelMsg>,
     person: &mut ChannelReadHalf,
     target: &ChannelWriteHalf<client::Msg>,
+    mut typed: Typed,
 ) -> Ended {
     let mut before = before.into_iter();
     loop {
         let carried = match before.next() {
-            Some(msg) => carry(shared, msg, target).await,
+            Some(msg) => carry(shared, msg, target, &mut typed).await,
             None => tokio::select! {
                 transfer = released(shared) => transfer.send_to_target(target).await,
                 msg = person.wait() => match msg {
-                    Some(msg) => carry(shared, msg, target).await,
+                    Some(msg) => carry(shared, msg, target, &mut typed).await,
                     None => return Ended::Person,
                 },
+                () = typed.due() => send(shared, typed.settle(), target).await,
             },
         };
         match carried {
@@ -73,7 +77,12 @@ impl From<russh::Error> for Stop {
     }
 }
 
-async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<client::Msg>) -> Result<(), Stop> {
+async fn carry(
+    shared: &Shared,
+    msg: ChannelMsg,
+    target: &ChannelWriteHalf<client::Msg>,
+    typed: &mut Typed,
+) -> Result<(), Stop> {
     if !matches!(msg, ChannelMsg::Data { .. }) && shared.replies.is_full().await {
         let words = Words::say("more was asked for than the target has answered");
         return Err(Stop::Ended(Ended::Refused(words)));
@@ -81,19 +90,21 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
     match msg {
         ChannelMsg::Data { data } => {
             shared.live.touch();
-            shared.bytes_in.fetch_add(data.len() as u64, Ordering::Relaxed);
             // Nothing passes that could not be recorded; no client sends anything before it has asked for something.
-            let Some(tape) = shared.tape.get() else {
+            if shared.tape.get().is_none() {
                 let words = Words::say("data came before a shell, a command or a subsystem was asked for");
                 return Err(Stop::Ended(Ended::Refused(words)));
-            };
+            }
             if let Some(transfer) = shared.transfer.get() {
+                shared.bytes_in.fetch_add(data.len() as u64, Ordering::Relaxed);
                 return transfer.person_sent(shared, data, target).await;
             }
-            tape.input(&data).await.map_err(|why| broken(&why))?;
-            target.data_bytes(data).await?;
+            // Only somebody at a terminal types; what a program sends is as it is.
+            let on = if shared.size().is_some() { typed.take(data) } else { vec![data] };
+            send(shared, on, target).await?;
         }
         ChannelMsg::Eof => {
+            send(shared, typed.end(), target).await?;
             shared.person_done.store(true, Ordering::Relaxed);
             if let Some(transfer) = shared.transfer.get() {
                 transfer.person_done(target).await?;
@@ -117,13 +128,13 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
             }
             // Control characters and endless names have no place in a terminal's name, nor in a log.
             let name: String = term.chars().filter(|c| !c.is_control()).take(128).collect();
-            let pty = Pty { term: name, columns: size(col_width), rows: size(row_height) };
-            shared.set_pty(Some(pty));
+            let pty = Pty { term: name, columns: cells(col_width), rows: cells(row_height) };
+            shared.set_pty(Some((pty, (col_width, row_height, pix_width, pix_height))));
             shared.replies.expect(want_reply, Request::Pty).await;
             target.request_pty(true, &term, col_width, row_height, pix_width, pix_height, &terminal_modes).await?;
         }
         ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
-            if shared.on_screen(|screen| screen.resize(size(col_width), size(row_height))).is_some() {
+            if shared.resize((col_width, row_height, pix_width, pix_height)) {
                 if let Some(tape) = shared.tape.get() {
                     tape.resize(col_width, row_height).await.map_err(|why| broken(&why))?;
                 }
@@ -223,6 +234,22 @@ async fn carry(shared: &Shared, msg: ChannelMsg, target: &ChannelWriteHalf<clien
     Ok(())
 }
 
+/// Sends what goes on to the target, recorded before.
+async fn send(
+    shared: &Shared,
+    on: impl IntoIterator<Item = Bytes>,
+    target: &ChannelWriteHalf<client::Msg>,
+) -> Result<(), Stop> {
+    for data in on {
+        shared.bytes_in.fetch_add(data.len() as u64, Ordering::Relaxed);
+        if let Some(tape) = shared.tape.get() {
+            tape.input(&data).await.map_err(|why| broken(&why))?;
+        }
+        target.data_bytes(data).await?;
+    }
+    Ok(())
+}
+
 /// Judges a request to run something, and arms its recording, before the target sees it; `false` when it must not.
 async fn start(shared: &Shared, want_reply: bool, kind: ChannelKind, raw: Option<&[u8]>) -> Result<bool, Stop> {
     let permit = shared.live.permit();
@@ -302,8 +329,4 @@ async fn refuse(shared: &Shared, want_reply: bool, asked: &str, reason: &str) {
 
 fn broken(why: &crate::record::Broken) -> Stop {
     Stop::Ended(Ended::Recording(why.to_string()))
-}
-
-fn size(cells: u32) -> u16 {
-    u16::try_from(cells.max(1)).unwrap_or(u16::MAX)
 }

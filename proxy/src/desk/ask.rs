@@ -12,11 +12,12 @@ use model::{RequestId, Span};
 use russh::ChannelMsg;
 use tokio::sync::mpsc;
 
-use super::terminal::{Left, Terminal};
+use super::terminal::Terminal;
 use super::{Desk, Heard, PATIENCE, STAY, hear, run, show};
 use crate::auth::Person;
 use crate::bridge::{self, Opened};
 use crate::destination::Destination;
+use crate::prompt::{Left, duration, needed};
 use crate::session::{Visit, Wish};
 use crate::words::Words;
 
@@ -24,8 +25,6 @@ use crate::words::Words;
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a channel of somebody who reads nothing may take to be closed.
 const CLOSING: Duration = Duration::from_millis(100);
-/// How often somebody may answer the same question.
-const TRIES: usize = 3;
 
 /// What came of it.
 pub(crate) enum Outcome {
@@ -139,7 +138,8 @@ async fn ask(desk: &Desk, terminal: &mut Terminal, place: &Destination) -> Resul
         true => Some(needed(terminal, "which ticket? ").await?),
         false => None,
     };
-    let duration = duration(terminal, longest(&explained)).await?;
+    let longest = longest(&explained);
+    let duration = duration(terminal, "for how long?", longest, longest).await?;
     let filing = FileRequest {
         target: place.target.clone(),
         login: place.login.clone(),
@@ -280,31 +280,6 @@ fn question(place: &Destination) -> ExplainRequest {
 /// The longest that any path gives.
 fn longest(explained: &Explanation) -> Span {
     Span::from_seconds(explained.paths.iter().map(|path| path.longest).max().unwrap_or_default())
-}
-
-async fn needed(terminal: &mut Terminal, prompt: &str) -> Result<String, Over> {
-    for _ in 0..TRIES {
-        let text = terminal.line(prompt).await?;
-        if !text.is_empty() {
-            return Ok(text);
-        }
-    }
-    Err(Over::Left(Left::Done))
-}
-
-async fn duration(terminal: &mut Terminal, longest: Span) -> Result<Span, Over> {
-    for _ in 0..TRIES {
-        let text = terminal.line(&format!("for how long? [{longest}] ")).await?;
-        if text.is_empty() {
-            return Ok(longest);
-        }
-        match text.parse::<Span>() {
-            Ok(span) if span > Span::ZERO && span <= longest => return Ok(span),
-            Ok(_) => terminal.say(&format!("at most {longest}")).await,
-            Err(_) => terminal.say("write it as 30m or 1h30m").await,
-        }
-    }
-    Err(Over::Left(Left::Done))
 }
 
 async fn failed(terminal: &Terminal, error: &ClientError) -> Over {

@@ -2,8 +2,9 @@
 
 use super::run::{self, Pending, list, pending};
 use super::show;
-use super::terminal::{Left, Terminal};
+use super::terminal::Terminal;
 use super::{Desk, command::Command};
+use crate::prompt::{Asks, Left};
 
 /// Ctrl-C.
 const INTERRUPTED: u32 = 130;

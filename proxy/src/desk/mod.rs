@@ -58,9 +58,7 @@ impl Desk {
 
     /// A key under which a request is filed once, however often it is sent.
     fn key(&self) -> String {
-        let mut bits = [0; 16];
-        self.gate.ambient.fill(&mut bits);
-        hex::encode(bits)
+        crate::ambient::random_key(self.gate.ambient.as_ref())
     }
 }
 

@@ -252,8 +252,7 @@ async fn tell(desk: &Desk, terminal: &Terminal, request: &Request) {
 fn became(id: &RequestId, request: &Request) -> String {
     match request.state {
         RequestState::Pending => {
-            let lacks: Vec<String> = request.paths.iter().map(show::lacks).collect();
-            format!("{id} still lacks {}", lacks.join(" or "))
+            format!("{id} still lacks {}", crate::words::lacks(&request.paths))
         }
         RequestState::Approved | RequestState::Denied | RequestState::Cancelled | RequestState::Expired => {
             format!("{id} is {}", request.state)

@@ -70,7 +70,7 @@ pub(super) fn target(target: &TargetView) -> String {
 
 /// What one path still waits for.
 pub(super) fn lacks(path: &PathGap) -> String {
-    if path.lacks.is_empty() { "nothing".to_owned() } else { path.lacks.join(", ") }
+    crate::words::lacks(std::slice::from_ref(path))
 }
 
 /// For programs: JSON in ASCII. A program prints it as it is, so not even a C1 control or an embedded direction passes.

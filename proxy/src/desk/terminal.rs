@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use russh::{Channel, ChannelMsg, server};
 
+use crate::prompt::{Asks, Editor, Left, Step};
 use crate::words::plain;
 
 /// The extended data type of standard error (RFC 4254, section 5.2).
@@ -14,21 +15,8 @@ const COLUMNS: usize = 80;
 /// The fewest and the most columns that are believed.
 const NARROWEST: usize = 20;
 const WIDEST: usize = 400;
-/// The most bytes of a typed line.
-const LONGEST: usize = 1024;
 /// The most bytes that are typed ahead.
 const AHEAD: usize = 4096;
-
-/// How a wait for a person ended without what was waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
-    /// Ctrl-C.
-    Interrupted,
-    /// Ctrl-D on an empty line.
-    Done,
-    /// They hung up.
-    Gone,
-}
 
 /// A person's channel.
 pub(super) struct Terminal {
@@ -80,62 +68,6 @@ impl Terminal {
     /// The channel itself, for what comes after.
     pub(super) fn into_channel(self) -> Channel<server::Msg> {
         self.channel
-    }
-
-    /// Reads one line behind a prompt.
-    ///
-    /// # Errors
-    /// They left instead.
-    pub(super) async fn line(&mut self, prompt: &str) -> Result<String, Left> {
-        self.show(&plain(prompt)).await;
-        let mut text: Vec<u8> = Vec::new();
-        let mut escape = Escape::None;
-        loop {
-            let Some(byte) = self.typed.pop_front() else {
-                self.more().await?;
-                continue;
-            };
-            escape = match (escape, byte) {
-                (Escape::None, 0x1b) => Escape::Begun,
-                (Escape::Begun, b'[' | b'O') => Escape::Inside,
-                (Escape::Inside, 0x40..=0x7e) | (Escape::Begun, _) => Escape::None,
-                (Escape::Inside, _) => Escape::Inside,
-                (Escape::None, b'\r' | b'\n') => {
-                    self.show("\r\n").await;
-                    return Ok(String::from_utf8_lossy(&text).trim().to_owned());
-                }
-                (Escape::None, 0x03) => {
-                    self.show("^C\r\n").await;
-                    return Err(Left::Interrupted);
-                }
-                (Escape::None, 0x04) if text.is_empty() => {
-                    self.show("\r\n").await;
-                    return Err(Left::Done);
-                }
-                (Escape::None, 0x08 | 0x7f) => {
-                    // The bytes behind the first of a character go with it.
-                    while text.pop_if(|byte| *byte & 0xc0 == 0x80).is_some() {}
-                    if text.pop().is_some() {
-                        self.show("\u{8} \u{8}").await;
-                    }
-                    Escape::None
-                }
-                (Escape::None, 0x15) => {
-                    let count = String::from_utf8_lossy(&text).chars().count();
-                    self.show(&"\u{8} \u{8}".repeat(count)).await;
-                    text.clear();
-                    Escape::None
-                }
-                (Escape::None, 0..0x20) => Escape::None,
-                (Escape::None, byte) => {
-                    if text.len() < LONGEST {
-                        text.push(byte);
-                        self.echo(&text).await;
-                    }
-                    Escape::None
-                }
-            };
-        }
     }
 
     /// Waits for something, unless they leave before: `Ctrl-C`, or a closed channel.
@@ -190,17 +122,6 @@ impl Terminal {
         }
     }
 
-    /// Shows the character that was completed by the last byte, if it prints.
-    async fn echo(&self, text: &[u8]) {
-        if !self.raw {
-            return;
-        }
-        let start = text.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
-        if let Some(last) = text.get(start..).and_then(|bytes| std::str::from_utf8(bytes).ok()) {
-            let _ = self.channel.data_bytes(plain(last).into_bytes()).await;
-        }
-    }
-
     /// Characters of our own, as they are.
     async fn show(&self, text: &str) {
         if self.raw {
@@ -209,10 +130,29 @@ impl Terminal {
     }
 }
 
-/// Where one is in an escape sequence, as the arrow keys send them: they are swallowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Escape {
-    None,
-    Begun,
-    Inside,
+impl Asks for Terminal {
+    async fn line(&mut self, prompt: &str) -> Result<String, Left> {
+        self.show(&plain(prompt)).await;
+        let mut editor = Editor::default();
+        loop {
+            let Some(byte) = self.typed.pop_front() else {
+                self.more().await?;
+                continue;
+            };
+            let mut echo = String::new();
+            let step = editor.feed(byte, &mut echo);
+            if !echo.is_empty() {
+                self.show(&echo).await;
+            }
+            match step {
+                Step::More => {}
+                Step::Line(line) => return Ok(line),
+                Step::Left(left) => return Err(left),
+            }
+        }
+    }
+
+    async fn remark(&mut self, line: &str) {
+        self.say(line).await;
+    }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Heard;
 use api::wire::{
-    BuyPass, CaKeys, Credential, EnterByPass, HostSubject, OpenSession, OpenedSession, Pass, Presence, Recovered,
-    SessionReport, SignForTarget, TellProxyStatus,
+    BuyPass, CaKeys, Credential, EnterByPass, Extend, ExtensionOffer, HostSubject, OpenSession, OpenedSession, Pass,
+    PathGap, Presence, Recovered, Request, RequestState, SessionReport, SignForTarget, TellProxyStatus,
 };
 use async_trait::async_trait;
 use model::{
@@ -130,6 +130,11 @@ pub struct Authority {
     /// The passes in force, and how many keys were asked about.
     passes: Mutex<BTreeMap<String, (IdentityName, String)>>,
     looked_up: AtomicU64,
+    /// Whose session is under which grant.
+    under: Mutex<BTreeMap<SessionId, Grant>>,
+    /// What was asked for in live sessions; and why nothing more is.
+    extensions: Mutex<Vec<(SessionId, Extend)>>,
+    no_more: Mutex<Option<&'static str>>,
 }
 
 impl Authority {
@@ -160,6 +165,9 @@ impl Authority {
             keys: Mutex::default(),
             passes: Mutex::default(),
             looked_up: AtomicU64::new(0),
+            under: Mutex::default(),
+            extensions: Mutex::default(),
+            no_more: Mutex::default(),
         })
     }
 
@@ -236,6 +244,26 @@ impl Authority {
 
     /// Says that a request for more time was filed, and denied.
     pub fn deny_extension(&self, grant: &Grant) {
+        let request = self.file_extension(grant);
+        self.deny(request);
+    }
+
+    pub fn deny(&self, request: RequestId) {
+        self.tell(Actor::Identity("bob".parse().unwrap()), Fact::RequestDenied { request });
+    }
+
+    /// What was asked for in live sessions.
+    pub fn extensions(&self) -> Vec<(SessionId, Extend)> {
+        lock(&self.extensions).clone()
+    }
+
+    /// Refuses more time from now on, in these words.
+    pub fn set_no_more(&self, why: Option<&'static str>) {
+        *lock(&self.no_more) = why;
+    }
+
+    /// Says that a request for more time was filed.
+    pub fn file_extension(&self, grant: &Grant) -> RequestId {
         let request = RequestId::from_random(random_bits());
         let spec = RequestSpec {
             identity: grant.identity.clone(),
@@ -251,7 +279,17 @@ impl Authority {
         let asked = Asked { idempotency_key: None, touch: false, address: None, through: None, expires: grant.ends };
         let filed = Fact::RequestFiled { request: request.clone(), spec, asked, paths: Vec::new() };
         self.tell(Actor::Identity(grant.identity.clone()), filed);
-        self.tell(Actor::Identity("bob".parse().unwrap()), Fact::RequestDenied { request });
+        request
+    }
+
+    fn more(&self) -> Result<Vec<PathGap>, ControlError> {
+        self.alive()?;
+        if let Some(why) = *lock(&self.no_more) {
+            let hint = Some("ask somebody".into());
+            return Err(ControlError::Refused { code: "forbidden".into(), sentence: why.into(), hint });
+        }
+        let lacks = vec!["1 approval by approvers".into()];
+        Ok(vec![PathGap { policy: "prod-root".into(), lacks, approvals: 1, groups: Vec::new() }])
     }
 
     pub fn place_lock(&self, subject: &str) -> LockId {
@@ -524,6 +562,7 @@ impl Authority {
         let time = Duration::from_secs(grant.ends.seconds().saturating_sub(now().seconds()).min(120));
         let certificate = self.session(key.key_data(), &grant, time);
         let session = SessionId::from_random(random_bits());
+        lock(&self.under).insert(session.clone(), grant.clone());
         if self.deaf.load(Ordering::SeqCst) {
             lock(&self.unheard).push(session);
             return Err(ControlError::Unavailable("the connection broke".into()));
@@ -640,6 +679,36 @@ impl Control for Line {
         };
         assert!(user.eq_ignore_ascii_case(&wanted), "{user} is not {wanted}");
         self.0.let_in(identity, &ask.login, &ask.target, &ask.public_key, seq)
+    }
+
+    async fn offer_extension(&self, _: &SessionId) -> Result<ExtensionOffer, ControlError> {
+        let slow = *lock(&self.0.slow);
+        tokio::time::sleep(slow).await;
+        Ok(ExtensionOffer { usual: 1800, longest: 3600, paths: self.0.more()? })
+    }
+
+    async fn extend(&self, session: &SessionId, ask: &Extend, _: &str) -> Result<Request, ControlError> {
+        let paths = self.0.more()?;
+        lock(&self.0.extensions).push((session.clone(), ask.clone()));
+        let grant = lock(&self.0.under)[session].clone();
+        let id = self.0.file_extension(&grant);
+        Ok(Request {
+            id,
+            identity: grant.identity,
+            target: grant.target,
+            login: grant.login,
+            duration: ask.duration,
+            reason: ask.reason.clone(),
+            ticket: None,
+            command: None,
+            extends: Some(grant.id),
+            state: RequestState::Pending,
+            filed: now().into(),
+            expires: grant.ends.into(),
+            reviews: Vec::new(),
+            paths,
+            grant: None,
+        })
     }
 
     async fn end_pass(&self, pass: &Arc<Zeroizing<String>>) -> Result<(), ControlError> {

@@ -18,6 +18,7 @@ mod child;
 mod client;
 mod cut;
 mod door;
+mod escape;
 mod evidence;
 mod files;
 mod flow;

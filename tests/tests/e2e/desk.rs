@@ -37,7 +37,7 @@ fn ssh(site: &Site, person: &Person, place: &str, command: &[&str]) -> Result<Fi
 }
 
 /// An ssh in a real terminal.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     keyboard: ChildStdin,
     shown: Arc<Mutex<Vec<u8>>>,
@@ -45,9 +45,26 @@ struct Terminal {
 
 impl Terminal {
     fn start(site: &Site, person: &Person, place: &str) -> Result<Self> {
-        let line = words(site, person, &["-t"], place).join(" ");
-        let mut child = Command::new("script")
-            .args(["-qfec", &line, "/dev/null"])
+        Self::spawn(&mut Command::new("script"), &words(site, person, &["-t"], place).join(" "))
+    }
+
+    /// Another command, in a terminal that knows control sequences, with its own surroundings.
+    pub(crate) fn with(command: &Command) -> Result<Self> {
+        let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        let mut script = Command::new("script");
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        Self::spawn(script.env("TERM", "xterm"), &words.join(" "))
+    }
+
+    fn spawn(script: &mut Command, line: &str) -> Result<Self> {
+        let mut child = script
+            .args(["-qfec", line, "/dev/null"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -65,21 +82,21 @@ impl Terminal {
         Ok(Self { child, keyboard, shown })
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&shown).into_owned()
     }
 
-    fn shows(&self, text: &str) -> Result<()> {
+    pub(crate) fn shows(&self, text: &str) -> Result<()> {
         wait_for(text, SOON, || Ok(self.said().contains(text).then_some(()))).with_context(|| self.said())
     }
 
-    fn types(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn types(&mut self, text: &str) -> Result<()> {
         self.keyboard.write_all(text.as_bytes())?;
         Ok(self.keyboard.flush()?)
     }
 
-    fn ends(&mut self) -> Result<i32> {
+    pub(crate) fn ends(&mut self) -> Result<i32> {
         let ended = wait_for("the end", SOON, || Ok(self.child.try_wait()?)).with_context(|| self.said())?;
         Ok(ended.code().unwrap_or(-1))
     }
@@ -92,7 +109,7 @@ impl Drop for Terminal {
     }
 }
 
-fn pending(site: &Site) -> Result<String> {
+pub(crate) fn pending(site: &Site) -> Result<String> {
     wait_for("a pending request", SOON, || {
         let listed = ssh(site, &site.bob, "bob", &["requests", "--json"])?.ok()?;
         let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).with_context(|| listed.text())?;

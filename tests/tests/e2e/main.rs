@@ -7,6 +7,7 @@ mod channels;
 mod clients;
 mod crash;
 mod desk;
+mod escape;
 mod files;
 mod forwards;
 mod host_key;

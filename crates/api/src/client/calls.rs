@@ -234,6 +234,27 @@ impl Client {
         self.call(Method::POST, &format!("/v1/sessions/{id}/reports"), Some(body), None).await
     }
 
+    /// `GET /v1/sessions/{id}/extension`
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn offer_extension(&self, id: &SessionId) -> Answer<wire::ExtensionOffer> {
+        self.get(&format!("/v1/sessions/{id}/extension")).await
+    }
+
+    /// `POST /v1/sessions/{id}/extension`: the request that extends its grant.
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn extend_session(
+        &self,
+        id: &SessionId,
+        body: &wire::Extend,
+        idempotency_key: &str,
+    ) -> Answer<wire::Request> {
+        self.call(Method::POST, &format!("/v1/sessions/{id}/extension"), Some(body), Some(idempotency_key)).await
+    }
+
     /// `POST /v1/recovered`
     ///
     /// # Errors

@@ -235,7 +235,8 @@ pub struct Revoke {
     pub reason: Option<String>,
 }
 
-/// `POST /v1/grants/{id}/extend`: files a request that extends the grant.
+/// `POST /v1/grants/{id}/extend`: files a request that extends the grant. `POST /v1/sessions/{id}/extension` (proxies
+/// only): the same, of a live session's person.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Extend {
@@ -243,4 +244,15 @@ pub struct Extend {
     pub duration: u32,
     /// Why.
     pub reason: String,
+}
+
+/// `GET /v1/sessions/{id}/extension` (proxies only): how much more time a live session's person could ask for.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ExtensionOffer {
+    /// Seconds to ask for unless the person says otherwise.
+    pub usual: u32,
+    /// The most seconds that any path gives now.
+    pub longest: u32,
+    /// What each path of the policy would lack, least burden first.
+    pub paths: Vec<PathGap>,
 }

@@ -47,6 +47,7 @@ pub(crate) struct Raw {
     recording_limit: Option<u64>,
     warnings: Option<Vec<String>>,
     greeting: Option<::proxy::Greeting>,
+    escape: Option<String>,
 }
 
 fn api() -> String {
@@ -114,6 +115,9 @@ impl Raw {
         }
         if let Some(greeting) = self.greeting {
             settings.greeting = greeting;
+        }
+        if let Some(key) = &self.escape {
+            settings.escape = key.parse().map_err(|error: ::proxy::EscapeKeyError| ("escape", error.to_string()))?;
         }
         if !self.api.starts_with("https://") {
             return Err(("api", format!("{:?} is no https:// address", self.api)));
