@@ -98,18 +98,23 @@ fn request_commands(id: &RequestId) -> Vec<(&'static str, &'static str, Command)
 fn sessions() -> Vec<(&'static str, World)> {
     let live = || {
         let mut world = World::granted(1);
-        world.must("proxy1", open(ses(1), req(1)), at(1));
-        world.must("proxy1", channel(ses(1), 0), at(2));
+        let (target, may_administer) = ("web1".parse().unwrap(), true);
+        let (key, public_key) = ("SHA256:1".to_owned(), "ssh-ed25519 AAAA".to_owned());
+        world.must("carol", access::MakeTargetKey { target, key, public_key, may_administer }, at(0));
+        // Not long ago: what a target's key signs for is two minutes old at most.
+        world.must("proxy1", open(ses(1), req(1)), at(NOW - 60));
+        world.must("proxy1", channel(ses(1), 0), at(NOW - 59));
         world
     };
+    let then = at(NOW - 58);
     let mut cut = live();
-    cut.must("carol", order(), at(3));
+    cut.must("carol", order(), then);
     let mut revoked = live();
-    revoked.must("carol", revoke(req(1)), at(3));
+    revoked.must("carol", revoke(req(1)), then);
     let mut locked = live();
-    locked.must("carol", lock(lock_id(1), "everything"), at(3));
+    locked.must("carol", lock(lock_id(1), "everything"), then);
     let mut ended = live();
-    ended.must("proxy1", end(ses(1)), at(3));
+    ended.must("proxy1", end(ses(1)), then);
     vec![
         ("absent", World::granted(1)),
         ("live", live()),
@@ -127,7 +132,12 @@ fn order() -> access::CutSession {
 fn session_commands() -> Vec<(&'static str, &'static str, Command)> {
     let refused = access::ChannelRefused { session: ses(1), asked: "x11".to_owned(), reason: "not granted".to_owned() };
     let started = access::RecordingStarted { recording: rec(1), session: ses(1), channel: 1 };
+    let (login, connection) = ("root".parse().unwrap(), "00".repeat(32));
+    let log_in = access::UseTargetKey { session: ses(1), login, connection, takes_key: true };
     vec![
+        ("log in", "proxy1", log_in.clone().into()),
+        ("log in as proxy2", "proxy2", log_in.clone().into()),
+        ("log in as alice", "alice", log_in.into()),
         ("open same", "proxy1", open(ses(1), req(1)).into()),
         ("cut", "carol", order().into()),
         ("cut own", "alice", access::CutSession { may_cut: false, ..order() }.into()),
