@@ -53,8 +53,24 @@ pub struct Config {
     /// How many bytes the recording of one channel may have. A session that must be recorded ends there; one whose path
     /// says `best-effort` goes on, and the ledger says from when on it is in no recording.
     pub recording_limit: u64,
+    /// Keys are exchanged again, with people and with targets alike, when so many bytes have passed one way under the same
+    /// ones; 1 GiB at most (RFC 4253, section 9).
+    pub rekey_limit: u32,
+    /// And when they are this old.
+    pub rekey_time: Span,
     /// The receive window of a channel, in bytes, towards either side.
     pub window: u32,
+}
+
+/// The most that may pass under the same keys.
+const REKEY_MOST: u32 = 1 << 30;
+
+impl Config {
+    /// When keys are exchanged again, as the SSH library has it.
+    pub(crate) fn rekey(&self) -> russh::Limits {
+        let bytes = usize::try_from(self.rekey_limit.min(REKEY_MOST)).unwrap_or(usize::MAX);
+        russh::Limits::new(bytes, bytes, self.rekey_time.to_std())
+    }
 }
 
 /// Who is greeted. Nobody ever is without a terminal: a program reads there.
@@ -104,6 +120,8 @@ impl Default for Config {
             escape: EscapeKey::default(),
             notice: Millis(50),
             recording_limit: 1 << 30,
+            rekey_limit: REKEY_MOST,
+            rekey_time: Span::from_minutes(60),
             window: 2 << 20,
         }
     }

@@ -190,6 +190,7 @@ fn ssh_config(config: &Config, trust: &HostTrust) -> client::Config {
         window_size: config.window,
         maximum_packet_size: 32 * 1024,
         channel_buffer_size: crate::REQUESTS,
+        limits: config.rekey(),
         preferred: algorithms::for_target(&pinned),
         keepalive_interval: Some(config.keepalive.to_std()),
         keepalive_max: crate::KEEPALIVES,

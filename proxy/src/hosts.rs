@@ -224,6 +224,7 @@ impl Hosts {
             window_size: self.config.window,
             maximum_packet_size: 32 * 1024,
             channel_buffer_size: crate::REQUESTS,
+            limits: self.config.rekey(),
             preferred: algorithms::for_people(),
             max_auth_attempts: self.config.max_auth_tries,
             inactivity_timeout: None,

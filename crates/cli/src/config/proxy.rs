@@ -1,5 +1,6 @@
 //! The table `[proxy]`.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use model::{ProxyName, Span};
@@ -45,6 +46,8 @@ pub(crate) struct Raw {
     keepalive: Option<String>,
     roll_call: Option<String>,
     recording_limit: Option<u64>,
+    rekey_limit: Option<u32>,
+    rekey_time: Option<String>,
     warnings: Option<Vec<String>>,
     greeting: Option<::proxy::Greeting>,
     escape: Option<String>,
@@ -66,6 +69,9 @@ fn host_key() -> PathBuf {
     PathBuf::from("data/proxy/host-key")
 }
 
+/// How many bytes may pass under the same keys. Below the least the proxy would do little else than exchange them.
+const REKEY: RangeInclusive<u32> = 1 << 20..=1 << 30;
+
 /// A key of the table and what is wrong with its value.
 type Wrong = (&'static str, String);
 
@@ -77,13 +83,14 @@ impl Raw {
             settings.listen =
                 listen.parse().map_err(|_| ("listen", format!("{listen:?} is no address with a port")))?;
         }
-        let spans: [(&'static str, Option<String>, &mut Span); 6] = [
+        let spans: [(&'static str, Option<String>, &mut Span); 7] = [
             ("login-grace", self.login_grace, &mut settings.login_grace),
             ("dial-timeout", self.dial_timeout, &mut settings.dial_timeout),
             ("ca-timeout", self.ca_timeout, &mut settings.ca_timeout),
             ("feed-freshness", self.feed_freshness, &mut settings.feed_freshness),
             ("keepalive", self.keepalive, &mut settings.keepalive),
             ("roll-call", self.roll_call, &mut settings.roll_call),
+            ("rekey-time", self.rekey_time, &mut settings.rekey_time),
         ];
         for (key, text, place) in spans {
             if let Some(text) = text {
@@ -108,6 +115,13 @@ impl Raw {
         match self.recording_limit {
             Some(0) => return Err(("recording-limit", "must not be 0".to_owned())),
             Some(limit) => settings.recording_limit = limit,
+            None => {}
+        }
+        match self.rekey_limit {
+            Some(limit) if !REKEY.contains(&limit) => {
+                return Err(("rekey-limit", format!("must be {} to {}", REKEY.start(), REKEY.end())));
+            }
+            Some(limit) => settings.rekey_limit = limit,
             None => {}
         }
         if let Some(texts) = &self.warnings {
