@@ -26,6 +26,23 @@ class Session(asyncssh.SSHServerSession):
 
     def session_started(self):
         self.chan.write(f"{self.command}\n")
+        if self.command == "nonsense":
+            self.connection.create_task(self.open_nonsense())
+
+    async def open_nonsense(self):
+        """What nobody serves is refused once: asyncssh hangs up on a second refusal of the same channel."""
+        for kind in [b"nonsense@example.org", b"session"]:
+            channel = asyncssh.SSHTCPChannel(self.connection, asyncio.get_running_loop(), None, "strict", 1 << 20, 1 << 15)
+            try:
+                await channel._open(kind)
+                self.chan.write(f"opened {kind}\n")
+            except asyncssh.ChannelOpenError as error:
+                self.chan.write(f"refused {error.code}\n")
+        self.chan.exit(3)
+
+    def eof_received(self):
+        # There may be more to say.
+        return True
 
     def signal_received(self, signal):
         self.chan.write(f"signal {signal}\n")
@@ -36,8 +53,13 @@ class Session(asyncssh.SSHServerSession):
 
 
 class Server(asyncssh.SSHServer):
+    def connection_made(self, conn):
+        self.connection = conn
+
     def session_requested(self):
-        return Session()
+        session = Session()
+        session.connection = self.connection
+        return session
 
 
 async def main(port, host_key, user_ca, principal):

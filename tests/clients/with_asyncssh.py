@@ -19,7 +19,11 @@ def connection(route, **more):
         "client_keys": [(route["key"], route["certificate"])],
         "known_hosts": route["known_hosts"],
         "agent_path": None,
+        # The keys in it are for the target to ask for, and not to log in with.
+        "agent_forwarding": route.get("agent", False),
         "config": None,
+        # New keys, long before a transfer ends.
+        **({"rekey_bytes": 1 << 20, "rekey_seconds": 1} if route.get("impatient") else {}),
     }
     return asyncssh.connect(route["host"], route["port"], username=route["user"], **common, **more)
 
@@ -55,6 +59,22 @@ async def finish(process):
 
 async def run(ssh, command):
     return await finish(await ssh.create_process(command, stdin=asyncssh.DEVNULL, encoding=None))
+
+
+async def echo(ssh, command):
+    """Runs a command with what comes on standard input, and shows what comes back."""
+    process = await ssh.create_process(command, encoding=None)
+
+    async def feed():
+        while data := await asyncio.to_thread(sys.stdin.buffer.read, 65536):
+            process.stdin.write(data)
+            await process.stdin.drain()
+        process.stdin.write_eof()
+
+    feeding = asyncio.create_task(feed())
+    status = await finish(process)
+    await feeding
+    return status
 
 
 async def put_sftp(ssh, source, destination):
@@ -133,10 +153,24 @@ async def sides(ssh, *names):
         process.close()
 
 
+async def forward(ssh, ends):
+    """Each kind of forward; stays until somebody ends it."""
+    ends = json.loads(ends)
+    here = "127.0.0.1"
+    await ssh.forward_local_port(here, ends["local"], here, ends["port"])
+    await ssh.forward_socks(here, ends["dynamic"])
+    await ssh.forward_local_path(ends["near"], ends["socket"])
+    await ssh.forward_remote_path(ends["far"], ends["socket"])
+    listener = await ssh.forward_remote_port("localhost", 0, here, ends["port"])
+    print("Allocated port", listener.get_port(), flush=True)
+    await ssh.wait_closed()
+
+
 async def main():
     route, verb, *words = sys.argv[1:]
     verbs = {
         "run": run,
+        "echo": echo,
         "put-sftp": put_sftp,
         "get-sftp": get_sftp,
         "put-scp": put_scp,
@@ -144,8 +178,12 @@ async def main():
         "modes": modes,
         "resize": resize,
         "sides": sides,
+        "forward": forward,
     }
-    async with connected(json.loads(route)) as ssh:
+    route = json.loads(route)
+    if verb == "echo":
+        route["impatient"] = True
+    async with connected(route) as ssh:
         return await verbs[verb](ssh, *words) or 0
 
 

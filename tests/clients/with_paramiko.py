@@ -5,7 +5,9 @@
 ROUTE is JSON, and says through what to go; the verbs are the functions at the end.
 """
 
+import functools
 import json
+import socket
 import sys
 import threading
 
@@ -41,8 +43,10 @@ def pass_on(read, sink):
         sink.flush()
 
 
-def run(ssh, command):
+def run(ssh, command, agent=None):
     channel = ssh.get_transport().open_session()
+    if agent:
+        paramiko.agent.AgentRequestHandler(channel)
     channel.exec_command(command)
     channel.shutdown_write()
     errors = threading.Thread(target=pass_on, args=(channel.recv_stderr, sys.stderr.buffer))
@@ -52,6 +56,25 @@ def run(ssh, command):
     # It is -1 when the connection is gone.
     status = channel.recv_exit_status()
     return 255 if status < 0 else status
+
+
+def echo(ssh, command):
+    """Runs a command with what comes on standard input, and shows what comes back, under ever new keys."""
+    packetizer = ssh.get_transport().packetizer
+    packetizer.REKEY_BYTES = 1 << 20
+    # How much may still come while the other end makes up its mind.
+    packetizer.REKEY_BYTES_OVERFLOW_MAX = 1 << 29
+    channel = ssh.get_transport().open_session()
+    channel.exec_command(command)
+
+    def feed():
+        while data := sys.stdin.buffer.read(65536):
+            channel.sendall(data)
+        channel.shutdown_write()
+
+    threading.Thread(target=feed, daemon=True).start()
+    pass_on(channel.recv, sys.stdout.buffer)
+    return channel.recv_exit_status() % 256
 
 
 def put(ssh, source, destination):
@@ -92,11 +115,49 @@ def nonsense(ssh):
     return run(ssh, "echo in; exit 3")
 
 
+def relay(channel, stream):
+    """Joins a channel and a socket, whose directions end each by itself."""
+
+    def up():
+        while data := stream.recv(65536):
+            channel.sendall(data)
+        channel.shutdown_write()
+
+    sending = threading.Thread(target=up, daemon=True)
+    sending.start()
+    while data := channel.recv(65536):
+        stream.sendall(data)
+    stream.shutdown(socket.SHUT_WR)
+    sending.join()
+    channel.close()
+    stream.close()
+
+
+def forward(ssh, ends):
+    """Each kind of forward; stays until somebody ends it."""
+    ends = json.loads(ends)
+    transport, there = ssh.get_transport(), ("127.0.0.1", ends["port"])
+
+    def back(channel, origin, server):
+        stream = socket.create_connection(there)
+        threading.Thread(target=relay, args=(channel, stream), daemon=True).start()
+
+    listener = socket.create_server(("127.0.0.1", ends["local"]))
+    print("Allocated port", transport.request_port_forward("localhost", 0, back), flush=True)
+    while True:
+        stream, origin = listener.accept()
+        channel = transport.open_channel("direct-tcpip", there, origin)
+        threading.Thread(target=relay, args=(channel, stream), daemon=True).start()
+
+
 def main():
     route, verb, *words = sys.argv[1:]
-    ssh, outer = connected(json.loads(route))
+    route = json.loads(route)
+    ssh, outer = connected(route)
     try:
-        return {"run": run, "put-sftp": put, "get-sftp": get, "nonsense": nonsense}[verb](ssh, *words) or 0
+        ask = functools.partial(run, agent=route.get("agent"))
+        verbs = {"run": ask, "echo": echo, "put-sftp": put, "get-sftp": get, "nonsense": nonsense, "forward": forward}
+        return verbs[verb](ssh, *words) or 0
     finally:
         ssh.close()
         if outer:

@@ -2,6 +2,7 @@
 //! temporary folder, with the real `portcullis`, the real OpenSSH client and a real `sshd`.
 #![forbid(unsafe_code)]
 
+mod caller;
 mod dropbear;
 mod person;
 mod process;
@@ -9,6 +10,7 @@ mod site;
 mod sshd;
 mod way;
 
+pub use caller::Caller;
 pub use dropbear::Dropbear;
 pub use person::Person;
 pub use process::{Background, Finished, run, wait_for};

@@ -158,6 +158,35 @@ impl Site {
         add_target(&self.carol, name, port, host_key)
     }
 
+    /// One more server on this machine, registered, with a host key of the type that these options of `ssh-keygen` name, a
+    /// host certificate for it, and more lines of configuration in front.
+    ///
+    /// # Errors
+    /// A step is refused, or `sshd` does not come up.
+    pub fn server(&self, name: &str, key: &[&str], more: &str) -> Result<Sshd> {
+        let (folder, port) = (self.path(name), Sshd::free_port()?);
+        let host_key = Sshd::host_key_of(&folder, key)?;
+        let certificate = self.add_target(name, port, &host_key)?;
+        Sshd::start_with(&folder, port, name, "root", &self.user_ca()?, Some(&certificate), more)
+    }
+
+    /// The same without a host certificate: the key itself is pinned.
+    ///
+    /// # Errors
+    /// A step is refused, or `sshd` does not come up.
+    pub fn pinned_server(&self, name: &str, key: &[&str], more: &str) -> Result<Sshd> {
+        let (folder, port) = (self.path(name), Sshd::free_port()?);
+        let host_key = Sshd::host_key_of(&folder, key)?.display().to_string();
+        let address = format!("127.0.0.1:{port}");
+        let words = ["target", "add", name, "--login", "root", "--label", "env=prod", "--address", &address];
+        self.carol.portcullis(&[&words[..], &["--host-key", &host_key, "--pin"]].concat())?.ok()?;
+        Sshd::start_with(&folder, port, name, "root", &self.user_ca()?, None, more)
+    }
+
+    fn user_ca(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.data().join("keys").join("user-ca.pub"))?)
+    }
+
     /// alice asks for `root@web1`, bob approves, and alice holds the certificate and the ssh configuration. Returns the
     /// grant's id.
     ///

@@ -14,6 +14,8 @@ use crate::process::{Background, run, wait_for};
 
 /// Where free ports are looked for.
 const PORTS: Range<u16> = 12_000..32_000;
+/// The longest that any step may take: large keys take their time on a machine that is busy with other tests.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running `sshd` in a folder of its own.
 pub struct Sshd {
@@ -28,13 +30,17 @@ impl Sshd {
     /// # Errors
     /// `ssh-keygen` fails.
     pub fn host_key(folder: &Path) -> Result<PathBuf> {
+        Self::host_key_of(folder, &["-t", "ed25519"])
+    }
+
+    /// The same, of the type that these options of `ssh-keygen` name.
+    ///
+    /// # Errors
+    /// `ssh-keygen` fails.
+    pub fn host_key_of(folder: &Path, options: &[&str]) -> Result<PathBuf> {
         fs::create_dir_all(folder)?;
         let key = folder.join("host_key");
-        run(
-            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key),
-            Duration::from_secs(20),
-        )?
-        .ok()?;
+        run(Command::new("ssh-keygen").args(["-q", "-N", ""]).args(options).arg("-f").arg(&key), LIMIT)?.ok()?;
         Ok(key.with_extension("pub"))
     }
 
@@ -68,16 +74,34 @@ impl Sshd {
         user_ca: &str,
         host_certificate: Option<&str>,
     ) -> Result<Self> {
+        Self::start_with(folder, port, target, login, user_ca, host_certificate, "")
+    }
+
+    /// The same with more lines of configuration, which stand in front: `sshd` takes the first of each kind.
+    ///
+    /// # Errors
+    /// `sshd` is missing or does not come up.
+    pub fn start_with(
+        folder: &Path,
+        port: u16,
+        target: &str,
+        login: &str,
+        user_ca: &str,
+        host_certificate: Option<&str>,
+        more: &str,
+    ) -> Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let file = |name: &str| folder.join(name);
         fs::write(file("user_ca.pub"), format!("{}\n", user_ca.trim()))?;
         fs::create_dir_all(file("principals"))?;
         fs::write(file("principals").join(login), format!("{login}@{target}\n"))?;
+        // bash reads root's own .bashrc for a command over ssh, unless it is told that it is not the outermost shell. What
+        // stands there is no part of any test, and may take long.
         let mut config = format!(
-            "ListenAddress {address}\nHostKey {dir}/host_key\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n\
+            "{more}\nListenAddress {address}\nHostKey {dir}/host_key\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n\
              AuthorizedKeysFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\n\
              PrintLastLog no\nLogLevel VERBOSE\nMaxStartups 500\nMaxSessions 500\nSubsystem sftp internal-sftp\n\
-             AcceptEnv LANG LC_*\nTrustedUserCAKeys {dir}/user_ca.pub\nAuthorizedPrincipalsFile {dir}/principals/%u\n",
+             AcceptEnv LANG LC_*\nSetEnv SHLVL=1\nX11Forwarding yes\nXAuthLocation {dir}/xauth\nTrustedUserCAKeys {dir}/user_ca.pub\nAuthorizedPrincipalsFile {dir}/principals/%u\n",
             dir = folder.display()
         );
         if let Some(certificate) = host_certificate {
@@ -90,7 +114,7 @@ impl Sshd {
         let mut command = Command::new("/usr/sbin/sshd");
         command.args(["-D", "-e", "-f"]).arg(file("sshd_config"));
         let mut process = Background::start("sshd", &mut command, &file("log"))?;
-        wait_for("sshd to listen", Duration::from_secs(20), || {
+        wait_for("sshd to listen", LIMIT, || {
             process.check()?;
             Ok(TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok().map(drop))
         })?;

@@ -55,11 +55,12 @@ impl Sshd {
         for _ in 0..20 {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let at = folder.display();
+            // With SHLVL bash is not the outermost shell, and leaves root's own .bashrc alone.
             let config = format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\n{certificate}TrustedUserCAKeys {at}/ca.pub\n\
                  AuthorizedPrincipalsFile {at}/principals/%u\nAuthorizedKeysFile none\nPermitRootLogin yes\nUsePAM no\n\
                  StrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-                 AcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nMaxSessions 100\nMaxStartups 100\nLogLevel ERROR\n{more}"
+                 AcceptEnv LANG LC_*\nSetEnv SHLVL=1\nSubsystem sftp internal-sftp\nMaxSessions 100\nMaxStartups 100\nLogLevel ERROR\n{more}"
             );
             write(&folder.join("config"), &config, 0o644);
             let mut child = Command::new("/usr/sbin/sshd")

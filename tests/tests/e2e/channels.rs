@@ -6,55 +6,12 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use portcullis_tests::{Background, Finished, Site, Sshd, Way, run, tool, wait_for};
 
 use crate::clients::{Scripted, direct_key, noise, redirected, same};
-
-const LIMIT: Duration = Duration::from_secs(120);
-
-/// A site with an active grant.
-fn site() -> Result<(Site, String)> {
-    let site = Site::start()?;
-    let grant = site.grant("30m")?;
-    Ok((site, grant))
-}
-
-/// The command for stock ssh, this way.
-fn ssh(site: &Site, way: Way, words: &[&str]) -> Result<Command> {
-    let mut command = site.alice.stock("ssh", &[]);
-    let (options, rest) = words.split_at(words.iter().take_while(|word| word.starts_with('-')).count());
-    command.args(options).arg(way.destination(site)?).args(rest);
-    Ok(command)
-}
-
-/// A connection that others go through.
-struct Master<'a> {
-    site: &'a Site,
-    way: Way,
-    process: Background,
-}
-
-impl<'a> Master<'a> {
-    fn start(site: &'a Site, way: Way) -> Result<Self> {
-        let socket = format!("-oControlPath={}", site.path(&format!("mux-{way:?}")).display());
-        let process =
-            Background::start("the master", &mut ssh(site, way, &["-MN", &socket])?, &site.path("master.log"))?;
-        let mut master = Self { site, way, process };
-        wait_for("the master", LIMIT, || {
-            master.process.check()?;
-            Ok(run(&mut master.muxed(&["-Ocheck"])?, LIMIT)?.status.success().then_some(()))
-        })?;
-        Ok(master)
-    }
-
-    fn muxed(&self, words: &[&str]) -> Result<Command> {
-        let socket = format!("-oControlPath={}", self.site.path(&format!("mux-{:?}", self.way)).display());
-        ssh(self.site, self.way, &[&["-oControlMaster=no", &socket], words].concat())
-    }
-}
+use crate::stock::{LIMIT, Master, site, ssh};
 
 /// A shell line in which `"$@"` is ssh to web1.
 fn shell(site: &Site, way: Way, line: &str) -> Result<Finished> {
@@ -193,6 +150,10 @@ fn signals_and_a_break_arrive() -> Result<()> {
         let ran = run(&mut asyncssh.call(way, &[&["sides"], &names[..]].concat())?, LIMIT)?.ok()?;
         // A terminal ends its lines in its own way.
         ensure!(ran.text().replace('\r', "") == format!("listen\n{heard}break 500\n").repeat(2), "{way:?}: {ran:?}");
+        // Channels of kinds that no client serves are refused, once each, and the session goes on.
+        let ran = run(&mut asyncssh.call(way, &["run", "nonsense"])?, LIMIT)?;
+        ensure!(ran.text() == "nonsense\nrefused 3\nrefused 1\n", "{way:?}: {ran:?}\n{}", server.log());
+        ensure!(ran.status.code() == Some(3), "{way:?}: {ran:?}");
     }
     Ok(())
 }
@@ -349,31 +310,6 @@ fn ssh_runs_inside_of_a_command() -> Result<()> {
         inner.arg(&key).arg("-o").arg(format!("CertificateFile={}", certificate.display())).arg("root@inside");
         inner.env("HOME", site.alice.home()).env_remove("SSH_AUTH_SOCK");
         run(&mut inner, LIMIT)?.ok().with_context(|| format!("{way:?}"))?;
-    }
-    Ok(())
-}
-
-/// With every cipher, while bytes pass both ways; and by time, while few pass.
-#[test]
-fn keys_are_exchanged_again_under_load() -> Result<()> {
-    let (site, _) = site()?;
-    fs::write(site.path("g"), noise(16 << 20))?;
-    let exchanges = |ran: &Finished| ran.stderr.matches("SSH2_MSG_NEWKEYS received").count();
-    for way in Way::BOTH {
-        for cipher in
-            ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr"]
-        {
-            let cipher = format!("-oCiphers={cipher}");
-            let echo = ssh(&site, way, &["-v", "-oRekeyLimit=1M", &cipher, "cat"])?;
-            let to = site.path("f");
-            let ran = run(&mut redirected(&echo, &site.path("g"), &to), LIMIT)?.ok()?;
-            ensure!(exchanges(&ran) > 8, "{way:?}, {cipher}: {} exchanges", exchanges(&ran));
-            same(&site.path("g"), &to).with_context(|| format!("{way:?}, {cipher}"))?;
-        }
-        let slow = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; exit 4";
-        let ran = run(&mut ssh(&site, way, &["-v", "-oRekeyLimit=default 1", slow])?, LIMIT)?;
-        ensure!(ran.status.code() == Some(4) && ran.text() == "1\n2\n3\n4\n5\n6\n", "{way:?}: {ran:?}");
-        ensure!(exchanges(&ran) > 2, "{way:?}: {} exchanges", exchanges(&ran));
     }
     Ok(())
 }

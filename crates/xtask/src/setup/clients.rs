@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 /// Stands in the folder once everything is in it, and says what was installed.
 const STAMP: &str = ".written-by-xtask";
 
-/// asyncssh, paramiko, Ansible, node's ssh2, and ssh-audit, which looks at the proxy as a client does.
+/// asyncssh, paramiko, Ansible, sshuttle, node's ssh2, and ssh-audit, which looks at the proxy as a client does.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     from_pypi(workspace)?;
     from_npm(workspace)
@@ -31,7 +31,7 @@ fn from_pypi(workspace: &Workspace) -> Result<()> {
     if is_there(&folder, &stamp, "clients from PyPI") {
         return Ok(());
     }
-    say("setup", "clients from PyPI: installing asyncssh, paramiko, ansible-core and ssh-audit");
+    say("setup", "clients from PyPI: installing asyncssh, paramiko, ansible-core, ssh-audit and sshuttle");
     remove(&folder)?;
     run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     run(Command::new(folder.join("bin/python3"))
@@ -39,8 +39,9 @@ fn from_pypi(workspace: &Workspace) -> Result<()> {
         .args(["--require-hashes", "--only-binary", ":all:", "--requirement"])
         .arg(&requirements))
     .context("PyPI's clients cannot be had, and the tests drive them")?;
-    run(Command::new(folder.join("bin/python3")).args(["-c", "import ansible, asyncssh, paramiko, ssh_audit"]))
-        .context("PyPI's clients are installed, and do not start")?;
+    run(Command::new(folder.join("bin/python3"))
+        .args(["-c", "import ansible, asyncssh, paramiko, ssh_audit, sshuttle"]))
+    .context("PyPI's clients are installed, and do not start")?;
     Ok(fs::write(folder.join(STAMP), stamp)?)
 }
 

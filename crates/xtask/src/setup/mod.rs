@@ -18,6 +18,7 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     packages::privilege_separation()?;
     packages::fuse()?;
     packages::mounts()?;
+    packages::network()?;
     tools::install(workspace)?;
     clients::install(workspace)?;
     say("setup", "ready");

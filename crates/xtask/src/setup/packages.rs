@@ -27,7 +27,7 @@ const SSHD: Package = Package { name: "openssh-server", present: Present::Progra
 pub(crate) const FOR_DEMO: [Package; 2] = [SSH, SSHD];
 
 /// Besides: OpenSSH's own regress scripts, players that did not come from here, and every client that people come with.
-pub(crate) const FOR_TESTS: [Package; 13] = [
+pub(crate) const FOR_TESTS: [Package; 15] = [
     SSH,
     SSHD,
     Package { name: "openssh-tests", present: Present::File("/usr/lib/openssh/regress") },
@@ -39,6 +39,9 @@ pub(crate) const FOR_TESTS: [Package; 13] = [
     Package { name: "rsync", present: Present::Program("rsync") },
     Package { name: "git", present: Present::Program("git") },
     Package { name: "sshfs", present: Present::Program("sshfs") },
+    // sshuttle redirects by nft, and gets a network of its own by ip.
+    Package { name: "nftables", present: Present::Program("nft") },
+    Package { name: "iproute2", present: Present::Program("ip") },
     Package { name: "python3", present: Present::Program("python3") },
     Package { name: "python3-venv", present: Present::Module("ensurepip") },
 ];
@@ -93,6 +96,26 @@ pub(crate) fn mounts() -> Result<()> {
         bail!(
             "`unshare --mount` is not allowed here, and the tests with dropbear's server need it\nhint: run them as root, \
              in a container with `--cap-add SYS_ADMIN`"
+        );
+    }
+    Ok(())
+}
+
+/// Where `ssh -w` and its like make their ends.
+const TUN: &str = "/dev/net/tun";
+
+/// Says what to do where no network can be made: tests that drive sshuttle and `ssh -w` are not left out.
+pub(crate) fn network() -> Result<()> {
+    if !Path::new(TUN).exists() {
+        bail!("ssh -w needs {TUN}\nhint: run `sudo modprobe tun`, or give the container `--device {TUN}`");
+    }
+    let firewall = "add table ip own; add chain ip own out { type nat hook output priority -100; }";
+    let own = Command::new("unshare").args(["--net", "nft", firewall]).output()?;
+    if !own.status.success() {
+        let said = String::from_utf8_lossy(&own.stderr).trim().to_owned();
+        bail!(
+            "sshuttle needs a network namespace with a firewall of its own: {said}\nhint: run `sudo modprobe nf_tables`, or \
+             give the container `--cap-add SYS_ADMIN --cap-add NET_ADMIN`; the tests run as root"
         );
     }
     Ok(())

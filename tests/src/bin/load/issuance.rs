@@ -7,12 +7,11 @@ use model::RequestId;
 use serde_json::{Value, json};
 
 use crate::Options;
-use crate::caller::Caller;
 
 /// Runs the callers for the given time, and counts.
 pub(crate) async fn measure(options: &Options) -> Result<Value> {
     let (clients, seconds): (usize, u64) = (options.value("clients")?, options.value("seconds")?);
-    let caller = Caller::log_in(options, "identity", "key").await?;
+    let caller = options.log_in("identity", "key").await?;
     let grant: RequestId = options.value("grant")?;
     // One before the clock runs, so that connections and caches are as they will be.
     caller.certificate(&grant).await?;

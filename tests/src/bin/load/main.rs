@@ -3,7 +3,6 @@
 //! answer. Everything stays on the loopback, and ends by itself.
 #![forbid(unsafe_code)]
 
-mod caller;
 mod facts;
 mod issuance;
 mod sessions;
@@ -11,9 +10,11 @@ mod target;
 
 use std::collections::HashMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
+use portcullis_tests::Caller;
 
 const USAGE: &str = "\
 load issuance --api URL --root FILE --identity NAME --key FILE --grant ID --clients N --seconds N
@@ -49,6 +50,12 @@ impl Options {
             options.insert(name.to_owned(), value.clone());
         }
         Ok(Self(options))
+    }
+
+    /// Logs in whom the option `name` names, with the key that the option `key` names.
+    async fn log_in(&self, name: &str, key: &str) -> Result<Caller> {
+        let [api, root, key] = [self.text("api")?, self.text("root")?, self.text(key)?];
+        Caller::log_in(api, Path::new(root), self.value(name)?, Path::new(key)).await
     }
 
     fn text(&self, name: &str) -> Result<&str> {

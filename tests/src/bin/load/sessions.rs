@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use api::wire::{LiftLock, PlaceLock, Revoke};
 use api::{EventStream, Heard};
 use model::{Fact, LockId, RequestId, SessionEnd, SessionId, Timestamp};
+use portcullis_tests::Caller;
 use russh::keys::PublicKeyOrCertificate;
 use russh::{ChannelMsg, client};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -21,7 +22,6 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::Options;
-use crate::caller::Caller;
 
 /// How long any one step may take. It ends by itself, whatever comes.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -33,8 +33,8 @@ pub(crate) async fn measure(options: &Options) -> Result<Value> {
     raise_files()?;
     let proxy: SocketAddr = options.value("proxy")?;
     ensure!(proxy.ip().is_loopback(), "nobody else's proxy is put under load");
-    let holder = Caller::log_in(options, "identity", "key").await?;
-    let reviewer = Caller::log_in(options, "reviewer", "reviewer-key").await?;
+    let holder = options.log_in("identity", "key").await?;
+    let reviewer = options.log_in("reviewer", "reviewer-key").await?;
     let server: u32 = options.value("pid")?;
     let asked = parts(options.text("grants")?)?;
     let order = Order::parse(options.text("order")?)?;

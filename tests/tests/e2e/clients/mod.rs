@@ -1,13 +1,20 @@
 //! Every client that people come with, through every way in: a command with its exit status and both streams, 64 MiB
 //! each way, and the end when the grant is revoked. What is said in here is in docs/clients.md for people to read.
 
+mod agent;
 mod dropbear;
 mod dropbear_target;
+mod editor;
+mod forwards;
+mod keys;
 mod openssh;
 mod putty;
+mod rekey;
 mod scripted;
+mod sshuttle;
 mod with_ssh;
 
+pub(crate) use rekey::rekeying;
 pub(crate) use scripted::{Scripted, direct_key};
 
 use std::fs;

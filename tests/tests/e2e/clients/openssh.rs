@@ -57,7 +57,7 @@ pub(super) struct OpenSsh<'a> {
 }
 
 impl OpenSsh<'_> {
-    fn stock(&self, program: &str) -> Command {
+    pub(super) fn stock(&self, program: &str) -> Command {
         let mut command = self.site.alice.stock(program, &[]);
         if let Some(config) = &self.config {
             // ssh takes the last.

@@ -1,7 +1,7 @@
 //! PuTTY: `plink`, `pscp` in both its protocols, `psftp`, with the certificate, and with the front CA as a host CA.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -18,15 +18,21 @@ fn putty() -> Result<()> {
 }
 
 pub(super) struct Putty<'a> {
-    site: &'a Site,
+    pub(super) site: &'a Site,
+    /// The key as OpenSSH has it; its certificate stands beside it, and PuTTY's own form of it.
+    key: PathBuf,
 }
 
 impl<'a> Putty<'a> {
-    /// The key in PuTTY's own form, and its record of the front CA.
     pub(super) fn new(site: &'a Site) -> Result<Self> {
-        let putty = Self { site };
+        Self::with_key(site, &site.alice.certified_key(PLACE))
+    }
+
+    /// The key in PuTTY's own form, and its record of the front CA.
+    pub(super) fn with_key(site: &'a Site, key: &Path) -> Result<Self> {
+        let putty = Self { site, key: key.to_owned() };
         let mut puttygen = putty.dressed("puttygen");
-        puttygen.arg(site.alice.certified_key(PLACE)).arg("-o").arg(site.path("key.ppk"));
+        puttygen.arg(key).arg("-o").arg(putty.own_form());
         run(puttygen.args(["-O", "private"]), LIMIT)?.ok()?;
         let cas = site.alice.home().join(".putty").join("sshhostcas");
         fs::create_dir_all(&cas)?;
@@ -41,14 +47,18 @@ impl<'a> Putty<'a> {
         Ok(putty)
     }
 
-    fn dressed(&self, program: &str) -> Command {
+    fn own_form(&self) -> String {
+        format!("{}.ppk", text(&self.key))
+    }
+
+    pub(super) fn dressed(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("HOME", self.site.alice.home()).env_remove("XDG_CONFIG_HOME").env_remove("SSH_AUTH_SOCK");
         command
     }
 
     /// Any of the programs, with what it needs to go there; the host is left to say.
-    fn program(&self, program: &str, way: Way) -> Command {
+    pub(super) fn program(&self, program: &str, way: Way) -> Command {
         let mut command = self.dressed(program);
         command.arg("-batch").args(self.certified());
         let port = self.site.proxy_port().to_string();
@@ -64,8 +74,8 @@ impl<'a> Putty<'a> {
     }
 
     fn certified(&self) -> [String; 4] {
-        let certificate = format!("{}-cert.pub", text(&self.site.alice.certified_key(PLACE)));
-        ["-i".to_owned(), text(&self.site.path("key.ppk")), "-cert".to_owned(), certificate]
+        let certificate = format!("{}-cert.pub", text(&self.key));
+        ["-i".to_owned(), self.own_form(), "-cert".to_owned(), certificate]
     }
 
     fn copy(&self, transfer: &str, way: Way, words: [String; 2]) -> Result<Command> {
@@ -114,7 +124,7 @@ impl Client for Putty<'_> {
     }
 }
 
-fn host(way: Way) -> &'static str {
+pub(super) fn host(way: Way) -> &'static str {
     match way {
         Way::Plus => "127.0.0.1",
         Way::Jump => "web1",

@@ -79,6 +79,25 @@ impl<'a> Scripted<'a> {
         Ok(Self { site, target: "web1", script: "with_ssh2.js", transfers: &["sftp"], more })
     }
 
+    /// The same with another key, whose certificate stands beside it.
+    pub(super) fn with_key(mut self, key: &Path) -> Result<Self> {
+        let fields = self.more.as_object_mut().context("an object")?;
+        fields.insert("key".to_owned(), json!(key));
+        fields.insert("certificate".to_owned(), json!(format!("{}-cert.pub", text(key))));
+        Ok(self)
+    }
+
+    /// The same, offering an agent to the target.
+    pub(super) fn with_agent(mut self, socket: &Path) -> Result<Self> {
+        self.more.as_object_mut().context("an object")?.insert("agent".to_owned(), json!(socket));
+        Ok(self)
+    }
+
+    /// What it drives.
+    pub(super) fn name(&self) -> &'static str {
+        self.script.trim_start_matches("with_").split('.').next().unwrap_or_default()
+    }
+
     /// Calls the script for what this way leads to.
     pub(crate) fn call(&self, way: Way, words: &[&str]) -> Result<Command> {
         self.call_on(&way.route(self.site, self.target, &self.more)?, words)
