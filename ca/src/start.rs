@@ -1,6 +1,7 @@
 //! Starting and stopping the control plane.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use store::{Clock, Entropy, Store};
 use crate::app::{App, AppError, Clockwork, Made};
 use crate::certificate::Authorities;
 use crate::config::Config;
+use crate::factors::SealedFactors;
 use crate::http::Server;
 use crate::keys::{CaSigner, Keys, TargetKeys};
 use crate::tls::{Tls, TlsError};
@@ -29,6 +31,8 @@ pub struct Parts {
     pub keys: Arc<Keys>,
     /// The keys of targets that know no certificates.
     pub target_keys: Arc<TargetKeys>,
+    /// The data directory: what people share with their authenticators is sealed below it.
+    pub data: PathBuf,
     /// How the API speaks TLS. Its leaf is renewed while the CA runs.
     pub tls: Arc<Tls>,
     /// The clock.
@@ -100,7 +104,7 @@ impl Ca {
     /// # Errors
     /// Why it does not start; nothing is left running then.
     pub async fn start(parts: Parts) -> Result<Running, StartError> {
-        let Parts { config, store, keys, target_keys, tls, clock, entropy } = parts;
+        let Parts { config, store, keys, target_keys, data, tls, clock, entropy } = parts;
         let policies = open_policy(&config)?;
         let directory = open_directory(&config)?;
         let origin = &config.settings().origin;
@@ -120,6 +124,7 @@ impl Ca {
         };
         let authenticator = Authenticator::new(config.server(), limits);
         let settings = config.settings().clone();
+        let factors = SealedFactors::new(&data, keys.factor_key());
         let made = Made {
             settings,
             store,
@@ -130,11 +135,13 @@ impl Ca {
             authenticator,
             policies,
             directory,
+            factors,
             clock,
             entropy,
         };
         let app = Arc::new(App::build(made).await.map_err(StartError::Ledger)?);
         enter_start(&app, opened).await?;
+        app.sweep_factors().await.map_err(StartError::Ledger)?;
         // Listening comes last: nobody is answered by half a CA.
         let listen = config.listen();
         let speaking = tls.server_config().map_err(StartError::Tls)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::wire::{
-    BuyPass, CaKeys, EnterByPass, Extend, ExtensionOffer, HostSubject, IssueHostCertificate, OpenSession,
+    BuyPass, CaKeys, Code, EnterByPass, Extend, ExtensionOffer, HostSubject, IssueHostCertificate, OpenSession,
     OpenedSession, Pass, Recovered, Request, SessionReport, SessionReports, SignForTarget, TellProxyStatus,
 };
 use api::{Client, ClientError, EventStream, Heard};
@@ -41,6 +41,11 @@ impl Control for Api {
 
     async fn enter(&self, pass: &Arc<Zeroizing<String>>, ask: &EnterByPass) -> Result<OpenedSession, ControlError> {
         self.0.with_pass(pass.clone()).enter_by_pass(ask).await.map_err(error)
+    }
+
+    async fn verify_code(&self, pass: &Arc<Zeroizing<String>>, code: &Zeroizing<String>) -> Result<(), ControlError> {
+        let code = Code { code: code.to_string() };
+        self.0.with_pass(pass.clone()).verify_code(&code).await.map(drop).map_err(error)
     }
 
     fn desk(&self, pass: &Arc<Zeroizing<String>>) -> Option<Client> {

@@ -30,6 +30,11 @@ pub trait Control: Send + Sync + 'static {
         Err(no_passes())
     }
 
+    /// Passes on a one-time code of the person with this pass.
+    async fn verify_code(&self, _pass: &Arc<Zeroizing<String>>, _code: &Zeroizing<String>) -> Result<(), ControlError> {
+        Err(no_passes())
+    }
+
     /// Gives a pass back: its connection is closed.
     async fn end_pass(&self, _pass: &Arc<Zeroizing<String>>) -> Result<(), ControlError> {
         Err(no_passes())

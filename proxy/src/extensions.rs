@@ -79,6 +79,7 @@ mod tests {
         let asked = Asked {
             idempotency_key: None,
             touch: false,
+            totp: false,
             address: None,
             through: None,
             expires: Timestamp::from_seconds(1),

@@ -302,6 +302,10 @@ impl Order {
             | Fact::TargetKeyUsed { .. }
             | Fact::IdentityLoggedIn { .. }
             | Fact::IdentityLoginRefused { .. }
+            | Fact::FactorAdded { .. }
+            | Fact::FactorRemoved { .. }
+            | Fact::FactorUsed { .. }
+            | Fact::FactorRefused { .. }
             | Fact::RequestFiled { .. }
             | Fact::RequestRefused { .. }
             | Fact::RequestReviewed { .. }

@@ -18,6 +18,7 @@ mod auth;
 mod bridge;
 mod ca;
 mod clock;
+mod code;
 mod config;
 mod control;
 mod cut;

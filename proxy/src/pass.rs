@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::{Person, Shown};
 use crate::control::{Control, ControlError};
+use crate::destination::Destination;
 use crate::gate::Gate;
 use crate::words::Words;
 
@@ -23,6 +24,10 @@ pub(crate) struct Pass {
     token: Arc<Zeroizing<String>>,
     /// Whether a security key was touched.
     touch: bool,
+    /// Whether its person has an authenticator.
+    authenticator: bool,
+    /// Whether a one-time code is to be asked for before they are in.
+    wants_code: bool,
 }
 
 /// Why nobody is known by a key.
@@ -42,6 +47,16 @@ impl Pass {
     /// Whether a security key was touched for it.
     pub(crate) const fn touch(&self) -> bool {
         self.touch
+    }
+
+    /// Whether its person has an authenticator.
+    pub(crate) const fn authenticator(&self) -> bool {
+        self.authenticator
+    }
+
+    /// Whether a one-time code is to be asked for before they are in.
+    pub(crate) const fn wants_code(&self) -> bool {
+        self.wants_code
     }
 }
 
@@ -72,6 +87,7 @@ impl Drop for Pass {
 pub(crate) async fn buy(
     gate: &Arc<Gate>,
     user: &str,
+    place: Option<&Destination>,
     key: VerifiedPublicKey<'_>,
     address: IpAddr,
 ) -> Result<Person, Unknown> {
@@ -87,7 +103,8 @@ pub(crate) async fn buy(
         session_id: hex::encode(key.proof.session_id),
         signature: hex::encode(key.proof.signature),
     };
-    let ask = BuyPass { public_key, address: address.to_string(), presence };
+    let (login, target) = place.map(|place| (place.login.to_string(), place.target.to_string())).unzip();
+    let ask = BuyPass { public_key, address: address.to_string(), login, target, presence };
     let limit = gate.config.ca_timeout.to_std();
     // Who hangs up while they wait for a place gives theirs up.
     let Ok(place) = tokio::time::timeout(limit, gate.asking.clone().acquire_owned()).await else {
@@ -99,7 +116,8 @@ pub(crate) async fn buy(
     let call = tokio::spawn(async move {
         let _place = place;
         let bought = control.buy_pass(&ask).await?;
-        let pass = Pass { control, token: Arc::new(Zeroizing::new(bought.token)), touch: bought.touch };
+        let (token, touch) = (Arc::new(Zeroizing::new(bought.token)), bought.touch);
+        let pass = Pass { control, token, touch, authenticator: bought.authenticator, wants_code: bought.code };
         Ok((bought.identity, Arc::new(pass)))
     });
     let answer: Result<(IdentityName, Arc<Pass>), ControlError> = match tokio::time::timeout(limit, call).await {

@@ -1,7 +1,7 @@
 //! The server's side of a connection: who may log in, and what they may open.
 //!
 //! A callback here runs inside of the connection's loop, so none of them waits for anything but the loop's own queues; but
-//! for a plain key's log-in.
+//! for a plain key's log-in, and the one-time code behind it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,6 +25,7 @@ use tracing::debug;
 use crate::advice::advice;
 use crate::auth::{self, CertificateRefused, Person};
 use crate::bridge::Opened;
+use crate::code::{self, Answered, HalfWay};
 use crate::cut::{Cuttable, Cutter};
 use crate::desk;
 use crate::destination::{Asked, Destination, read_target};
@@ -84,6 +85,7 @@ pub(crate) async fn serve<S>(
         probes: 0,
         refused: None,
         why: None,
+        half_way: None,
         user: String::new(),
         person: None,
         presence: None,
@@ -150,6 +152,8 @@ struct Door {
     refused: Option<CertificateRefused>,
     /// Why the last plain key was refused, where its holder may know it.
     why: Option<Words>,
+    /// Somebody whose key was good, and who is asked for a one-time code.
+    half_way: Option<HalfWay>,
     /// The user name of the connection.
     user: String,
     person: Option<Person>,
@@ -201,6 +205,31 @@ impl Door {
                 false
             }
             Position::Front | Position::Behind { .. } => true,
+        }
+    }
+
+    /// Asks who is half-way in for a code, or takes the answer.
+    async fn go_on(&mut self, mut half_way: HalfWay, user: &str, response: Option<Response<'_>>) -> Auth {
+        let Some(mut response) = response else {
+            let words = Words::say("a one-time code is wanted here").hint("an empty line goes on without");
+            self.half_way = Some(half_way);
+            return code::prompt(&words);
+        };
+        match half_way.answer(&self.gate, response.next().as_deref()).await {
+            Answered::In => {
+                user.clone_into(&mut self.user);
+                self.person = Some(half_way.person);
+                self.presence = None;
+                Auth::Accept
+            }
+            Answered::Again(words) => {
+                self.half_way = Some(half_way);
+                code::prompt(&words)
+            }
+            // Said in a round without a question; the next one turns them away.
+            Answered::Out(words) => {
+                Auth::Partial { name: "".into(), instructions: words.text().into(), prompts: Vec::new().into() }
+            }
         }
     }
 
@@ -309,9 +338,17 @@ impl server::Handler for Door {
             self.why = Some(words.hint("come back, and touch the key when it blinks"));
             return Ok(Auth::reject());
         }
-        let bought = pass::buy(&self.gate, user, key, self.address).await;
+        self.half_way = None;
+        let asked = self.asked(user);
+        let place = if let Asked::Session(place) = &asked { Some(place) } else { None };
+        let bought = pass::buy(&self.gate, user, place, key, self.address).await;
         match bought {
             Ok(person) if self.is_same(&person) => {
+                self.half_way = HalfWay::of(&person, user);
+                if self.half_way.is_some() {
+                    let rest = MethodSet::from(&[MethodKind::KeyboardInteractive][..]);
+                    return Ok(Auth::Reject { proceed_with_methods: Some(rest), partial_success: true });
+                }
                 user.clone_into(&mut self.user);
                 self.person = Some(person);
                 self.presence = None;
@@ -350,13 +387,17 @@ impl server::Handler for Door {
         }
     }
 
-    /// Nobody gets in this way; it is how a person without a certificate is told what to do.
+    /// Nobody gets in by this alone: it is how a person whose key was good is asked for a one-time code, which the CA looks
+    /// at, and how one without key and certificate is told what to do.
     async fn auth_keyboard_interactive<'a>(
         &'a mut self,
         user: &str,
         _: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
+        if let Some(half_way) = self.half_way.take_if(|half_way| half_way.is(user)) {
+            return Ok(self.go_on(half_way, user, response).await);
+        }
         if response.is_some() {
             let rest = MethodSet::from(&[MethodKind::PublicKey][..]);
             return Ok(Auth::Reject { proceed_with_methods: Some(rest), partial_success: false });

@@ -20,7 +20,7 @@ use crate::bridge::{self, Closing, Opened};
 use crate::clock::{Due, STRETCH, Schedule};
 use crate::control::ControlError;
 use crate::cut::Cutter;
-use crate::desk::{self, Outcome};
+use crate::desk::{self, Missing, Outcome};
 use crate::destination::Destination;
 use crate::dial::{self, Target};
 use crate::forward::{Asked, Forwards, Incoming, ListenAsked};
@@ -77,20 +77,11 @@ pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
     let (words, stay) = if place.is_some() {
         match Box::pin(visit.open()).await {
             Ok(session) => return visit.carry(session, None, &mut wishes).await,
-            Err(Closed { words, may_ask: false }) => (words, STAY),
-            Err(Closed { words, may_ask: true }) => {
-                match Box::pin(desk::at_the_door(&visit, &mut wishes, &words)).await {
-                    Outcome::Granted(first) => match Box::pin(visit.open()).await {
-                        Ok(session) => return visit.carry(session, Some(first), &mut wishes).await,
-                        Err(Closed { words, .. }) => {
-                            bridge::refuse(first, &words, PATIENCE).await;
-                            (words, SETTLE)
-                        }
-                    },
-                    Outcome::Told => (words, SETTLE),
-                    Outcome::Nobody => (words, STAY),
-                }
-            }
+            Err(Closed { words, missing: None }) => (words, STAY),
+            Err(Closed { words, missing: Some(missing) }) => match Box::pin(visit.supplied(&mut wishes, words, missing)).await {
+                Ok((session, first)) => return visit.carry(session, Some(first), &mut wishes).await,
+                Err(turned_away) => turned_away,
+            },
         }
     } else {
         let most = visit.gate.config.max_sessions_per_person;
@@ -104,13 +95,13 @@ pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
 /// Why there is no session.
 struct Closed {
     words: Words,
-    /// Whether all that is missing is a grant, and the person may ask for it right here.
-    may_ask: bool,
+    /// What alone is missing, where the person may be asked for it right here.
+    missing: Option<Missing>,
 }
 
 impl From<Words> for Closed {
     fn from(words: Words) -> Self {
-        Self { words, may_ask: false }
+        Self { words, missing: None }
     }
 }
 
@@ -210,12 +201,48 @@ impl Visit {
     /// What the CA's refusal means for this person.
     fn closed(&self, error: &ControlError) -> Closed {
         let words = words::refused(error, &self.destination);
-        let no_grant = matches!(error, ControlError::Refused { code, .. } if code == "no-active-grant");
-        match &self.person.shown {
-            Shown::Key(_) if no_grant => {
-                Closed { words: words.hint("or come back with a terminal, ssh -t, and ask right here"), may_ask: true }
+        let code = if let ControlError::Refused { code, .. } = error { code.as_str() } else { "" };
+        match (&self.person.shown, code) {
+            (Shown::Key(_), "no-active-grant") => {
+                let words = words.hint("or come back with a terminal, ssh -t, and ask right here");
+                Closed { words, missing: Some(Missing::Grant) }
             }
-            Shown::Key(_) | Shown::Certificate(_) => words.into(),
+            (Shown::Key(pass), "factor-needed") if pass.authenticator() => {
+                Closed { words, missing: Some(Missing::Code) }
+            }
+            (Shown::Key(_) | Shown::Certificate(_), _) => words.into(),
+        }
+    }
+
+    /// Has the person supply what is missing, where they have a terminal, and opens the session then. Otherwise why not,
+    /// and how long they may stay to read it.
+    async fn supplied(
+        &self,
+        wishes: &mut mpsc::Receiver<Wish>,
+        mut words: Words,
+        missing: Missing,
+    ) -> Result<(Session, Opened), (Words, Duration)> {
+        let mut outcome = desk::at_the_door(self, wishes, &words, missing).await;
+        let mut may_ask_again = missing == Missing::Grant;
+        loop {
+            let first = match outcome {
+                Outcome::Granted(first) => first,
+                Outcome::Told => return Err((words, SETTLE)),
+                Outcome::Nobody => return Err((words, STAY)),
+            };
+            match self.open().await {
+                Ok(session) => return Ok((session, first)),
+                // A grant that was asked for elsewhere may take a code here.
+                Err(Closed { words: why, missing: Some(Missing::Code) }) if may_ask_again => {
+                    may_ask_again = false;
+                    words = why;
+                    outcome = desk::once_more(self, first, &words, Missing::Code).await;
+                }
+                Err(Closed { words, .. }) => {
+                    bridge::refuse(first, &words, PATIENCE).await;
+                    return Err((words, SETTLE));
+                }
+            }
         }
     }
 

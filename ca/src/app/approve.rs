@@ -36,18 +36,18 @@ impl App {
             let request = state.request(id).ok_or_else(|| AppError::not_found("request", id))?;
             let rules = self.rules();
             let reviewer = caller.person()?;
-            let (touch, address) = (caller.touch(), Some(caller.address()));
+            let (shown, address) = (caller.factors(), Some(caller.address()));
             let standing = rules.standing(reviewer, How::of(caller), &request.spec, now);
             // What policy offers the asker today counts, not what it offered when they asked. Where they asked from,
             // and with which key they had logged in, is as it was.
             let asked = &request.asked;
-            let asked = How::kept(asked.touch, asked.address, asked.through.as_ref());
+            let asked = How::kept(asked.factors(), asked.address, asked.through.as_ref());
             let paths = Some(rules.request(&request.spec, asked, now).paths());
             // Who approved before may have lost the right since: the rules are today's, and the circumstances (when,
             // from where, with which key) those of their own approval.
             let earlier = |review: &Reviewed| {
-                let Reviewed { by, at, touch, address, through, .. } = review;
-                let how = How::kept(*touch, *address, through.as_ref());
+                let Reviewed { by, at, address, through, .. } = review;
+                let how = How::kept(review.factors(), *address, through.as_ref());
                 let mut standing = rules.standing(by, how, &request.spec, *at);
                 // A review that a proxy passed on counts for as long as it may pass them on.
                 let desk = |proxy| rules.directory.proxy(proxy).is_some_and(|proxy| proxy.desk >= Desk::Review);
@@ -57,7 +57,7 @@ impl App {
             let others =
                 Some(request.reviews().iter().filter(|review| review.withdrawn.is_none()).map(earlier).collect());
             let (request, verdict, comment) = (id.clone(), verdict.clone(), comment.cloned());
-            Ok(Review { request, verdict, comment, standing, touch, address, paths, others }.into())
+            Ok(Review { request, verdict, comment, standing, shown, address, paths, others }.into())
         };
         self.engine.execute(&caller.actor(), build, |state, applied| RequestView::of(state, id, applied.now)).await?
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use access::Refusal;
 use identity::{Desk, Subject, Through, TokenInfo};
-use model::{Actor, IdentityName, ProxyName, Timestamp};
+use model::{Actor, Factors, IdentityName, ProxyName, Timestamp};
 use policy::Way;
 
 use super::AppError;
@@ -17,13 +17,21 @@ pub struct Caller {
     address: IpAddr,
     /// Why this person may do nothing but ask who they are.
     locked: Option<Refusal>,
+    /// Until when a one-time code makes more of their token or pass.
+    raised: Option<Timestamp>,
     /// What their proxy may pass on; `None` for who calls by themself.
     desk: Option<Desk>,
 }
 
 impl Caller {
     pub(super) const fn new(info: Arc<TokenInfo>, address: IpAddr, locked: Option<Refusal>) -> Self {
-        Self { info, address, locked, desk: None }
+        Self { info, address, locked, raised: None, desk: None }
+    }
+
+    /// The same with a one-time code that was given, until this moment.
+    pub(super) const fn raised(mut self, until: Option<Timestamp>) -> Self {
+        self.raised = until;
+        self
     }
 
     /// The same, through a proxy that may pass on so much.
@@ -144,6 +152,18 @@ impl Caller {
     #[must_use]
     pub fn touch(&self) -> bool {
         self.info.touch
+    }
+
+    /// Until when a one-time code counts that came with this token or pass.
+    #[must_use]
+    pub const fn code_until(&self) -> Option<Timestamp> {
+        self.raised
+    }
+
+    /// What they have shown beside their key.
+    #[must_use]
+    pub fn factors(&self) -> Factors {
+        Factors { touch: self.info.touch, totp: self.raised.is_some() }
     }
 
     /// Fingerprint of the key that logged in.

@@ -117,8 +117,7 @@ async fn upkeep(app: Arc<App>, tls: Arc<Tls>, mut stop: watch::Receiver<bool>) {
             _ = minute.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        app.authenticator.sweep(app.engine.now());
-        app.notes.sweep();
+        app.sweep();
         match tls.renew(&app.keys, app.clock.now()) {
             Ok(true) => tracing::info!(expires = %tls.expires(), "the API has a new TLS certificate"),
             Ok(false) => {}

@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 
 use access::{PathGap, State, decide};
-use model::{Actor, Fact, IdentityName, Login, PolicyPath, RequestId, RequestSpec, Span, TargetName, Timestamp};
+use model::{
+    Actor, Fact, Factors, IdentityName, Login, PolicyPath, RequestId, RequestSpec, Span, TargetName, Timestamp,
+};
 use policy::{Action, Explanation, Way};
 
 use super::rights::{ANY_TICKET, How, Matter, Rules, Stance, Want};
@@ -37,6 +39,8 @@ pub struct Riddle {
     pub address: Option<IpAddr>,
     /// Whether a security key was touched at login; for others than the caller, `None`: no.
     pub touch: Option<bool>,
+    /// Whether a one-time code was given of late; for others than the caller, `None`: no.
+    pub totp: Option<bool>,
     /// When; `None`: now.
     pub at: Option<Timestamp>,
 }
@@ -100,7 +104,11 @@ impl App {
         {
             return Err(for_others(&format!("what {} does is not for {me} to see", spec.identity)));
         }
-        let mut touch = riddle.touch.or(own.then(|| caller.touch())).unwrap_or(false);
+        let supposed = |shown: Factors| Factors {
+            touch: riddle.touch.unwrap_or(shown.touch),
+            totp: riddle.totp.unwrap_or(shown.totp),
+        };
+        let mut shown = supposed(if own { caller.factors() } else { Factors::default() });
         let mut grant = None;
         let address = riddle.address.or(own.then(|| caller.address()));
         let way = if own { caller.way() } else { Way::Api };
@@ -117,16 +125,16 @@ impl App {
             if let Some(grant) = &grant {
                 // With a plain key it is judged by the log-in that there is.
                 let entering = own && caller.through().is_some();
-                touch = riddle.touch.unwrap_or(if entering { caller.touch() } else { grant.touch });
+                shown = supposed(if entering { caller.factors() } else { grant.shown });
                 spec.command = spec.command.take().or_else(|| grant.command.clone());
             }
-            let who = Stance { name, touch, from: address, way, now };
+            let who = Stance { name, shown, from: address, way, now };
             if !sight.is_all() && grant.is_none() && !knows(&rules, who, want(riddle.action, Some(spec))) {
                 return Err(AppError::not_found("target", &spec.target));
             }
             known?;
         }
-        let who = Stance { name, touch, from: address, way, now };
+        let who = Stance { name, shown, from: address, way, now };
         let want = want(riddle.action, spec.as_ref());
         let explanation = rules.explain(who, want).ok_or_else(|| AppError::not_found("identity", name))?;
         let permitted = explanation.judgement.is_permitted();
@@ -176,7 +184,7 @@ impl App {
 
     /// What filing a request would lead to: decided as a real one is, and not appended.
     fn would_file(&self, rules: &Rules, who: Stance<'_>, spec: &RequestSpec) -> Answer {
-        let how = How { touch: who.touch, from: who.from, way: who.way };
+        let how = How { shown: who.shown, from: who.from, way: who.way };
         let id = RequestId::from_random(self.entropy.u64());
         let file = match self.filing(rules, id, spec, how, who.now) {
             Ok(file) => file,
@@ -190,7 +198,7 @@ impl App {
             Ok(decision) => decision,
             Err(refusal) => {
                 // What each path lacks is worth as much here as where the answer is yes.
-                let gaps = PathGap::all(&offered, spec, who.touch, None, who.now);
+                let gaps = PathGap::all(&offered, spec, who.shown, None, who.now);
                 let hint = refusal.hint.filter(|hint| !hint.contains("policy explain"));
                 return Answer { hint, paths: open(&offered, gaps, None), ..Answer::no(refusal.sentence) };
             }
@@ -211,7 +219,7 @@ impl App {
 /// An active grant, as far as policy looks at it.
 struct ActiveGrant {
     id: RequestId,
-    touch: bool,
+    shown: Factors,
     command: Option<String>,
     ends: Timestamp,
 }
@@ -262,18 +270,28 @@ fn spec(riddle: &Riddle, name: &IdentityName) -> Result<Option<RequestSpec>, App
     let (Some(target), Some(login)) = (&riddle.target, &riddle.login) else {
         return invalid(format!("the action {} is about a target and a login", riddle.action));
     };
+    let spec = supposed(identity, login, target)?;
+    let duration = riddle.duration.unwrap_or(spec.duration);
+    Ok(Some(RequestSpec { duration, ticket: riddle.ticket.clone(), command: riddle.command.clone(), ..spec }))
+}
+
+/// A request as somebody would file it who says nothing more than where.
+///
+/// # Errors
+/// Never: its reason is one.
+pub(super) fn supposed(identity: &IdentityName, login: &Login, target: &TargetName) -> Result<RequestSpec, AppError> {
     let reason = "to have it explained".parse();
-    Ok(Some(RequestSpec {
+    Ok(RequestSpec {
         identity: identity.clone(),
         target: target.clone(),
         login: login.clone(),
-        duration: riddle.duration.unwrap_or(USUAL),
+        duration: USUAL,
         reason: reason.map_err(|_| AppError::Internal("a reason is no reason".to_owned()))?,
-        ticket: riddle.ticket.clone(),
-        command: riddle.command.clone(),
+        ticket: None,
+        command: None,
         start: None,
         extends: None,
-    }))
+    })
 }
 
 fn want(action: Action, spec: Option<&RequestSpec>) -> Want<'_> {
@@ -292,7 +310,7 @@ fn active_grant(state: &State, spec: &RequestSpec, now: Timestamp) -> Option<Act
     let same = |known: &RequestSpec| (&known.target, &known.login) == (&spec.target, &spec.login);
     active.find(|(request, _)| same(&request.spec)).map(|(request, grant)| ActiveGrant {
         id: request.id.clone(),
-        touch: request.asked.touch,
+        shown: request.asked.factors(),
         command: request.spec.command.clone(),
         ends: grant.ends,
     })
@@ -335,8 +353,12 @@ fn would_connect(of: Matter<'_>, grant: Option<&ActiveGrant>) -> Answer {
 /// What would turn policy's no into a yes, by asking it again.
 fn would_help(rules: &Rules, who: Stance<'_>, want: Want<'_>) -> Vec<String> {
     let mut help = Vec::new();
-    if !who.touch && rules.judge(Stance { touch: true, ..who }, want).is_permitted() {
+    let with = |shown: Factors| rules.judge(Stance { shown, ..who }, want).is_permitted();
+    if !who.shown.touch && with(Factors { touch: true, ..who.shown }) {
         help.push("a touched security key would do: portcullis login with one".to_owned());
+    }
+    if !who.shown.totp && with(Factors { totp: true, ..who.shown }) {
+        help.push("a one-time code would do: portcullis login --code".to_owned());
     }
     let Want::Request(spec) = want else { return help };
     let with = |spec: &RequestSpec| rules.judge(who, Want::Request(spec)).is_permitted();

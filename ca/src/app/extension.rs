@@ -6,7 +6,7 @@
 
 use access::{FileRequest, PathGap, SessionState, State, decide};
 use identity::{Desk, Subject};
-use model::{Actor, Reason, RequestId, RequestSpec, SessionId, Span};
+use model::{Actor, Factors, Reason, RequestId, RequestSpec, SessionId, Span};
 use policy::Way;
 
 use super::caller::passes_on;
@@ -50,7 +50,7 @@ impl App {
         self.engine.peek(|state, now| {
             let ends = spec.extends.as_ref().and_then(|id| state.grant(id)).map(|(_, grant)| grant.ends);
             let endless = RequestSpec { duration: Span::from_seconds(u32::MAX), ..spec.clone() };
-            let gaps = PathGap::all(&file.paths, &endless, file.touch, ends, now);
+            let gaps = PathGap::all(&file.paths, &endless, file.shown, ends, now);
             let open = gaps.iter().filter(|gap| !gap.needs_asker());
             let longest = open.filter_map(|gap| gap.longest).max().unwrap_or(Span::ZERO);
             // Where there is none, the decider says so in its own words.
@@ -98,8 +98,8 @@ impl App {
                 return Err(access::Refusal::new("session-not-live", format!("the session {id} is over")).into());
             }
         }
-        // The touch and the address of the log-in that opened it are no word of the person about this.
-        let how = How { touch: false, from: session.address.parse().ok(), way: Way::Ssh };
+        // The second factor and the address of the log-in that opened it are no word of the person about this.
+        let how = How { shown: Factors::default(), from: session.address.parse().ok(), way: Way::Ssh };
         let actor = Actor::Through { identity: session.identity.clone(), proxy: proxy.clone() };
         let asker = Asker::new(actor, Subject::Identity(session.identity), how);
         let spec = RequestSpec { duration, reason, start: None, extends: Some(session.request), ..spec };

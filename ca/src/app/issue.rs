@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use access::{CertificateFailed, CertificateIssued, IntendCertificate, State};
+use access::{CertificateFailed, CertificateIssued, IntendCertificate, Refusal, State};
 use identity::{CertificateAsk, Nonce};
-use model::{Actor, CertificateBody, CertificateProfile, ProxyName, RequestId, Serial, TargetName, Timestamp};
+use model::{Actor, CertificateBody, CertificateProfile, Factors, ProxyName, RequestId, Serial, TargetName, Timestamp};
 use policy::Action;
 
 use super::{App, AppError, Caller};
@@ -89,6 +89,13 @@ impl App {
                     sentence: format!("{} needs a touched security key for its certificate", ask.request),
                     hint: Some("log in again with a security key, or have your own security key certified".to_owned()),
                 });
+            }
+            if let Some(wanted) = grant.path.obligations.factor_lacking(Factors { touch: touched, ..caller.factors() })
+            {
+                let sentence = format!("{} needs {wanted} for its certificate", ask.request);
+                return Err(Refusal::new("factor-needed", sentence)
+                    .with_hint("give one: portcullis login --code")
+                    .into());
             }
             let person = PersonAsk {
                 key: key.key_data(),

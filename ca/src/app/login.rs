@@ -7,6 +7,7 @@ use access::Note;
 use identity::{Challenge, LoginAttempt, LoginError, Subject, Token, TokenInfo};
 use model::{Actor, Fact};
 
+use super::factor::raised_until;
 use super::{App, AppError, Caller};
 
 /// A login that succeeded.
@@ -81,16 +82,17 @@ impl App {
     /// [`AppError::Unauthenticated`].
     pub fn authenticate(&self, token: &str, address: IpAddr) -> Result<Caller, AppError> {
         // The clock that the token was made by: one that never goes back.
-        let (info, locked) = self.engine.peek(|state, now| {
+        let (info, locked, raised) = self.engine.peek(|state, now| {
             let info = self.authenticator.authenticate(token, now).map_err(|_| AppError::Unauthenticated)?;
             let locked = info.subject.identity().and_then(|name| state.check_unlocked(name, now).err());
-            Ok::<_, AppError>((info, locked))
+            let raised = raised_until(state, &info, now);
+            Ok::<_, AppError>((info, locked, raised))
         })?;
         if !self.directory.current().has_fingerprint(&info.subject, &info.key) {
             self.authenticator.revoke(token);
             return Err(AppError::Unauthenticated);
         }
-        Ok(Caller::new(info, address, locked))
+        Ok(Caller::new(info, address, locked).raised(raised))
     }
 
     /// The caller's groups.

@@ -2,6 +2,7 @@
 //! end can forget to.
 
 mod approve;
+mod attempts;
 mod caller;
 mod cancel;
 mod certificates;
@@ -13,6 +14,7 @@ mod events;
 mod explain;
 mod extend;
 mod extension;
+mod factor;
 mod grants;
 mod issue;
 mod kill;
@@ -47,6 +49,7 @@ mod target_signature;
 mod timekeeper;
 mod unlock;
 mod views;
+mod wanted;
 mod withdraw;
 
 use std::sync::Arc;
@@ -64,6 +67,7 @@ pub use error::AppError;
 pub use events::{Feed, Told};
 pub use explain::{Explained, OpenPath, Riddle};
 pub use extension::Offer;
+pub use factor::Enrolment;
 pub use issue::{HostName, Issue, Issued};
 pub use ledger::{Proof, Signed};
 pub use login::LoggedIn;
@@ -79,9 +83,11 @@ pub use request::Ask;
 pub use status::Status;
 pub use target::TargetView;
 pub use views::{RequestView, SessionView};
+pub use wanted::CodeWanted;
 
 use crate::certificate::Authorities;
 use crate::config::Settings;
+use crate::factors::SealedFactors;
 use crate::keys::{Keys, TargetKeys};
 use notes::Notes;
 use rights::Rules;
@@ -100,6 +106,9 @@ pub struct App {
     target_keys: Arc<TargetKeys>,
     authorities: Authorities,
     checkpoints: ::ledger::Signer,
+    factors: Arc<SealedFactors>,
+    enrolments: factor::Enrolments,
+    attempts: attempts::Attempts,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     notes: Notes,
@@ -122,6 +131,7 @@ pub(crate) struct Made {
     pub(crate) authenticator: Authenticator,
     pub(crate) policies: Watched<Policies>,
     pub(crate) directory: Watched<Directory>,
+    pub(crate) factors: SealedFactors,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
 }
@@ -130,7 +140,7 @@ impl App {
     /// Builds the state from the ledger.
     pub(crate) async fn build(made: Made) -> Result<Self, AppError> {
         let Made { settings, store, keys, target_keys, authorities, checkpoints, .. } = made;
-        let Made { authenticator, policies, directory, clock, entropy, .. } = made;
+        let Made { authenticator, policies, directory, factors, clock, entropy, .. } = made;
         let logins = settings.logins;
         let engine = {
             let (clock, seal) = (Arc::clone(&clock), Seal::new(keys.snapshot_key()));
@@ -148,6 +158,9 @@ impl App {
             target_keys,
             authorities,
             checkpoints,
+            factors: Arc::new(factors),
+            enrolments: factor::Enrolments::default(),
+            attempts: attempts::Attempts::default(),
             clock,
             entropy,
             notes: Notes::new(logins),
@@ -166,6 +179,15 @@ impl App {
     /// Ends what would go on for ever.
     pub(crate) fn close(&self) {
         self.closing.send_replace(true);
+    }
+
+    /// Forgets what has expired. Calling it now and then keeps the memory small; nothing else depends on it.
+    fn sweep(&self) {
+        let now = self.engine.now();
+        self.authenticator.sweep(now);
+        self.notes.sweep();
+        self.enrolments.sweep(now);
+        self.attempts.sweep(now);
     }
 
     /// 256 random bits.

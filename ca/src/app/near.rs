@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use access::State;
 use identity::strict::{distance, nearest};
-use model::{IdentityName, Login, RequestId, RequestSpec, Target, TargetName};
+use model::{Factors, IdentityName, Login, RequestId, RequestSpec, Target, TargetName};
 
 use super::rights::{Rules, Stance, Want};
 use super::sight::Sight;
@@ -20,7 +20,7 @@ const COMPARED: usize = 1_000;
 #[derive(Clone, Copy)]
 pub(super) struct Seeker<'a> {
     pub(super) name: &'a IdentityName,
-    pub(super) touch: bool,
+    pub(super) shown: Factors,
     pub(super) from: IpAddr,
 }
 
@@ -30,7 +30,7 @@ impl App {
     pub(super) fn near_place(&self, seeker: Seeker<'_>, login: &str, target: &str) -> Option<String> {
         let (rules, now) = (self.rules(), self.engine.now());
         let may =
-            |target: &Target, login: &Login| rules.may_ask(seeker.name, seeker.touch, target, login, seeker.from, now);
+            |target: &Target, login: &Login| rules.may_ask(seeker.name, seeker.shown, target, login, seeker.from, now);
         let typed = target.parse::<TargetName>().ok().and_then(|name| rules.directory.target(&name));
         if typed.is_some_and(|typed| typed.logins.iter().any(|known| known.as_str() == login && may(typed, known))) {
             return None;
@@ -60,7 +60,7 @@ impl App {
             Err(error) if shown => error,
             Ok(()) | Err(_) => AppError::not_found("target", &spec.target),
         };
-        let seeker = Seeker { name: who.name, touch: who.touch, from: caller.address() };
+        let seeker = Seeker { name: who.name, shown: who.shown, from: caller.address() };
         Err(match self.near_place(seeker, spec.login.as_str(), spec.target.as_str()) {
             Some(place) => error.with_near(place),
             None => error,

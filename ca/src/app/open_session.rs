@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use access::{CertificateState, EndSession, OpenSession, Permit, Refusal, State};
 use identity::Subject;
 use model::{
-    Actor, Fact, IdentityName, KeyId, Login, ProxyName, RequestId, Seq, Serial, SessionEnd, SessionId, Target,
+    Actor, Fact, Factors, IdentityName, KeyId, Login, ProxyName, RequestId, Seq, Serial, SessionEnd, SessionId, Target,
     TargetAuth, TargetName, Timestamp, WayIn,
 };
 use sha2::{Digest, Sha256};
@@ -174,7 +174,9 @@ impl App {
             meant_for(entrance.way, &through.user, &entrance.login, &entrance.target, identity)?;
             self.opened_nothing(&through.presence.sha256).await?;
             let bought = Bought { at: caller.issued(), with: Some(caller.key().to_owned()) };
-            let entrant = Entrant { identity, presence: through.presence.clone(), grant: None, bought };
+            // A code that came since the log-in counts for what it opens.
+            let presence = model::Presence { totp: caller.factors().totp, ..through.presence.clone() };
+            let entrant = Entrant { identity, presence, grant: None, bought };
             self.let_in(&entrant, &errand).await
         };
         self.noted(opened.await, identity, &errand, None).await
@@ -216,8 +218,9 @@ impl App {
         if refusal.code != "no-active-grant" {
             return refusal.into();
         }
-        let asked = |id| self.engine.peek(|state, _| state.request(id).is_some_and(|of| of.asked.touch));
-        let seeker = Seeker { name: identity, touch: grant.is_some_and(asked), from: errand.address };
+        let asked = |id| self.engine.peek(|state, _| state.request(id).map(|of| of.asked.factors()));
+        let shown = grant.and_then(asked).unwrap_or_default();
+        let seeker = Seeker { name: identity, shown, from: errand.address };
         match self.near_place(seeker, errand.login, errand.target) {
             Some(place) => refusal.with_hint(format!("did you mean {place}?")).into(),
             None => refusal.into(),
@@ -266,7 +269,7 @@ impl App {
             let rules = self.rules();
             let grant = match entrant.grant {
                 Some(named) => named.clone(),
-                None => standing(state, identity, &login, &target, presence.touch, now).ok_or_else(|| {
+                None => standing(state, identity, &login, &target, presence.factors(), now).ok_or_else(|| {
                     let sentence = format!("no active grant for {login}@{target}");
                     Refusal::new("no-active-grant", sentence)
                         .with_hint(format!("run: portcullis request {login}@{target} --for 30m"))
@@ -274,9 +277,9 @@ impl App {
             };
             let request = state.request(&grant);
             let of = Matter { owner: identity, target: &target, login: &login };
-            let touch = request.is_some_and(|request| request.asked.touch);
+            let asked = request.map(|request| request.asked.factors()).unwrap_or_default();
             let command = request.and_then(|request| request.spec.command.as_deref());
-            let paths = rules.connect(of, How::entering(Some(presence), touch, Some(address)), command, now).paths();
+            let paths = rules.connect(of, How::entering(Some(presence), asked, Some(address)), command, now).paths();
             found = rules.directory.target(&target).cloned();
             bought.check(&rules, identity, &format!("{login}@{target}"))?;
             // Whoever has a grant there knows that it was there.
@@ -438,20 +441,20 @@ impl App {
     }
 }
 
-/// The active grant of somebody for a place that serves them best: one whose touch they can show, one for more than one
+/// The active grant of somebody for a place that serves them best: one whose second factors they have shown, one for more than one
 /// command, the one that ends last. Without an active one, what tells them most of why not.
-fn standing(
+pub(super) fn standing(
     state: &State,
     identity: &IdentityName,
     login: &Login,
     target: &TargetName,
-    touch: bool,
+    shown: Factors,
     now: Timestamp,
 ) -> Option<RequestId> {
     let here = |request: &access::Request| request.spec.target == *target && request.spec.login == *login;
     let grants = state.grants_of(identity).filter(|(request, _)| here(request));
     let best = grants.max_by_key(|(request, grant)| {
-        let fits = touch || !grant.path.obligations.touch;
+        let fits = grant.path.obligations.are_met_by(shown);
         (grant.is_active(now), fits, request.spec.command.is_none(), grant.ends)
     });
     let pending = || state.pending().find(|request| request.spec.identity == *identity && here(request));

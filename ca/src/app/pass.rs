@@ -10,6 +10,7 @@ use access::{Note, Refusal, State};
 use identity::{Bearer, Claim, Desk, Directory, Subject, Through};
 use model::{Actor, Fact, IdentityName, Presence, ProxyName};
 
+use super::factor::raised_until;
 use super::presence::{LogIn, absent};
 use super::{App, AppError, Caller, LoggedIn};
 
@@ -59,7 +60,7 @@ impl App {
         self.notes.admit_pass(&subject)?;
         let fingerprint = identity::fingerprint(key.key_data());
         let (sha256, touch) = (seen.sha256().to_owned(), seen.touched());
-        let presence = Presence { sha256, certificate: None, key: Some(fingerprint.clone()), touch };
+        let presence = Presence { sha256, certificate: None, key: Some(fingerprint.clone()), touch, totp: false };
         let bearer = Bearer {
             identity: identity.clone(),
             key: fingerprint.clone(),
@@ -96,14 +97,15 @@ impl App {
     pub fn admit_pass(&self, caller: &Caller, pass: &str) -> Result<Caller, AppError> {
         let proxy = caller.proxy()?;
         let over = || Refusal::new("pass-over", "this log-in is over").with_hint("connect again");
-        let (info, locked) = self.engine.peek(|state, now| {
+        let (info, locked, raised) = self.engine.peek(|state, now| {
             let info = self.authenticator.authenticate_pass(pass, proxy, now).map_err(|_| over())?;
             let person = info.subject.identity().ok_or_else(over)?;
             let locked = state.check_unlocked(person, now).err();
             if locked.is_none() && state.locked_at(person).is_some_and(|at| info.issued <= at) {
                 return Err(over());
             }
-            Ok((info, locked))
+            let raised = raised_until(state, &info, now);
+            Ok((info, locked, raised))
         })?;
         let directory = self.directory.current();
         if !directory.has_fingerprint(&info.subject, &info.key) {
@@ -112,7 +114,7 @@ impl App {
         }
         let address = info.address;
         let desk = directory.proxy(proxy).map_or(Desk::Sessions, |proxy| proxy.desk);
-        Ok(Caller::new(info, address, locked).at_desk(desk))
+        Ok(Caller::new(info, address, locked).raised(raised).at_desk(desk))
     }
 
     /// Ends the session token, or the pass, that a call came with.

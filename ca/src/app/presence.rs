@@ -37,7 +37,7 @@ impl App {
             .map_err(|error| absent(identity, &error.to_string()))?;
         self.unspent(presence.sha256()).await?;
         let sha256 = presence.sha256().to_owned();
-        Ok(Presence { sha256, certificate: Some(*serial), key: None, touch: presence.touched() })
+        Ok(Presence { sha256, certificate: Some(*serial), key: None, touch: presence.touched(), totp: false })
     }
 
     /// That nothing was ever opened or bought with this log-in. The decider asks the state, which knows the last few

@@ -127,7 +127,7 @@ impl App {
         how: How,
         now: Timestamp,
     ) -> Result<FileRequest, AppError> {
-        let How { touch, from: address, .. } = how;
+        let How { shown, from: address, .. } = how;
         let judged = rules.request(spec, how, now);
         if !judged.is_permitted() {
             let place = format!("{}@{}", spec.login, spec.target);
@@ -137,6 +137,6 @@ impl App {
             });
         }
         let (paths, ttl) = (judged.paths(), self.settings.request_ttl);
-        Ok(FileRequest { request, spec: spec.clone(), idempotency_key: None, touch, address, paths, ttl })
+        Ok(FileRequest { request, spec: spec.clone(), idempotency_key: None, shown, address, paths, ttl })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use access::Standing;
 use identity::Directory;
-use model::{GroupName, IdentityName, Login, Presence, ProxyName, RequestSpec, Target, TargetName, Timestamp};
+use model::{Factors, GroupName, IdentityName, Login, Presence, ProxyName, RequestSpec, Target, TargetName, Timestamp};
 use policy::{Action, Asker, Context, Explanation, Judgement, Known, Policies, Question, Requester, Way};
 
 use super::{AppError, Caller};
@@ -30,8 +30,8 @@ pub(super) struct Matter<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stance<'a> {
     pub(super) name: &'a IdentityName,
-    /// Whether they touched a security key at login.
-    pub(super) touch: bool,
+    /// What they have shown beside their key.
+    pub(super) shown: Factors,
     pub(super) from: Option<IpAddr>,
     pub(super) way: Way,
     pub(super) now: Timestamp,
@@ -40,8 +40,8 @@ pub(super) struct Stance<'a> {
 /// How somebody came to ask or to answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct How {
-    /// Whether they touched a security key at login.
-    pub(super) touch: bool,
+    /// What they have shown beside their key.
+    pub(super) shown: Factors,
     /// From where.
     pub(super) from: Option<IpAddr>,
     /// Whether a proxy passed it on.
@@ -51,25 +51,25 @@ pub(super) struct How {
 impl How {
     /// As the caller calls.
     pub(super) fn of(caller: &Caller) -> Self {
-        Self { touch: caller.touch(), from: Some(caller.address()), way: caller.way() }
+        Self { shown: caller.factors(), from: Some(caller.address()), way: caller.way() }
     }
 
     /// As a session is opened: with a plain key it is this log-in that counts; a certificate was bought at the API, by
     /// somebody who had asked as they had.
-    pub(super) fn entering(presence: Option<&Presence>, asked: bool, from: Option<IpAddr>) -> Self {
+    pub(super) fn entering(presence: Option<&Presence>, asked: Factors, from: Option<IpAddr>) -> Self {
         match presence.filter(|presence| presence.certificate.is_none() && presence.key.is_some()) {
-            Some(presence) => Self { touch: presence.touch, from, way: Way::Ssh },
-            None => Self { touch: asked, from, way: Way::Api },
+            Some(presence) => Self { shown: presence.factors(), from, way: Way::Ssh },
+            None => Self { shown: asked, from, way: Way::Api },
         }
     }
 
     /// As it was kept with a request or a review.
-    pub(super) const fn kept(touch: bool, from: Option<IpAddr>, through: Option<&ProxyName>) -> Self {
+    pub(super) const fn kept(shown: Factors, from: Option<IpAddr>, through: Option<&ProxyName>) -> Self {
         let way = match through {
             Some(_) => Way::Ssh,
             None => Way::Api,
         };
-        Self { touch, from, way }
+        Self { shown, from, way }
     }
 }
 
@@ -97,8 +97,8 @@ impl<'a> Stance<'a> {
     }
 
     pub(super) const fn at(name: &'a IdentityName, how: How, now: Timestamp) -> Self {
-        let How { touch, from, way } = how;
-        Self { name, touch, from, way, now }
+        let How { shown, from, way } = how;
+        Self { name, shown, from, way, now }
     }
 }
 
@@ -170,29 +170,30 @@ impl Rules {
     pub(super) fn may_ask(
         &self,
         name: &IdentityName,
-        touch: bool,
+        shown: Factors,
         target: &Target,
         login: &Login,
         from: IpAddr,
         now: Timestamp,
     ) -> bool {
         let of = Matter { owner: name, target: &target.name, login };
-        let how = How { touch, from: Some(from), way: Way::Api };
+        let how = How { shown, from: Some(from), way: Way::Api };
         self.judge(Stance::at(name, how, now), Want::Anything(of, None)).is_permitted()
     }
 
     /// Whether somebody may know that there is a target: they may ask for one of its logins, or could with what they
-    /// can bring along, a touched security key and a ticket, or if no forbid stopped them. To everybody else it is as
+    /// can bring along, second factors and a ticket, or if no forbid stopped them. To everybody else it is as
     /// good as absent.
     pub(super) fn may_know(&self, who: Stance<'_>, target: &TargetName) -> bool {
         let Some(target) = self.directory.target(target) else { return false };
         let could = |login: &Login| {
             let of = Matter { owner: who.name, target: &target.name, login };
-            let ways = [(who.touch, None), (true, None), (who.touch, Some(ANY_TICKET)), (true, Some(ANY_TICKET))];
+            let (own, all) = (who.shown, Factors::ALL);
+            let ways = [(own, None), (all, None), (own, Some(ANY_TICKET)), (all, Some(ANY_TICKET))];
             let mut ways = ways.into_iter();
             let offers = |question: &Question<'_>| self.policies.offers(question);
-            ways.any(|(touch, ticket)| {
-                self.put(Stance { touch, ..who }, Want::Anything(of, ticket), offers).unwrap_or(false)
+            ways.any(|(shown, ticket)| {
+                self.put(Stance { shown, ..who }, Want::Anything(of, ticket), offers).unwrap_or(false)
             })
         };
         target.logins.iter().any(could)
@@ -247,7 +248,7 @@ impl Rules {
     /// Puts a question in the words of the policies: the one place where that is done.
     fn put<'a, T>(&'a self, who: Stance<'a>, want: Want<'a>, to: impl FnOnce(&Question<'_>) -> T) -> Option<T> {
         let identity = self.directory.identity(who.name)?;
-        let asker = Asker { name: &identity.name, groups: &identity.groups, touch: who.touch };
+        let asker = Asker { name: &identity.name, groups: &identity.groups, shown: who.shown };
         let bare = Context { address: who.from, way: who.way, ..Context::at(who.now) };
         let asking = |spec: &'a RequestSpec| Context {
             duration: spec.duration,

@@ -212,7 +212,7 @@ impl Live {
     fn all(state: &State) -> Vec<Self> {
         let of = |session: &access::Session| {
             let request = state.request(&session.request);
-            let asked = request.is_some_and(|request| request.asked.touch);
+            let asked = request.map(|request| request.asked.factors()).unwrap_or_default();
             Self {
                 id: session.id.clone(),
                 identity: session.identity.clone(),

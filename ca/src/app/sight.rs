@@ -110,6 +110,10 @@ impl Sight {
             | Fact::LockLifted { .. } => false,
             Fact::IdentityLoggedIn { identity, .. }
             | Fact::IdentityLoginRefused { identity, .. }
+            | Fact::FactorAdded { identity, .. }
+            | Fact::FactorRemoved { identity, .. }
+            | Fact::FactorUsed { identity, .. }
+            | Fact::FactorRefused { identity, .. }
             | Fact::SessionRefused { identity, .. } => self.own(identity),
             Fact::RequestFiled { spec, .. } | Fact::RequestRefused { spec, .. } => self.request(app, spec),
             Fact::LockPlaced { lock } => self.lock(&lock.subject),
@@ -183,6 +187,10 @@ impl Sight {
             | Fact::TargetKeyUsed { .. }
             | Fact::IdentityLoggedIn { .. }
             | Fact::IdentityLoginRefused { .. }
+            | Fact::FactorAdded { .. }
+            | Fact::FactorRemoved { .. }
+            | Fact::FactorUsed { .. }
+            | Fact::FactorRefused { .. }
             | Fact::RequestRefused { .. }
             | Fact::RequestReviewed { .. }
             | Fact::ReviewWithdrawn { .. }

@@ -140,7 +140,7 @@ impl App {
 
     fn may_ask(&self, rules: &Rules, caller: &Caller, target: &Target, login: &Login) -> bool {
         let Ok(name) = caller.person() else { return false };
-        rules.may_ask(name, caller.touch(), target, login, caller.address(), self.engine.now())
+        rules.may_ask(name, caller.factors(), target, login, caller.address(), self.engine.now())
     }
 }
 

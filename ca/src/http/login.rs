@@ -62,6 +62,7 @@ pub(super) async fn whoami(State(app): State<Shared>, Who(caller): Who) -> Json<
         groups: app.groups(&caller),
         key: caller.key().to_owned(),
         touch: caller.touch(),
+        code_until: caller.code_until().map(Into::into),
         expires: caller.expires().into(),
         locked: caller.unlocked().err().map(|error| error.to_string()),
     })

@@ -5,6 +5,7 @@
 mod certificates;
 mod events;
 mod extract;
+mod factors;
 mod gate;
 mod grants;
 mod ledger;
@@ -64,6 +65,7 @@ const REPORT: usize = 1 << 20;
         (name = "grants", description = "What an approved request becomes"),
         (name = "certificates", description = "OpenSSH certificates"),
         (name = "sessions", description = "Connections through a proxy"),
+        (name = "factors", description = "Authenticators, and the one-time codes that they make"),
         (name = "locks", description = "Denies that hold at once"),
         (name = "recordings", description = "What happened in sessions"),
         (name = "targets", description = "Servers"),
@@ -114,6 +116,10 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(sessions::kill))
         .routes(routes!(sessions::sign_for_target))
         .routes(routes!(sessions::offer_extension, sessions::extend))
+        .routes(routes!(factors::list, factors::begin))
+        .routes(routes!(factors::confirm))
+        .routes(routes!(factors::remove))
+        .routes(routes!(factors::verify))
         .routes(routes!(locks::list, locks::place))
         .routes(routes!(locks::lift))
         .routes(routes!(recordings::list))

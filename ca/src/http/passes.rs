@@ -23,11 +23,14 @@ pub(super) async fn buy(
     let address = address(&body.address)?;
     let visitor = Visitor { public_key: body.public_key, address, log_in: log_in(body.presence)? };
     let bought = app.buy_pass(&caller, &visitor).await?;
+    let wanted = app.code_wanted(&bought.info, body.login.as_deref().zip(body.target.as_deref()));
     let identity = bought.info.subject.identity().cloned();
     Ok(Json(wire::Pass {
         token: bought.token.expose().to_owned(),
         identity: identity.ok_or_else(|| AppError::Internal("a pass of nobody's".to_owned()))?,
         touch: bought.info.touch,
+        authenticator: wanted.authenticator,
+        code: wanted.code,
         expires: bought.info.expires.into(),
     }))
 }

@@ -34,6 +34,7 @@ pub(super) async fn explain(
         requester: body.requester,
         address: body.address,
         touch: body.touch,
+        totp: body.totp,
         at: body.at.map(|at| at.0),
     };
     Ok(Json(explained(&app.explain(&caller, &riddle)?)))
@@ -57,6 +58,7 @@ fn explained(explained: &Explained) -> wire::Explanation {
         ticket: open.path.obligations.ticket,
         obligations: obligations(&open.path.obligations),
         lacks: view::lacks(&open.gap),
+        code: open.gap.factor.is_some(),
         taken: open.taken,
     };
     wire::Explanation {
@@ -111,6 +113,7 @@ fn obligations(asks: &Obligations) -> Vec<String> {
     if asks.touch {
         words.push("a touched security key".to_owned());
     }
+    words.extend(asks.factor.map(|wanted| wanted.to_string()));
     if asks.ticket {
         words.push("a ticket".to_owned());
     }

@@ -92,6 +92,9 @@ fn refused_status(code: &str) -> u16 {
     match code {
         "certificate-key-gone"
         | "certificate-locked"
+        | "code-refused"
+        | "code-used"
+        | "factor-needed"
         | "locked"
         | "not-a-person"
         | "not-a-reviewer"
@@ -137,6 +140,8 @@ mod tests {
             forbidden,
             [
                 "certificate-locked",
+                "code-used",
+                "factor-needed",
                 "locked",
                 "no-path",
                 "not-a-person",

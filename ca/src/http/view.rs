@@ -110,6 +110,7 @@ pub(super) fn lacks(gap: &PathGap) -> Vec<String> {
     if gap.touch {
         lacks.push("a touched security key".to_owned());
     }
+    lacks.extend(gap.factor.map(|wanted| wanted.to_string()));
     lacks
 }
 

@@ -136,7 +136,7 @@ fn sign_with<K: SigningKey>(key: &K, bytes: &[u8]) -> Result<Signature, SignerEr
 }
 
 /// A folder for its owner alone.
-pub(super) fn make_private_folder(path: &Path) -> Result<(), KeysError> {
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), KeysError> {
     let fail = |error| KeysError::Directory { path: path.to_owned(), error };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)
 }

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use file::Kind;
 pub use file::SealedKey;
+pub(crate) use file::make_private_folder;
 pub use passphrase::{Passphrase, PassphraseError};
 pub use target::TargetKeys;
 
@@ -232,9 +233,14 @@ impl Keys {
     /// snapshot with it could write a false history as well. `None` when the ledger key is of another type.
     #[must_use]
     pub fn snapshot_key(&self) -> Option<Zeroizing<[u8; 32]>> {
-        let seed = self.ledger.ed25519_seed()?;
-        let hash = Sha256::new().chain_update(b"portcullis snapshot key v1\0").chain_update(*seed);
-        Some(Zeroizing::new(hash.finalize().into()))
+        self.derived(b"portcullis snapshot key v1\0")
+    }
+
+    /// The key under which lies what people share with their authenticators, derived from the ledger's, which is itself
+    /// sealed under the passphrase. `None` when the ledger key is of another type.
+    #[must_use]
+    pub fn factor_key(&self) -> Option<Zeroizing<[u8; 32]>> {
+        self.derived(b"portcullis factor key v1\0")
     }
 
     /// The ledger key's public half.
@@ -253,6 +259,12 @@ impl Keys {
     #[must_use]
     pub fn all_public(&self) -> Vec<KeyData> {
         self.named().map(|(_, key)| key.public_key().clone()).to_vec()
+    }
+
+    fn derived(&self, purpose: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+        let seed = self.ledger.ed25519_seed()?;
+        let hash = Sha256::new().chain_update(purpose).chain_update(*seed);
+        Some(Zeroizing::new(hash.finalize().into()))
     }
 
     fn named(&self) -> [(&'static str, &SealedKey); 5] {

@@ -7,6 +7,8 @@ mod edges;
 #[cfg(test)]
 mod extension;
 #[cfg(test)]
+mod factor;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod flow;

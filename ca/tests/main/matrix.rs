@@ -52,6 +52,11 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("GET", "/v1/sessions/{id}/extension", [401, 403, 403, 403, 403, 200]),
     ("POST", "/v1/sessions/{id}/extension", [401, 403, 403, 403, 403, 200]),
     ("POST", "/v1/recovered", [401, 403, 403, 403, 403, 204]),
+    ("GET", "/v1/factors", [401, 200, 200, 200, 200, 403]),
+    ("POST", "/v1/factors", [401, 200, 200, 200, 200, 403]),
+    ("POST", "/v1/factors/{id}/confirm", [401, 404, 404, 404, 404, 403]),
+    ("POST", "/v1/factors/{id}/remove", [401, 403, 404, 403, 404, 403]),
+    ("POST", "/v1/factors/verify", [401, 404, 404, 404, 404, 403]),
     ("GET", "/v1/locks", [401, 200, 200, 200, 200, 403]),
     ("POST", "/v1/locks", [401, 403, 403, 403, 200, 403]),
     ("POST", "/v1/locks/{id}/lift", [401, 403, 403, 403, 204, 403]),
@@ -174,7 +179,7 @@ async fn the_locked_may_ask_who_they_are_and_nothing_else() {
 }
 
 /// What a proxy may call in the name of a person who logged in there; each row of the matrix that is not here is refused.
-const DESK: [(&str, &str); 17] = [
+const DESK: [(&str, &str); 18] = [
     ("GET", "/v1/whoami"),
     ("GET", "/v1/status"),
     ("GET", "/v1/requests"),
@@ -190,6 +195,7 @@ const DESK: [(&str, &str); 17] = [
     ("POST", "/v1/grants/{id}/extend"),
     ("GET", "/v1/targets"),
     ("POST", "/v1/policy/explain"),
+    ("POST", "/v1/factors/verify"),
     ("POST", "/v1/passes/session"),
     ("POST", "/v1/logout"),
 ];
@@ -296,6 +302,7 @@ impl Things {
             path if path.starts_with("/v1/grants") => &self.grant,
             path if path.starts_with("/v1/sessions") => &self.session,
             path if path.starts_with("/v1/recordings") => &self.recording,
+            path if path.starts_with("/v1/factors") => "fac-000000000000",
             _ => &self.lock,
         };
         let mut full = path.replace("{id}", id).replace("{name}", &self.target);
@@ -314,6 +321,8 @@ impl Things {
             ("POST", "/v1/grants/{id}/extend" | "/v1/sessions/{id}/extension") => {
                 Some(json!({ "duration": 60, "reason": "a little more" }))
             }
+            ("POST", "/v1/factors/{id}/confirm" | "/v1/factors/verify") => Some(json!({ "code": "000000" })),
+            ("POST", "/v1/factors/{id}/remove") => Some(json!({ "identity": "alice" })),
             ("POST", "/v1/certificates") => {
                 Some(json!({ "request": self.grant, "public_key": key, "nonce": nonce, "proof": "none" }))
             }

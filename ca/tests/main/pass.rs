@@ -15,6 +15,8 @@ pub(crate) fn visitor(key: &PrivateKey, user: &str) -> wire::BuyPass {
     wire::BuyPass {
         public_key: key.public_key().to_openssh().unwrap(),
         address: "192.0.2.7".to_owned(),
+        login: None,
+        target: None,
         presence: log_in_plainly(key, user, unique().as_bytes()),
     }
 }
@@ -265,7 +267,7 @@ async fn a_path_that_wants_a_touch_is_not_opened_by_a_plain_key() {
         let (sign, blob) = (move |message: &[u8]| SecurityKey { touched }.sign(message), key.to_bytes().unwrap());
         let presence = log_in_with(&sign, "sk-ssh-ed25519@openssh.com", &blob, "root+dev1", unique().as_bytes());
         let address = "192.0.2.7".to_owned();
-        wire::BuyPass { public_key: key.to_openssh().unwrap(), address, presence }
+        wire::BuyPass { public_key: key.to_openssh().unwrap(), address, login: None, target: None, presence }
     };
     assert_eq!(code(proxy.buy_pass(&visit(false)).await), "presence-refused", "it signed by itself");
     let pass = proxy.buy_pass(&visit(true)).await.unwrap();

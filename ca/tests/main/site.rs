@@ -196,6 +196,7 @@ impl Site {
             store,
             keys: Arc::clone(&house().keys),
             target_keys: Arc::new(TargetKeys::new(self.dir.path(), Passphrase::new(PASSPHRASE).unwrap())),
+            data: self.dir.path().to_owned(),
             tls: Arc::new(tls),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::new(SystemEntropy),

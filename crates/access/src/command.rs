@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::{
-    CertificateBody, ChannelEnd, ChannelKind, Fact, GroupName, IdentityName, Lock, LockId, Login, PolicyPath, Presence,
-    ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId, Span, TargetName,
-    Timestamp, Verdict, WayIn,
+    CertificateBody, ChannelEnd, ChannelKind, Fact, FactorId, Factors, GroupName, IdentityName, Lock, LockId, Login,
+    PolicyPath, Presence, ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId,
+    Span, TargetName, Timestamp, Verdict, WayIn,
 };
 
 /// What someone wants to happen. Each payload turns into a command with `into()`.
@@ -28,6 +28,12 @@ pub enum Command {
     Lock(SetLock),
     /// Lift a lock.
     Unlock(Unlock),
+    /// Have an authenticator make one's one-time codes.
+    AddFactor(AddFactor),
+    /// Have its codes be worth nothing any more.
+    RemoveFactor(RemoveFactor),
+    /// Use a one-time code up.
+    UseFactor(UseFactor),
     /// Let a session in: yields the [`Permit`](crate::Permit).
     OpenSession(Box<OpenSession>),
     /// Cut one session.
@@ -80,8 +86,8 @@ pub struct FileRequest {
     pub spec: RequestSpec,
     /// The client's key, at most [`MAX_KEY`](crate::MAX_KEY) bytes.
     pub idempotency_key: Option<String>,
-    /// Whether the asker touched a security key at login.
-    pub touch: bool,
+    /// What the asker has shown beside their key.
+    pub shown: Factors,
     /// From where they ask.
     pub address: Option<IpAddr>,
     /// What policy offers this asker for this question. Empty: refused.
@@ -110,8 +116,8 @@ pub struct Review {
     pub comment: Option<Reason>,
     /// The reviewer's right.
     pub standing: Standing,
-    /// Whether the reviewer touched a security key at login.
-    pub touch: bool,
+    /// What the reviewer has shown beside their key.
+    pub shown: Factors,
     /// From where they answer.
     pub address: Option<IpAddr>,
     /// What policy offers the asker now; `None`: what it offered when the request was filed.
@@ -171,6 +177,43 @@ pub struct Unlock {
     pub reason: Option<Reason>,
     /// Whether policy lets the actor do so. The system needs no leave.
     pub may_lock: bool,
+}
+
+/// Have an authenticator make one's own one-time codes; the application has checked the first one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddFactor {
+    /// A new id.
+    pub factor: FactorId,
+    /// The time step of the first code.
+    pub step: u64,
+    /// Whether a code of an earlier authenticator was given not long ago. The first one needs none.
+    pub shown: bool,
+}
+
+/// Have an authenticator's codes be worth nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveFactor {
+    /// Whose.
+    pub identity: IdentityName,
+    /// Which.
+    pub factor: FactorId,
+    /// Why, for the ledger.
+    pub reason: Option<Reason>,
+    /// Whether policy lets the actor remove those of others. The system needs no leave.
+    pub may_administer: bool,
+    /// Whether the actor has given a code not long ago: for their own.
+    pub shown: bool,
+}
+
+/// Use one's own one-time code up; the application has checked which it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UseFactor {
+    /// The authenticator that made it.
+    pub factor: FactorId,
+    /// Its time step.
+    pub step: u64,
+    /// From which address it came.
+    pub address: String,
 }
 
 /// Let a session in. By a proxy only.
@@ -424,6 +467,9 @@ into_command!(
     Revoke,
     Release,
     Unlock,
+    AddFactor,
+    RemoveFactor,
+    UseFactor,
     CutSession,
     EndSession,
     ChannelOpened,

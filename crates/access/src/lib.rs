@@ -19,22 +19,22 @@ mod refusal;
 mod state;
 
 pub use command::{
-    Cancel, CertificateFailed, CertificateIssued, ChannelClosed, ChannelOpened, ChannelRefused, Command, CutSession,
-    DestroyTargetKey, EndSession, FileRequest, IntendCertificate, MakeTargetKey, Note, OpenSession, RecordingClosed,
-    RecordingFailed, RecordingReplayed, RecordingStarted, Release, Reported, Review, Revoke, SetLock, Standing, Unlock,
-    UseTargetKey, WithdrawReview,
+    AddFactor, Cancel, CertificateFailed, CertificateIssued, ChannelClosed, ChannelOpened, ChannelRefused, Command,
+    CutSession, DestroyTargetKey, EndSession, FileRequest, IntendCertificate, MakeTargetKey, Note, OpenSession,
+    RecordingClosed, RecordingFailed, RecordingReplayed, RecordingStarted, Release, RemoveFactor, Reported, Review,
+    Revoke, SetLock, Standing, Unlock, UseFactor, UseTargetKey, WithdrawReview,
 };
 pub use corruption::{Corruption, Problem};
 pub use decide::{Decision, decide};
 pub use limits::{
-    BATCH, MAX_AHEAD, MAX_CHANNELS, MAX_COMMAND, MAX_GRANTS, MAX_KEY, MAX_LOCKS, MAX_PATHS, MAX_PENDING, MAX_REVIEWS,
-    MAX_REVIEWS_EACH, MAX_TICKET, RETENTION, SESSION_CERTIFICATE,
+    BATCH, MAX_AHEAD, MAX_CHANNELS, MAX_COMMAND, MAX_FACTORS, MAX_GRANTS, MAX_KEY, MAX_LOCKS, MAX_PATHS, MAX_PENDING,
+    MAX_REVIEWS, MAX_REVIEWS_EACH, MAX_TICKET, RETENTION, SESSION_CERTIFICATE,
 };
 pub use paths::PathGap;
 pub use permit::Permit;
 pub use refusal::Refusal;
 pub use state::{
-    Certificate, CertificateState, Channel, Closed, Cut, CutCause, Denied, Ended, Extension, Grant, GrantState,
+    Certificate, CertificateState, Channel, Closed, Cut, CutCause, Denied, Ended, Extension, Factor, Grant, GrantState,
     Pending, PlacedLock, Recording, RecordingState, Request, RequestState, Reviewed, Session, SessionEnded,
     SessionState, State, TargetKey,
 };

@@ -24,6 +24,9 @@ pub const MAX_REVIEWS_EACH: usize = 4;
 /// How many locks may be in force.
 pub const MAX_LOCKS: usize = 10_000;
 
+/// How many authenticators one identity may have.
+pub const MAX_FACTORS: usize = 4;
+
 /// How many channels one session may have open, forwards and listeners included.
 pub const MAX_CHANNELS: usize = 128;
 

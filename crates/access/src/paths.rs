@@ -4,7 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use model::{GroupName, IdentityName, Obligations, PolicyPath, RecordingMode, RequestSpec, Span, Timestamp, Verdict};
+use model::{
+    Factors, GroupName, IdentityName, Obligations, PolicyPath, RecordingMode, RequestSpec, SecondFactor, Span,
+    Timestamp, Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
@@ -29,6 +32,9 @@ pub struct PathGap {
     pub ticket: bool,
     /// Whether the asker must have touched a security key.
     pub touch: bool,
+    /// The second factor that the asker must have shown and has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<SecondFactor>,
 }
 
 impl PathGap {
@@ -38,23 +44,23 @@ impl PathGap {
     pub fn all(
         paths: &[PolicyPath],
         spec: &RequestSpec,
-        touch: bool,
+        shown: Factors,
         ends: Option<Timestamp>,
         now: Timestamp,
     ) -> Vec<Self> {
-        gaps(paths, &Case::new(spec, touch, ends, now))
+        gaps(paths, &Case::new(spec, shown, ends, now))
     }
 
     /// Whether nothing is lacking.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.approvals == 0 && self.groups.is_empty() && self.longest.is_none() && !self.ticket && !self.touch
+        self.approvals == 0 && self.groups.is_empty() && self.longest.is_none() && !self.needs_asker()
     }
 
     /// Whether no review can fill it: the asker must ask differently.
     #[must_use]
     pub const fn needs_asker(&self) -> bool {
-        self.ticket || self.touch
+        self.ticket || self.touch || self.factor.is_some()
     }
 }
 
@@ -87,6 +93,7 @@ impl fmt::Display for PathGap {
         if self.touch {
             lacks.push("a touched security key".to_owned());
         }
+        lacks.extend(self.factor.map(|wanted| wanted.to_string()));
         match lacks.as_slice() {
             [] => write!(f, "{} lacks nothing", self.policy),
             some => write!(f, "{} lacks {}", self.policy, some.join(" and ")),
@@ -97,7 +104,7 @@ impl fmt::Display for PathGap {
 /// What a request has to show.
 pub(crate) struct Case<'a> {
     spec: &'a RequestSpec,
-    touch: bool,
+    shown: Factors,
     reviews: Vec<&'a Reviewed>,
     /// The end of the grant that it extends.
     from: Option<Timestamp>,
@@ -106,8 +113,8 @@ pub(crate) struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// The case of a request that is not filed yet.
-    pub(crate) fn new(spec: &'a RequestSpec, touch: bool, from: Option<Timestamp>, now: Timestamp) -> Self {
-        Self { spec, touch, reviews: Vec::new(), from, now }
+    pub(crate) fn new(spec: &'a RequestSpec, shown: Factors, from: Option<Timestamp>, now: Timestamp) -> Self {
+        Self { spec, shown, reviews: Vec::new(), from, now }
     }
 
     /// The case of a pending request.
@@ -122,7 +129,7 @@ impl<'a> Case<'a> {
 
     fn with(state: &State, request: &'a Request, reviews: Vec<&'a Reviewed>, now: Timestamp) -> Self {
         let from = request.spec.extends.as_ref().and_then(|id| state.grant(id)).map(|(_, grant)| grant.ends);
-        Self { spec: &request.spec, touch: request.asked.touch, reviews, from, now }
+        Self { spec: &request.spec, shown: request.asked.factors(), reviews, from, now }
     }
 
     /// The same with one review more.
@@ -176,7 +183,8 @@ impl<'a> Case<'a> {
             approvers: asks.approvers.clone(),
             longest: (self.duration() > longest).then_some(longest),
             ticket: asks.ticket && self.spec.ticket.is_none(),
-            touch: asks.touch && !self.touch,
+            touch: asks.touch && !self.shown.touch,
+            factor: asks.factor_lacking(self.shown),
         }
     }
 }
@@ -224,5 +232,5 @@ fn burden(path: &PolicyPath) -> impl Ord + use<> {
         idle,
         Reverse(asks.output_limit),
     );
-    (people, asks.touch, asks.ticket, watch, path.policy.clone())
+    (people, asks.touch, asks.factor, asks.ticket, watch, path.policy.clone())
 }

@@ -71,6 +71,8 @@ pub(crate) enum Verb {
     Logout(cmd::logout::Args),
     /// Show who you are to the CA, with which key, and until when
     Whoami(cmd::whoami::Args),
+    /// Set up an authenticator app, whose one-time codes policy may ask for; list and remove authenticators
+    Factor(cmd::factor::Args),
     /// Ask for access; waits for the decision and then gets the certificate
     Request(cmd::request::Args),
     /// List requests that wait for reviews, or show one in full
@@ -139,6 +141,7 @@ pub(crate) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
         Verb::Login(args) => cmd::login::run(context, args).await,
         Verb::Logout(args) => cmd::logout::run(context, args).await,
         Verb::Whoami(args) => cmd::whoami::run(context, args).await,
+        Verb::Factor(args) => cmd::factor::run(context, args).await,
         Verb::Request(args) => cmd::request::run(context, args).await,
         Verb::Requests(args) => cmd::requests::run(context, args).await,
         Verb::Approve(args) => cmd::approve::run(context, args).await,

@@ -16,6 +16,7 @@ use ssh_key::{Certificate, LineEnding, PrivateKey};
 use store::{Entropy, SystemEntropy};
 use zeroize::Zeroizing;
 
+use crate::code;
 use crate::context::Context;
 use crate::error::{CliError, Kind, chain};
 use crate::home::{Home, make_private};
@@ -54,7 +55,7 @@ pub(crate) async fn obtain(
 ) -> Result<Obtained, CliError> {
     let subject = context.profile()?.identity().clone();
     let key = fresh_key(grant)?;
-    let wire = issue(client, &subject, grant, &key).await?;
+    let wire = code::with(context, client, || issue(client, &subject, grant, &key)).await?;
     let line = wire.certificate.as_deref().unwrap_or_default();
     let certificate = identity::parse_certificate(line).map_err(|error| mangled(&chain(&error)))?;
     if certificate.public_key() != key.public_key().key_data() {

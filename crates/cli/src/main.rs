@@ -4,6 +4,7 @@
 mod ask;
 mod cli;
 mod cmd;
+mod code;
 mod config;
 mod context;
 mod credentials;

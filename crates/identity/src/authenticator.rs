@@ -8,7 +8,9 @@ use model::{ProxyName, Span, Timestamp};
 
 use crate::pass::{Bearer, PassError, Passes};
 use crate::token::TokenHash;
-use crate::{CertificateAsk, Directory, Nonce, Proof, ProofError, Statement, Subject, Token, TokenError, TokenInfo};
+use crate::{
+    CertificateAsk, Directory, Nonce, Proof, ProofError, Raised, Statement, Subject, Token, TokenError, TokenInfo,
+};
 
 /// How much may be outstanding, and how long it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +180,7 @@ impl Authenticator {
             address: source,
             issued: now,
             expires: now.plus(self.limits.token_life),
+            raised: None,
             through: None,
         });
         lock(&self.tokens).add(token.hash(), Arc::clone(&info), self.limits.tokens_per_subject, now);
@@ -242,6 +245,13 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Arc<TokenInfo>, TokenError> {
         lock(&self.passes).find(token, proxy, now)
+    }
+
+    /// Makes more of a token, or of a pass, that a one-time code was given with. `None`: there is none.
+    pub fn raise(&self, token: &str, raised: &Raised) -> Option<Arc<TokenInfo>> {
+        let hash = Token::from_text(token).ok()?.hash();
+        let own = lock(&self.tokens).raise(&hash, raised);
+        own.or_else(|| lock(&self.passes).raise(token, raised))
     }
 
     /// Ends one pass: its connection is closed. Whether there was one.
@@ -393,6 +403,12 @@ impl Tokens {
             self.by_hash.remove(&hash);
         }
         self.by_hash.insert(hash, info);
+    }
+
+    pub(crate) fn raise(&mut self, hash: &TokenHash, raised: &Raised) -> Option<Arc<TokenInfo>> {
+        let known = self.by_hash.get_mut(hash)?;
+        *known = Arc::new(TokenInfo { raised: Some(raised.clone()), ..TokenInfo::clone(known) });
+        Some(Arc::clone(known))
     }
 
     pub(crate) fn remove(&mut self, hash: &TokenHash) -> Option<Arc<TokenInfo>> {

@@ -25,6 +25,7 @@ mod signer;
 mod statement;
 mod subject;
 mod token;
+mod totp;
 mod watched;
 
 pub use authenticator::{Authenticator, Challenge, Limits, Login, LoginAttempt, LoginError, PossessionError};
@@ -40,5 +41,6 @@ pub use signer::{FileKey, SignError, Signer};
 pub use statement::{CertificateAsk, Statement};
 pub use strict::StrictError;
 pub use subject::Subject;
-pub use token::{Through, Token, TokenError, TokenInfo};
+pub use token::{Raised, Through, Token, TokenError, TokenInfo};
+pub use totp::{OtpauthError, TotpSecret};
 pub use watched::{Candidate, Change, WatchError, Watched};

@@ -9,7 +9,7 @@ use model::{IdentityName, ProxyName, Timestamp};
 
 use crate::Subject;
 use crate::authenticator::{Limits, Login, Tokens};
-use crate::token::{Through, Token, TokenError, TokenInfo};
+use crate::token::{Raised, Through, Token, TokenError, TokenInfo};
 
 /// Somebody whose log-in to a proxy's connection was verified.
 #[derive(Clone, Debug)]
@@ -66,6 +66,7 @@ impl Passes {
             address,
             issued: now,
             expires,
+            raised: None,
             through: Some(through),
         });
         self.tokens.add(token.hash(), Arc::clone(&info), limits.passes_per_person, now);
@@ -88,6 +89,10 @@ impl Passes {
             return Err(TokenError::Expired);
         }
         Ok(info)
+    }
+
+    pub(crate) fn raise(&mut self, token: &str, raised: &Raised) -> Option<Arc<TokenInfo>> {
+        self.tokens.raise(&Token::from_text(token).ok()?.hash(), raised)
     }
 
     pub(crate) fn remove(&mut self, token: &str) -> bool {
@@ -115,6 +120,7 @@ mod tests {
             certificate: None,
             key: Some("SHA256:k".to_owned()),
             touch: false,
+            totp: false,
         };
         Bearer {
             identity: "alice".parse().unwrap(),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use model::{Presence, ProxyName, Timestamp};
+use model::{FactorId, Presence, ProxyName, Timestamp};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -32,8 +32,19 @@ pub struct TokenInfo {
     pub issued: Timestamp,
     /// From this moment on it is worth nothing.
     pub expires: Timestamp,
+    /// Set once a one-time code was given with it.
+    pub raised: Option<Raised>,
     /// Set for a pass: what was bought at a proxy, and serves only there.
     pub through: Option<Through>,
+}
+
+/// What a one-time code makes of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// The authenticator that made the code: when it goes, this goes.
+    pub factor: FactorId,
+    /// From this moment on it takes another code.
+    pub until: Timestamp,
 }
 
 /// How a pass came about: its person logged in to a connection of a proxy's.

@@ -230,6 +230,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 groups: BTreeSet::from(["sre".parse().unwrap()]),
                 comment,
                 touch: address.is_some(),
+                totp: address.is_some(),
                 address,
             }
         ),

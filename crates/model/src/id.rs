@@ -102,6 +102,10 @@ id! {
     /// A recording of one channel.
     RecordingId, "recording", "rec"
 }
+id! {
+    /// A person's authenticator: what makes their one-time codes.
+    FactorId, "factor", "fac"
+}
 
 fn base32(bits: u64) -> String {
     (0..LENGTH)

@@ -9,6 +9,7 @@ mod carriage;
 mod certificate;
 mod channel;
 mod fact;
+mod factor;
 mod id;
 mod key_id;
 mod lock;
@@ -26,7 +27,8 @@ pub use carriage::{Below, Carriage, ChannelRight, Endpoint, PathPattern, PathRul
 pub use certificate::{CertificateBody, CertificateProfile, Principal, Serial};
 pub use channel::{ChannelEnd, ChannelKind, ClosedBy, ExitReport, Forward, Pty};
 pub use fact::{Correlation, Entry, Fact, Record, RecordingClosed, RecordingStatus, Seq, Subject};
-pub use id::{IdError, LockId, RecordingId, RequestId, SessionId};
+pub use factor::{Factors, SecondFactor};
+pub use id::{FactorId, IdError, LockId, RecordingId, RequestId, SessionId};
 pub use key_id::{KeyId, KeyIdError, Listed};
 pub use lock::{Lock, LockSubject};
 pub use name::{GroupName, IdentityName, Login, NameError, ProxyName, TargetName};

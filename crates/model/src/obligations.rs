@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Carriage, GroupName, Span};
+use crate::{Carriage, Factors, GroupName, SecondFactor, Span};
 
 /// One Cedar `permit` that matched, with the obligations of its own annotations. Paths are alternatives; their
 /// obligations never mix.
@@ -45,6 +45,9 @@ pub struct Obligations {
     pub carriage: Carriage,
     /// Whether the person must have touched a security key at login.
     pub touch: bool,
+    /// The second factor that the person must have shown not long ago, if there must be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<SecondFactor>,
     /// Whether a ticket must be named.
     pub ticket: bool,
 }
@@ -63,8 +66,23 @@ impl Default for Obligations {
             extensions: BTreeSet::from([CertificateExtension::Pty]),
             carriage: Carriage::default(),
             touch: false,
+            factor: None,
             ticket: false,
         }
+    }
+}
+
+impl Obligations {
+    /// The second factor that is wanted and not among what was shown.
+    #[must_use]
+    pub fn factor_lacking(&self, shown: Factors) -> Option<SecondFactor> {
+        self.factor.filter(|wanted| !wanted.is_met_by(shown))
+    }
+
+    /// Whether what was shown is all that is wanted of it.
+    #[must_use]
+    pub fn are_met_by(&self, shown: Factors) -> bool {
+        (shown.touch || !self.touch) && self.factor_lacking(shown).is_none()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Serial;
+use crate::{Factors, Serial};
 
 /// The log-in to the connection that a session runs on, signed by the person's own key (RFC 4252, section 7). One
 /// opens one session.
@@ -19,4 +19,15 @@ pub struct Presence {
     pub key: Option<String>,
     /// Whether a security key signed, which was touched for it.
     pub touch: bool,
+    /// Whether a one-time code was given for it as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub totp: bool,
+}
+
+impl Presence {
+    /// What was shown beside the key.
+    #[must_use]
+    pub const fn factors(&self) -> Factors {
+        Factors { touch: self.touch, totp: self.totp }
+    }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IdentityName, Login, NameError, ProxyName, RequestId, Span, TargetName, Timestamp};
+use crate::{Factors, IdentityName, Login, NameError, ProxyName, RequestId, Span, TargetName, Timestamp};
 
 /// identity + target + login + duration + reason (+ ticket, + one exact command, + a later start).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +124,9 @@ pub struct Asked {
     /// Whether the asker had touched a security key at login: some paths want it, and a review judges them later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touch: bool,
+    /// Whether they had given a one-time code not long before, for the same reason.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub totp: bool,
     /// From where, for the same reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
@@ -132,6 +135,14 @@ pub struct Asked {
     pub through: Option<ProxyName>,
     /// A pending request dies at this moment.
     pub expires: Timestamp,
+}
+
+impl Asked {
+    /// What the asker had shown beside their key.
+    #[must_use]
+    pub const fn factors(&self) -> Factors {
+        Factors { touch: self.touch, totp: self.totp }
+    }
 }
 
 /// How a grant ended.

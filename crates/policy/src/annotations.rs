@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use model::{CertificateExtension, Obligations, RecordingMode};
+use model::{CertificateExtension, Obligations, RecordingMode, SecondFactor};
 
 use crate::{nearest, values};
 
 /// The annotations that a permit for `request` may have; the first two are for every policy.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     "id",
     "description",
     "max_duration",
@@ -26,6 +26,7 @@ const KNOWN: [&str; 18] = [
     "upload",
     "download",
     "touch",
+    "factor",
     "ticket",
 ];
 
@@ -93,6 +94,7 @@ pub(crate) fn read(obligations: &mut Obligations, name: &str, text: Option<&str>
         ("record_input", text) => obligations.record_input = values::flag(text)?,
         ("touch", text) => obligations.touch = values::flag(text)?,
         ("ticket", text) => obligations.ticket = values::flag(text)?,
+        ("factor", Some(text)) => obligations.factor = Some(values::factor(text)?),
         ("max_duration", Some(text)) => obligations.max_duration = values::span(text)?,
         ("approvals", Some(text)) => obligations.approvals = values::approvals(text)?,
         ("approvers", Some(text)) => obligations.approvers = values::list(text, "a group")?,
@@ -123,6 +125,10 @@ pub(crate) fn check(obligations: &Obligations) -> Result<(), (&'static str, Stri
     if obligations.approvals == 0 && !obligations.approvers.is_empty() {
         let message = "approvers are named, and no approval is asked for".to_owned();
         return Err(("approvers", message, "leave @approvers out, or ask for @approvals(\"1\")"));
+    }
+    if obligations.touch && obligations.factor == Some(SecondFactor::Any) {
+        let message = "a touched security key is asked for, and would do for @factor(\"any\") as well".to_owned();
+        return Err(("factor", message, "leave @factor out, or write @factor(\"totp\") to ask for both"));
     }
     if obligations.recording == RecordingMode::Off && obligations.record_input {
         let message = "what is typed shall be recorded, and nothing is recorded".to_owned();
@@ -165,6 +171,7 @@ fn example(name: &str) -> &'static str {
         "approvals" => "@approvals(\"1\")",
         "approvers" => "@approvers(\"sre\")",
         "recording" => "@recording(\"strict\")",
+        "factor" => "@factor(\"any\")",
         "output_limit" => "@output_limit(\"1MiB\")",
         "idle_limit" => "@idle_limit(\"15m\")",
         "channels" => "@channels(\"shell, exec, subsystem:sftp\")",

@@ -102,7 +102,8 @@ fn context(names: &Names, question: &Question<'_>) -> Result<Vec<(String, Restri
     let now = Timestamp::from_seconds(context.now.seconds()).to_string();
     let mut pairs = vec![
         ("now".to_owned(), RestrictedExpression::new_datetime(now)),
-        ("touch".to_owned(), RestrictedExpression::new_bool(question.asker.touch)),
+        ("touch".to_owned(), RestrictedExpression::new_bool(question.asker.shown.touch)),
+        ("totp".to_owned(), RestrictedExpression::new_bool(question.asker.shown.totp)),
     ];
     if let Some(address) = context.address {
         pairs.push(("address".to_owned(), RestrictedExpression::new_ip(address.to_string())));

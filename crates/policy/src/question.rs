@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use model::{GroupName, IdentityName, Login, Span, Target, Timestamp};
+use model::{Factors, GroupName, IdentityName, Login, Span, Target, Timestamp};
 
 /// What can be asked for. The names are those of the actions in policies: `Action::"request"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,8 +74,8 @@ pub struct Asker<'a> {
     pub name: &'a IdentityName,
     /// Their groups: `principal in Group::"sre"`.
     pub groups: &'a BTreeSet<GroupName>,
-    /// Whether they touched a security key at login: `context.touch`.
-    pub touch: bool,
+    /// What they have shown beside their key: `context.touch`, `context.totp`.
+    pub shown: Factors,
 }
 
 /// The person whose request is reviewed, or whose session is replayed: `context.requester`.

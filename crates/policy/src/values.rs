@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::str::FromStr;
 
-use model::{CertificateExtension, RecordingMode, Span};
+use model::{CertificateExtension, RecordingMode, SecondFactor, Span};
 
 use crate::annotations::{Part, Wrong};
 use crate::nearest;
@@ -53,6 +53,21 @@ pub(crate) fn recording(text: &str) -> Result<RecordingMode, Wrong> {
             Err(wrong(message, nearest::hint(other, modes).unwrap_or_else(|| "write it as \"strict\"".to_owned())))
         }
     }
+}
+
+/// A second factor.
+pub(crate) fn factor(text: &str) -> Result<SecondFactor, Wrong> {
+    let known = [SecondFactor::Any, SecondFactor::Totp];
+    let found = known.into_iter().find(|factor| factor.as_str() == text);
+    found.ok_or_else(|| {
+        let names = known.map(SecondFactor::as_str);
+        let message = format!("{text:?} is no second factor: expected {}", names.join(" or "));
+        let hint = match text {
+            "touch" => "write @touch(\"true\") where only a touched security key will do".to_owned(),
+            _ => nearest::hint(text, names).unwrap_or_else(|| "write it as \"any\"".to_owned()),
+        };
+        wrong(message, hint)
+    })
 }
 
 /// Yes or no; an annotation without a value, as `@touch`, says yes.

@@ -2,7 +2,8 @@
 //!
 //! The terminal, and not rounds of keyboard-interactive before the log-in: a log-in has a time limit, and an approval
 //! takes as long as it takes; every client shows a terminal as it is, and `Ctrl-C` works in it; and the CA must have said
-//! who it is before anybody asks for anything. Who has no terminal is a script, and gets advice instead.
+//! who it is before anybody asks for anything. (The one-time code for a grant that is there, or that there is no way to
+//! without one, is asked for before the log-in: see `crate::code`.) Who has no terminal is a script, and gets advice instead.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use russh::ChannelMsg;
 use tokio::sync::mpsc;
 
 use super::terminal::Terminal;
-use super::{Desk, Heard, PATIENCE, STAY, hear, run, show};
+use super::{Desk, Heard, PATIENCE, STAY, code, hear, run, show};
 use crate::auth::Person;
 use crate::bridge::{self, Opened};
 use crate::destination::Destination;
@@ -25,6 +26,8 @@ use crate::words::Words;
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a channel of somebody who reads nothing may take to be closed.
 const CLOSING: Duration = Duration::from_millis(100);
+/// What a path lacks that wants this and no code.
+const TOUCH: &str = "a touched security key";
 
 /// What came of it.
 pub(crate) enum Outcome {
@@ -50,10 +53,26 @@ impl From<Left> for Over {
     }
 }
 
-/// Waits for the first channel of somebody without a grant. One with a terminal is where they ask for it; on any other,
-/// `words` are said.
-pub(crate) async fn at_the_door(visit: &Visit, wishes: &mut mpsc::Receiver<Wish>, words: &Words) -> Outcome {
-    let Some(desk) = Desk::of(&visit.gate, &visit.person) else { return Outcome::Nobody };
+/// What somebody lacks who may not go on yet, and can be asked for right there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// A grant.
+    Grant,
+    /// A one-time code.
+    Code,
+}
+
+/// Waits for the first channel of somebody who lacks something. One with a terminal is where they are asked for it; on
+/// any other, `words` are said.
+pub(crate) async fn at_the_door(
+    visit: &Visit,
+    wishes: &mut mpsc::Receiver<Wish>,
+    words: &Words,
+    missing: Missing,
+) -> Outcome {
+    if Desk::of(&visit.gate, &visit.person).is_none() {
+        return Outcome::Nobody;
+    }
     let first = async {
         loop {
             match wishes.recv().await {
@@ -67,25 +86,35 @@ pub(crate) async fn at_the_door(visit: &Visit, wishes: &mut mpsc::Receiver<Wish>
         heard = tokio::time::timeout(PATIENCE, first) => heard.ok().flatten(),
         () = visit.gone.raised() => None,
     };
-    let Some(Heard { opened, terminal: columns, asked, .. }) = heard else { return Outcome::Nobody };
-    let Opened { channel, handle, closed, done, .. } = opened;
-    let id = channel.id();
+    let Some(Heard { opened, asked, .. }) = heard else { return Outcome::Nobody };
+    let opened = Opened { before: asked.into_iter().map(answered).collect(), ..opened };
+    once_more(visit, opened, words, missing).await
+}
+
+/// The same on a channel that is there already, and on which was asked for what it is to be.
+pub(crate) async fn once_more(visit: &Visit, opened: Opened, words: &Words, missing: Missing) -> Outcome {
+    let Some(desk) = Desk::of(&visit.gate, &visit.person) else { return Outcome::Nobody };
+    let columns = opened
+        .before
+        .iter()
+        .find_map(|msg| if let ChannelMsg::RequestPty { col_width, .. } = msg { Some(*col_width) } else { None });
     if columns.is_none() {
-        let before = asked.into_iter().map(answered).collect();
-        bridge::refuse(Opened { channel, handle, closed, done, before }, words, PATIENCE).await;
+        bridge::refuse(opened, words, PATIENCE).await;
         return Outcome::Told;
     }
+    let Opened { channel, handle, closed, done, before } = opened;
+    let id = channel.id();
     let mut terminal = Terminal::new(channel, columns);
     let asking = async {
         tokio::select! {
-            asked = tokio::time::timeout(STAY, ask(&desk, &mut terminal, &visit.destination)) => asked,
+            asked = tokio::time::timeout(STAY, supply(&desk, &mut terminal, &visit.destination, missing)) => asked,
             () = visit.gone.raised() => Ok(Err(Over::Left(Left::Gone))),
         }
     };
     let (over, late) = match asking.await {
         Ok(Ok(())) => {
             let size = terminal.resized;
-            let before = asked.into_iter().map(answered).map(|msg| resized(msg, size)).collect();
+            let before = before.into_iter().map(|msg| resized(msg, size)).collect();
             return Outcome::Granted(Opened { channel: terminal.into_channel(), handle, closed, done, before });
         }
         Ok(Err(over)) => (over, false),
@@ -109,9 +138,24 @@ pub(crate) async fn at_the_door(visit: &Visit, wishes: &mut mpsc::Receiver<Wish>
     Outcome::Told
 }
 
+/// Has them supply what is missing.
+async fn supply(desk: &Desk, terminal: &mut Terminal, place: &Destination, missing: Missing) -> Result<(), Over> {
+    terminal.say("").await;
+    match missing {
+        Missing::Grant => ask(desk, terminal, place).await,
+        Missing::Code => {
+            terminal.say(&format!("portcullis: {place} takes a one-time code (ctrl-c to give up)")).await;
+            if code::ask(desk, terminal).await? {
+                return Ok(());
+            }
+            terminal.complain("without one there is no session").await;
+            Err(Over::Said)
+        }
+    }
+}
+
 /// Asks what is to be asked, files it, and waits until somebody decides.
 async fn ask(desk: &Desk, terminal: &mut Terminal, place: &Destination) -> Result<(), Over> {
-    terminal.say("").await;
     if let Some(pending) = pending(desk, place).await {
         terminal.say(&format!("portcullis: {} for {place} is pending already", pending.id)).await;
         return wait(desk, terminal, pending, false).await;
@@ -128,11 +172,12 @@ async fn ask(desk: &Desk, terminal: &mut Terminal, place: &Destination) -> Resul
     for path in &explained.paths {
         terminal.say(&format!("  {}: {}", path.policy, path.obligations.join("; "))).await;
     }
-    if !desk.touch && explained.paths.iter().all(|path| path.lacks.iter().any(|lack| lack.contains("security key"))) {
-        terminal.complain("policy wants a second factor; the touch of a security key is the only one here").await;
+    if !desk.touch && explained.paths.iter().all(|path| path.lacks.iter().any(|lack| lack == TOUCH)) {
+        terminal.complain("policy wants a touched security key").await;
         terminal.complain("come back with your security key: ssh -i KEY").await;
         return Err(Over::Said);
     }
+    second_factor(desk, terminal, &explained).await?;
     let reason = needed(terminal, "why? ").await?;
     let ticket = match explained.paths.iter().all(|path| path.ticket) {
         true => Some(needed(terminal, "which ticket? ").await?),
@@ -155,6 +200,22 @@ async fn ask(desk: &Desk, terminal: &mut Terminal, place: &Destination) -> Resul
         Err(error) => return Err(failed(terminal, &error).await),
     };
     wait(desk, terminal, filed, true).await
+}
+
+/// Asks for a one-time code where a path takes one; who may go another way may go on without.
+async fn second_factor(desk: &Desk, terminal: &mut Terminal, explained: &Explanation) -> Result<(), Over> {
+    let with: Vec<&str> = explained.paths.iter().filter(|path| path.code).map(|path| path.policy.as_str()).collect();
+    let needed = with.len() == explained.paths.len();
+    if with.is_empty() || (!needed && !desk.authenticator) {
+        return Ok(());
+    }
+    let without = if needed { "" } else { " (an empty line goes on without)" };
+    terminal.say(&format!("a one-time code is wanted for {}{without}", with.join(", "))).await;
+    if code::ask(desk, terminal).await? || !needed {
+        return Ok(());
+    }
+    terminal.complain("without one there is no way in here").await;
+    Err(Over::Said)
 }
 
 /// Waits until a request is decided. One that was filed here and is given up is cancelled, so that nobody approves what

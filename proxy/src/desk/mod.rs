@@ -6,6 +6,7 @@
 //! answers is shown as text without control characters, whoever wrote it.
 
 mod ask;
+mod code;
 mod command;
 mod line;
 mod menu;
@@ -24,7 +25,7 @@ use crate::bridge::{NOT_RUN, Opened, asks};
 use crate::gate::Gate;
 use crate::words::Words;
 
-pub(crate) use ask::{Outcome, at_the_door};
+pub(crate) use ask::{Missing, Outcome, at_the_door, once_more};
 use terminal::Terminal;
 
 /// The longest that somebody may stay at the desk: their pass lives no longer.
@@ -42,6 +43,7 @@ pub(crate) struct Desk {
     client: api::Client,
     person: Person,
     touch: bool,
+    authenticator: bool,
 }
 
 impl Desk {
@@ -49,7 +51,8 @@ impl Desk {
     pub(crate) fn of(gate: &Arc<Gate>, person: &Person) -> Option<Self> {
         let Shown::Key(pass) = &person.shown else { return None };
         let client = gate.control.desk(pass.token())?;
-        Some(Self { gate: gate.clone(), client, person: person.clone(), touch: pass.touch() })
+        let (touch, authenticator) = (pass.touch(), pass.authenticator());
+        Some(Self { gate: gate.clone(), client, person: person.clone(), touch, authenticator })
     }
 
     fn now(&self) -> Timestamp {

@@ -6,10 +6,10 @@ use api::ClientError;
 use api::wire::{Approve, Deny, ExplainRequest, FileRequest, Request, RequestState};
 use model::RequestId;
 
-use super::Desk;
 use super::command::{Command, HELP};
 use super::show::{self, SCREEN};
 use super::terminal::Terminal;
+use super::{Desk, code};
 
 /// Done.
 const DONE: u32 = 0;
@@ -39,7 +39,18 @@ pub(super) async fn run(desk: &Desk, terminal: &mut Terminal, line: &str) -> Opt
             return Some(USAGE);
         }
     };
-    Some(match carry_out(desk, terminal, command).await {
+    let mut done = carry_out(desk, terminal, command.clone()).await;
+    if let Err(error) = &done
+        && code::would_do(desk, terminal, error)
+    {
+        complain(terminal, error).await;
+        match code::ask(desk, terminal).await {
+            Ok(true) => done = carry_out(desk, terminal, command).await,
+            Ok(false) => return Some(FAILED),
+            Err(_) => return None,
+        }
+    }
+    Some(match done {
         Ok(()) => DONE,
         Err(error) => complain(terminal, &error).await,
     })

@@ -95,6 +95,41 @@ impl Terminal {
         }
     }
 
+    /// Reads a line that nobody may see.
+    ///
+    /// # Errors
+    /// They left instead.
+    pub(super) async fn hidden(&mut self, prompt: &str) -> Result<String, Left> {
+        self.read(prompt, false).await
+    }
+
+    /// Whether it is a terminal.
+    pub(super) const fn is_one(&self) -> bool {
+        self.raw
+    }
+
+    async fn read(&mut self, prompt: &str, shown: bool) -> Result<String, Left> {
+        self.show(&plain(prompt)).await;
+        let mut editor = Editor::default();
+        loop {
+            let Some(byte) = self.typed.pop_front() else {
+                self.more().await?;
+                continue;
+            };
+            let mut echo = String::new();
+            let step = editor.feed(byte, &mut echo);
+            // Of what is hidden, only that it has ended is seen.
+            if !echo.is_empty() && (shown || !matches!(step, Step::More)) {
+                self.show(&echo).await;
+            }
+            match step {
+                Step::More => {}
+                Step::Line(line) => return Ok(line),
+                Step::Left(left) => return Err(left),
+            }
+        }
+    }
+
     async fn more(&mut self) -> Result<(), Left> {
         let more = !self.over && Self::receive(&mut self.channel, &mut self.typed, &mut self.resized).await;
         self.over |= !more;
@@ -132,24 +167,7 @@ impl Terminal {
 
 impl Asks for Terminal {
     async fn line(&mut self, prompt: &str) -> Result<String, Left> {
-        self.show(&plain(prompt)).await;
-        let mut editor = Editor::default();
-        loop {
-            let Some(byte) = self.typed.pop_front() else {
-                self.more().await?;
-                continue;
-            };
-            let mut echo = String::new();
-            let step = editor.feed(byte, &mut echo);
-            if !echo.is_empty() {
-                self.show(&echo).await;
-            }
-            match step {
-                Step::More => {}
-                Step::Line(line) => return Ok(line),
-                Step::Left(left) => return Err(left),
-            }
-        }
+        self.read(prompt, true).await
     }
 
     async fn remark(&mut self, line: &str) {

@@ -135,6 +135,11 @@ pub struct Authority {
     /// What was asked for in live sessions; and why nothing more is.
     extensions: Mutex<Vec<(SessionId, Extend)>>,
     no_more: Mutex<Option<&'static str>>,
+    /// The one-time code that is good, where one is wanted.
+    code: Mutex<Option<String>>,
+    /// The codes that were passed on, in order, and the passes that a good one came with.
+    codes: Mutex<Vec<String>>,
+    raised: Mutex<BTreeSet<String>>,
 }
 
 impl Authority {
@@ -168,6 +173,9 @@ impl Authority {
             under: Mutex::default(),
             extensions: Mutex::default(),
             no_more: Mutex::default(),
+            code: Mutex::default(),
+            codes: Mutex::default(),
+            raised: Mutex::default(),
         })
     }
 
@@ -276,7 +284,14 @@ impl Authority {
             start: None,
             extends: Some(grant.id.clone()),
         };
-        let asked = Asked { idempotency_key: None, touch: false, address: None, through: None, expires: grant.ends };
+        let asked = Asked {
+            idempotency_key: None,
+            touch: false,
+            totp: false,
+            address: None,
+            through: None,
+            expires: grant.ends,
+        };
         let filed = Fact::RequestFiled { request: request.clone(), spec, asked, paths: Vec::new() };
         self.tell(Actor::Identity(grant.identity.clone()), filed);
         request
@@ -499,6 +514,16 @@ impl Authority {
         lock(&self.keys).push((key.clone(), identity.parse().unwrap()));
     }
 
+    /// From now on a session by plain key takes this code.
+    pub fn want_code(&self, code: &str) {
+        *lock(&self.code) = Some(code.to_owned());
+    }
+
+    /// The codes that were passed on, in order.
+    pub fn codes(&self) -> Vec<String> {
+        lock(&self.codes).clone()
+    }
+
     /// How many passes nobody has given back.
     pub fn passes(&self) -> usize {
         lock(&self.passes).len()
@@ -664,7 +689,22 @@ impl Control for Line {
         let token = format!("pct_{}", random_bits());
         lock(&self.0.passes).insert(token.clone(), (identity.clone(), user.clone()));
         let expires = Timestamp::from_micros(now().micros() + 1_800_000_000).into();
-        Ok(Pass { token, identity, touch: seen.touched(), expires })
+        let authenticator = lock(&self.0.code).is_some();
+        let code = authenticator && ask.target.is_some();
+        Ok(Pass { token, identity, touch: seen.touched(), authenticator, code, expires })
+    }
+
+    async fn verify_code(&self, pass: &Arc<Zeroizing<String>>, code: &Zeroizing<String>) -> Result<(), ControlError> {
+        lock(&self.0.codes).push(code.to_string());
+        let slow = *lock(&self.0.slow);
+        tokio::time::sleep(slow).await;
+        self.0.alive()?;
+        let refused = |code: &str| ControlError::Refused { code: code.into(), sentence: code.into(), hint: None };
+        if lock(&self.0.code).as_deref() != Some(code.as_str()) {
+            return Err(refused("code-refused"));
+        }
+        lock(&self.0.raised).insert(pass.to_string());
+        Ok(())
     }
 
     async fn enter(&self, pass: &Arc<Zeroizing<String>>, ask: &EnterByPass) -> Result<OpenedSession, ControlError> {
@@ -678,6 +718,10 @@ impl Control for Line {
             WayIn::Plus => format!("{}+{}", ask.login, ask.target),
         };
         assert!(user.eq_ignore_ascii_case(&wanted), "{user} is not {wanted}");
+        if lock(&self.0.code).is_some() && !lock(&self.0.raised).contains(pass.as_str()) {
+            let (code, sentence) = ("factor-needed".into(), "factor-needed".into());
+            return Err(ControlError::Refused { code, sentence, hint: None });
+        }
         self.0.let_in(identity, &ask.login, &ask.target, &ask.public_key, seq)
     }
 

@@ -16,6 +16,7 @@ mod basics;
 mod bounds;
 mod child;
 mod client;
+mod code;
 mod cut;
 mod door;
 mod escape;

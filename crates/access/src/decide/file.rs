@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Asked, Entry, Fact, IdentityName, PolicyPath, RequestId, RequestSpec, Span, Timestamp};
+use model::{Asked, Entry, Fact, Factors, IdentityName, PolicyPath, RequestId, RequestSpec, Span, Timestamp};
 
 use super::{Decision, Desk};
 use crate::command::FileRequest;
@@ -13,7 +13,7 @@ use crate::{Refusal, State};
 
 impl Desk<'_> {
     pub(super) fn file(&self, file: FileRequest) -> Result<Decision, Refusal> {
-        let FileRequest { request, spec, idempotency_key, touch, address, paths, ttl } = file;
+        let FileRequest { request, spec, idempotency_key, shown, address, paths, ttl } = file;
         let asker = self.person("ask for access")?;
         if *asker != spec.identity {
             let sentence = format!("{asker} cannot ask for access in the name of {}", spec.identity);
@@ -37,14 +37,15 @@ impl Desk<'_> {
             None => (None, None),
         };
         check_counts(self.state, asker)?;
-        let case = Case::new(&spec, touch, extended.map(|grant| grant.ends), self.now);
+        let case = Case::new(&spec, shown, extended.map(|grant| grant.ends), self.now);
         check_paths(&spec, &paths, &case)?;
 
         let gaps = paths::gaps(&paths, &case);
         let taken = paths::best(&paths, &case);
         let granted = case.duration();
         let through = self.actor.through().cloned();
-        let asked = Asked { idempotency_key, touch, address, through, expires: self.now.plus(ttl) };
+        let Factors { touch, totp } = shown;
+        let asked = Asked { idempotency_key, touch, totp, address, through, expires: self.now.plus(ttl) };
         let filed = Fact::RequestFiled { request: request.clone(), spec: spec.clone(), asked, paths };
         let mut facts = vec![self.entry(&request, filed)];
         if let Some((path, approvers)) = taken {
@@ -218,8 +219,12 @@ fn check_paths(spec: &RequestSpec, offered: &[PolicyPath], case: &Case<'_>) -> R
 fn asker_lacks(gap: &PathGap, place: &str) -> Refusal {
     if gap.ticket {
         Refusal::new("ticket-needed", format!("policy wants a ticket for {place}")).with_hint("name it with --ticket")
-    } else {
+    } else if gap.touch {
         Refusal::new("touch-needed", format!("policy wants a touched security key for {place}"))
             .with_hint("log in again with a security key: portcullis login")
+    } else {
+        let wanted = gap.factor.map_or_else(|| "something more".to_owned(), |wanted| wanted.to_string());
+        Refusal::new("factor-needed", format!("policy wants {wanted} for {place}"))
+            .with_hint("give one: portcullis login --code; to set an authenticator up: portcullis factor add")
     }
 }

@@ -1,6 +1,7 @@
 //! Deciding: state, who acts, what they want and when, in; facts out.
 
 mod certificate;
+mod factor;
 mod file;
 mod grant;
 mod lock;
@@ -53,6 +54,9 @@ pub fn decide(state: &State, actor: &Actor, command: Command, now: Timestamp) ->
         Command::Release(release) => desk.release(&release).map(Decision::of),
         Command::Lock(lock) => desk.lock(lock).map(Decision::of),
         Command::Unlock(unlock) => desk.unlock(&unlock).map(Decision::of),
+        Command::AddFactor(add) => desk.add_factor(&add).map(Decision::of),
+        Command::RemoveFactor(remove) => desk.remove_factor(&remove).map(Decision::of),
+        Command::UseFactor(using) => desk.use_factor(&using).map(Decision::of),
         Command::OpenSession(open) => desk.open_session(*open),
         Command::CutSession(cut) => desk.cut_session(&cut).map(Decision::of),
         Command::EndSession(end) => desk.end_session(end).map(Decision::of),
@@ -96,7 +100,10 @@ fn is_last_word(command: &Command) -> bool {
         Command::Reported(reported) => is_last_word(&reported.command),
         Command::Note(note) => matches!(
             note.fact,
-            Fact::RequestRefused { .. } | Fact::SessionRefused { .. } | Fact::IdentityLoginRefused { .. }
+            Fact::RequestRefused { .. }
+                | Fact::SessionRefused { .. }
+                | Fact::IdentityLoginRefused { .. }
+                | Fact::FactorRefused { .. }
         ),
         Command::FileRequest(_)
         | Command::Review(_)
@@ -106,6 +113,9 @@ fn is_last_word(command: &Command) -> bool {
         | Command::Release(_)
         | Command::Lock(_)
         | Command::Unlock(_)
+        | Command::AddFactor(_)
+        | Command::RemoveFactor(_)
+        | Command::UseFactor(_)
         | Command::OpenSession(_)
         | Command::CutSession(_)
         | Command::EndSession(_)

@@ -23,9 +23,13 @@ impl Desk<'_> {
             | Fact::TargetRegistered { .. }
             | Fact::TargetRemoved { .. } => "directory",
             Fact::IdentityLoggedIn { .. } | Fact::IdentityLoginRefused { .. } => "logins",
+            Fact::FactorRefused { .. } => "factors",
             Fact::RequestRefused { .. } => "requests",
             Fact::SessionRefused { .. } => "sessions",
-            Fact::RequestFiled { .. }
+            Fact::FactorAdded { .. }
+            | Fact::FactorRemoved { .. }
+            | Fact::FactorUsed { .. }
+            | Fact::RequestFiled { .. }
             | Fact::RequestReviewed { .. }
             | Fact::ReviewWithdrawn { .. }
             | Fact::RequestApproved { .. }

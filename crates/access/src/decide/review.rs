@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Fact, GroupName, PolicyPath, RequestId, RequestSpec, Span, Verdict};
+use model::{Fact, Factors, GroupName, PolicyPath, RequestId, RequestSpec, Span, Verdict};
 
 use super::file::Approval;
 use super::{Decision, Desk};
@@ -15,7 +15,8 @@ use model::{Entry, IdentityName};
 
 impl Desk<'_> {
     pub(super) fn review(&self, review: Review) -> Result<Decision, Refusal> {
-        let Review { request: id, verdict, comment, standing, touch, address, paths: rejudged, others } = review;
+        let Review { request: id, verdict, comment, standing, shown, address, paths: rejudged, others } = review;
+        let Factors { touch, totp } = shown;
         let reviewer = self.person("review a request")?;
         let cannot = match verdict {
             Verdict::Approve { .. } => "approved",
@@ -43,6 +44,7 @@ impl Desk<'_> {
             groups: answers_for(&standing.groups, pending.paths.iter().chain(&offered)),
             comment: comment.map(String::from),
             touch,
+            totp,
             address,
             through: self.actor.through().cloned(),
             withdrawn: None,
@@ -55,6 +57,7 @@ impl Desk<'_> {
                 groups: reviewed.groups.clone(),
                 comment: reviewed.comment.clone(),
                 touch,
+                totp,
                 address,
             },
         )];

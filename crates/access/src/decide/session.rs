@@ -47,6 +47,12 @@ impl<'a> Desk<'a> {
             return Err(Refusal::new("touch-needed", sentence)
                 .with_hint("log in with your security key, or with the certificate that it bought"));
         }
+        if presence.certificate.is_none()
+            && let Some(wanted) = grant.path.obligations.factor_lacking(presence.factors())
+        {
+            return Err(Refusal::new("factor-needed", format!("{id} wants {wanted}, and this log-in gave none"))
+                .with_hint("connect again and give a code; portcullis factor add sets an authenticator up"));
+        }
         if self.state.locked_at(&identity).is_some_and(|at| certified <= at) {
             let (what, hint) = match presence.certificate {
                 Some(_) => ("certificate", format!("for a new one, run: portcullis cert {place}")),

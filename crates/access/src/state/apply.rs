@@ -5,7 +5,7 @@ use model::{Actor, Entry, Fact, Record, Seq, Timestamp};
 
 use super::request::Approval;
 use super::{
-    Certificate, CertificateState, Channel, Cut, CutCause, Pending, Request, RequestState, Reviewed, Session,
+    Certificate, CertificateState, Channel, Cut, CutCause, Factor, Pending, Request, RequestState, Reviewed, Session,
     SessionState, State, TargetKey,
 };
 use crate::corruption::{Corruption, Problem};
@@ -52,9 +52,16 @@ impl State {
             | Fact::TargetRemoved { .. }
             | Fact::IdentityLoggedIn { .. }
             | Fact::IdentityLoginRefused { .. }
+            | Fact::FactorRefused { .. }
             | Fact::RequestRefused { .. }
             | Fact::SessionRefused { .. }
             | Fact::RecordingReplayed { .. } => Ok(()),
+            Fact::FactorAdded { identity, factor, step } => {
+                let (id, added) = (factor.clone(), at.time);
+                self.add_factor(identity, Factor { id, added, step: *step, used: None })
+            }
+            Fact::FactorRemoved { identity, factor, .. } => self.remove_factor(identity, factor),
+            Fact::FactorUsed { identity, factor, step, .. } => self.use_factor(identity, factor, *step, at.time),
             Fact::RequestFiled { request, spec, asked, paths } => self.file(Request {
                 id: request.clone(),
                 spec: spec.clone(),
@@ -62,7 +69,7 @@ impl State {
                 filed: at.time,
                 state: RequestState::Pending(Pending { paths: paths.clone(), reviews: Vec::new() }),
             }),
-            Fact::RequestReviewed { request, verdict, groups, comment, touch, address } => {
+            Fact::RequestReviewed { request, verdict, groups, comment, touch, totp, address } => {
                 let by = self.reviewer(request, at)?;
                 let reviewed = Reviewed {
                     by,
@@ -71,6 +78,7 @@ impl State {
                     groups: groups.clone(),
                     comment: comment.clone(),
                     touch: *touch,
+                    totp: *totp,
                     address: *address,
                     through: at.actor.through().cloned(),
                     withdrawn: None,

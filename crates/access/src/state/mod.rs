@@ -2,6 +2,7 @@
 
 mod apply;
 mod certificate;
+mod factor;
 mod index;
 mod lifecycle;
 mod others;
@@ -13,12 +14,14 @@ mod target_key;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    IdentityName, LockId, LockSubject, Login, RecordingId, RequestId, Seq, Serial, SessionId, TargetName, Timestamp,
+    FactorId, IdentityName, LockId, LockSubject, Login, RecordingId, RequestId, Seq, Serial, SessionId, TargetName,
+    Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use certificate::Lockings;
 pub use certificate::{Certificate, CertificateState, PlacedLock};
+pub use factor::Factor;
 pub(crate) use index::Due;
 pub use recording::{Recording, RecordingState};
 pub use request::{Closed, Denied, Ended, Extension, Grant, GrantState, Pending, Request, RequestState, Reviewed};
@@ -52,6 +55,8 @@ struct Facts {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     target_keys: BTreeMap<TargetName, TargetKey>,
     lockings: Lockings,
+    #[serde(default)]
+    factors: BTreeMap<IdentityName, BTreeMap<FactorId, Factor>>,
 }
 
 impl State {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use model::{
-    Actor, Asked, GrantEnd, GroupName, IdentityName, PolicyPath, ProxyName, RequestId, RequestSpec, Seq, Span,
+    Actor, Asked, Factors, GrantEnd, GroupName, IdentityName, PolicyPath, ProxyName, RequestId, RequestSpec, Seq, Span,
     Timestamp, Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,9 @@ pub struct Reviewed {
     /// Whether the reviewer had touched a security key at login.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touch: bool,
+    /// Whether they had given a one-time code not long before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub totp: bool,
     /// From where they answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
@@ -80,6 +83,14 @@ pub struct Reviewed {
     /// When the reviewer took it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Timestamp>,
+}
+
+impl Reviewed {
+    /// What the reviewer had shown beside their key.
+    #[must_use]
+    pub const fn factors(&self) -> Factors {
+        Factors { touch: self.touch, totp: self.totp }
+    }
 }
 
 /// A request that a reviewer denied.

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod bounds;
+mod factors;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]

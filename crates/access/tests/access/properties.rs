@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Actor, CertificateProfile, Entry, Fact, GrantEnd, Principal, Record, RequestSpec, Seq, SessionEnd, Span, Timestamp,
-    Verdict,
+    Actor, CertificateProfile, Entry, Fact, Factors, GrantEnd, Principal, Record, RequestSpec, SecondFactor, Seq,
+    SessionEnd, Span, Timestamp, Verdict,
 };
 use portcullis_access as access;
 use portcullis_access::{Command, RequestState, Standing, State, decide};
@@ -40,6 +40,7 @@ fn paths() -> impl Strategy<Value = Vec<model::PolicyPath>> {
             let mut path = path(&name, tens * 10, approvals, &approvers);
             path.obligations.ticket = ticket && touch;
             path.obligations.touch = touch && !ticket;
+            path.obligations.factor = (touch && ticket).then_some(SecondFactor::Totp);
             path
         },
     );
@@ -201,8 +202,9 @@ impl Step {
                 let asker = Actor::Identity(spec.identity.clone());
                 let ttl = Span::from_seconds(ttl);
                 let request = req(fresh);
+                let shown = Factors { touch, totp: touch };
                 let filed =
-                    access::FileRequest { request, spec, idempotency_key: key, touch, address: None, paths, ttl };
+                    access::FileRequest { request, spec, idempotency_key: key, shown, address: None, paths, ttl };
                 (asker, filed.into())
             }
             Deed::Extend { minutes, paths } => {
@@ -214,8 +216,8 @@ impl Step {
             Deed::Review { by, verdict, groups, may, paths } => {
                 let standing = Standing { may_review: may, ..standing(&groups) };
                 let request = id(pending);
-                let (comment, touch, address, others) = (None, false, None, None);
-                let review = access::Review { request, verdict, comment, standing, touch, address, paths, others };
+                let (comment, shown, address, others) = (None, Factors::default(), None, None);
+                let review = access::Review { request, verdict, comment, standing, shown, address, paths, others };
                 (identity(by), review.into())
             }
             Deed::Withdraw => {
@@ -357,7 +359,7 @@ fn check(state: &State, entry: &Entry, now: Timestamp) {
             assert!(*ends <= starts.plus(path.obligations.max_duration), "longer than its path allows");
             assert!(*starts >= now);
             assert!(!path.obligations.ticket || known.spec.ticket.is_some());
-            assert!(!path.obligations.touch || known.asked.touch);
+            assert!(path.obligations.are_met_by(known.asked.factors()));
         }
         Fact::GrantExtended { request, by, from, to } => {
             let (known, grant) = state.grant(request).unwrap();
@@ -474,6 +476,7 @@ fn facts() -> impl Strategy<Value = Fact> {
                     asked: model::Asked {
                         idempotency_key: None,
                         touch: false,
+                        totp: false,
                         address: None,
                         through: None,
                         expires: at(to),
@@ -482,7 +485,8 @@ fn facts() -> impl Strategy<Value = Fact> {
                 },
                 3 => {
                     let (groups, comment) = (BTreeSet::new(), None);
-                    Fact::RequestReviewed { request, verdict, groups, comment, touch: false, address: None }
+                    let (touch, totp, address) = (false, false, None);
+                    Fact::RequestReviewed { request, verdict, groups, comment, touch, totp, address }
                 }
                 4 => Fact::ReviewWithdrawn { request },
                 5 => Fact::RequestApproved {

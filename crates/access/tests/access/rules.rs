@@ -220,7 +220,11 @@ fn what_no_path_can_give_is_refused_at_once() {
     assert_eq!(world.refused("alice", file(req(1), spec(), vec![touch.clone()]), at(0)).code, "touch-needed");
     let named = RequestSpec { ticket: Some("OPS-7".to_owned()), ..spec() };
     world.must("alice", file(req(1), named, vec![ticket]), at(0));
-    world.must("alice", access::FileRequest { touch: true, ..file(req(2), spec(), vec![touch]) }, at(0));
+    world.must(
+        "alice",
+        access::FileRequest { shown: model::Factors { touch: true, totp: false }, ..file(req(2), spec(), vec![touch]) },
+        at(0),
+    );
     assert_eq!((world.status(&req(1)), world.status(&req(2))), ("active", "active"));
 }
 
@@ -773,6 +777,7 @@ fn what_cannot_have_happened_is_named() {
         groups: BTreeSet::new(),
         comment: None,
         touch: false,
+        totp: false,
         address: None,
     };
     let record = model::Record { seq: world.state.next(), entry: entry(own) };

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Actor, CertificateBody, CertificateProfile, ChannelEnd, ChannelKind, Entry, Fact, Lock, LockId, LockSubject,
-    Obligations, PolicyPath, Presence, Principal, Reason, Record, RecordingClosed, RecordingId, RecordingStatus,
-    RequestId, RequestSpec, Serial, SessionEnd, SessionId, Span, Timestamp, Verdict, WayIn,
+    Actor, CertificateBody, CertificateProfile, ChannelEnd, ChannelKind, Entry, Fact, Factors, Lock, LockId,
+    LockSubject, Obligations, PolicyPath, Presence, Principal, Reason, Record, RecordingClosed, RecordingId,
+    RecordingStatus, RequestId, RequestSpec, Serial, SessionEnd, SessionId, Span, Timestamp, Verdict, WayIn,
 };
 use portcullis_access as access;
 use portcullis_access::{Command, Decision, Refusal, Standing, State, decide};
@@ -76,7 +76,15 @@ pub(crate) fn spec() -> RequestSpec {
 }
 
 pub(crate) fn file(request: RequestId, spec: RequestSpec, paths: Vec<PolicyPath>) -> access::FileRequest {
-    access::FileRequest { request, spec, idempotency_key: None, touch: false, address: None, paths, ttl: minutes(60) }
+    access::FileRequest {
+        request,
+        spec,
+        idempotency_key: None,
+        shown: Factors::default(),
+        address: None,
+        paths,
+        ttl: minutes(60),
+    }
 }
 
 pub(crate) fn standing(groups: &[&str]) -> Standing {
@@ -89,7 +97,7 @@ pub(crate) fn approve(request: RequestId, groups: &[&str]) -> access::Review {
         verdict: Verdict::Approve { duration: None },
         comment: None,
         standing: standing(groups),
-        touch: false,
+        shown: Factors::default(),
         address: None,
         paths: None,
         others: None,
@@ -102,7 +110,7 @@ pub(crate) fn deny(request: RequestId) -> access::Review {
 
 /// The log-in that opened this session, and no other.
 pub(crate) fn presence(session: &SessionId) -> Presence {
-    Presence { sha256: format!("of {session}"), certificate: Some(serial(1)), key: None, touch: false }
+    Presence { sha256: format!("of {session}"), certificate: Some(serial(1)), key: None, touch: false, totp: false }
 }
 
 pub(crate) fn open(session: SessionId, request: RequestId) -> access::OpenSession {

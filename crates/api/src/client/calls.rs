@@ -1,6 +1,6 @@
 //! The calls, in the order of the API's nouns.
 
-use model::{LockId, RecordingId, RequestId, SessionId, TargetName};
+use model::{FactorId, LockId, RecordingId, RequestId, SessionId, TargetName};
 use reqwest::Method;
 
 use super::{Client, ClientError};
@@ -224,6 +224,48 @@ impl Client {
     /// Any error of a call.
     pub async fn end_pass(&self) -> Answer<()> {
         self.call(Method::POST, "/v1/logout", NOTHING, None).await
+    }
+
+    /// `POST /v1/factors`: a secret for an authenticator, shown once.
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn begin_factor(&self) -> Answer<wire::Enrolment> {
+        self.call(Method::POST, "/v1/factors", NOTHING, None).await
+    }
+
+    /// `POST /v1/factors/{id}/confirm`
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn confirm_factor(&self, id: &FactorId, body: &wire::Code) -> Answer<wire::FactorView> {
+        self.call(Method::POST, &format!("/v1/factors/{id}/confirm"), Some(body), None).await
+    }
+
+    /// `POST /v1/factors/verify`: a one-time code, which is good once.
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn verify_code(&self, body: &wire::Code) -> Answer<wire::CodeTaken> {
+        self.call(Method::POST, "/v1/factors/verify", Some(body), None).await
+    }
+
+    /// `GET /v1/factors`
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn factors(&self, identity: Option<&str>) -> Answer<wire::Page<wire::FactorView>> {
+        let mut query = Query::default();
+        query.add("identity", identity);
+        self.get(&query.on("/v1/factors")).await
+    }
+
+    /// `POST /v1/factors/{id}/remove`
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn remove_factor(&self, id: &FactorId, body: &wire::RemoveFactor) -> Answer<()> {
+        self.call(Method::POST, &format!("/v1/factors/{id}/remove"), Some(body), None).await
     }
 
     /// `POST /v1/sessions/{id}/reports`

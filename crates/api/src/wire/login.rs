@@ -79,6 +79,10 @@ pub struct WhoAmI {
     pub key: String,
     /// Whether a security key was touched.
     pub touch: bool,
+    /// Until when a one-time code counts that came with this session token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub code_until: Option<Time>,
     /// When the session token dies.
     #[schema(value_type = String)]
     pub expires: Time,

@@ -1,6 +1,7 @@
 //! The bodies of the API, one file a noun. Times are RFC 3339 text, lengths of time are whole seconds.
 
 mod certificate;
+mod factor;
 mod ledger;
 mod lock;
 mod login;
@@ -13,6 +14,7 @@ mod status;
 mod target;
 
 pub use certificate::*;
+pub use factor::*;
 pub use ledger::*;
 pub use lock::*;
 pub use login::*;

@@ -13,6 +13,13 @@ pub struct BuyPass {
     pub public_key: String,
     /// The person's address.
     pub address: String,
+    /// As whom they want to go on, as far as the proxy sees it: it says whether a one-time code is to be asked for, and
+    /// nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// Where to, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// Their log-in: what the key signed names the plain key and its algorithm where a certificate's names those.
     pub presence: Presence,
 }
@@ -30,6 +37,12 @@ pub struct Pass {
     pub identity: IdentityName,
     /// Whether a security key was touched.
     pub touch: bool,
+    /// Whether they have an authenticator.
+    #[serde(default)]
+    pub authenticator: bool,
+    /// Whether a one-time code is to be asked for now: where they go takes one. `POST /v1/factors/verify` with the pass.
+    #[serde(default)]
+    pub code: bool,
     /// When it dies, at the latest.
     #[schema(value_type = String)]
     pub expires: Time,

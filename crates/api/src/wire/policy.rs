@@ -43,6 +43,9 @@ pub struct ExplainRequest {
     /// Whether a security key was touched at login; absent for others than the caller: no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub touch: Option<bool>,
+    /// Whether a one-time code was given of late; absent for others than the caller: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp: Option<bool>,
     /// When; absent: now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -84,6 +87,9 @@ pub struct ExplainedPath {
     pub obligations: Vec<String>,
     /// What the request would still lack, in words.
     pub lacks: Vec<String>,
+    /// Whether a one-time code is among that.
+    #[serde(default)]
+    pub code: bool,
     /// Whether it is the one that is taken, or that waits for approvals only.
     pub taken: bool,
 }

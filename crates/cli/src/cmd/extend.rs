@@ -5,7 +5,7 @@ use model::Span;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::{ask, decision, ids, show};
+use crate::{ask, code, decision, ids, show};
 
 /// Ask for more time on an active grant; waits until it is decided
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,8 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let client = context.client().await?;
     let id = ids::grant(&client, &args.id).await?;
     let body = wire::Extend { duration: args.duration.seconds(), reason };
-    let filed = client.extend(&id, &body, &context.idempotency_key()).await?;
+    let key = context.idempotency_key();
+    let filed = code::with(context, &client, || async { Ok(client.extend(&id, &body, &key).await?) }).await?;
     if args.no_wait && filed.state == RequestState::Pending {
         return context.output.answer(&filed, |filed| show::request(context, filed));
     }

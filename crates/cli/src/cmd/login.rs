@@ -7,6 +7,7 @@ use identity::Subject;
 use identity::agent::{Agent, HeldKey};
 use identity::files::{self, Access};
 
+use crate::code;
 use crate::context::Context;
 use crate::credentials::{KeyCredentials, Prompt, public_beside};
 use crate::error::{CliError, Kind, chain};
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     /// Use the ssh-agent's key with this fingerprint; without one, its only key
     #[arg(long, value_name = "SHA256:…", num_args = 0..=1, default_missing_value = "")]
     agent: Option<String>,
+    /// Give a one-time code as well (asked for on a terminal, else the next line of the input): it counts for 15 minutes
+    #[arg(long)]
+    code: bool,
 }
 
 /// Runs the verb.
@@ -66,6 +70,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let moved = old.as_ref().is_none_or(|old| old.api() != profile.api());
     pin_ledger_key(context, &home, &client.ca().await?.ledger_key, moved)?;
 
+    if args.code {
+        code::give(context, &client, None).await?;
+    }
     let me = client.whoami().await?;
     if context.output.is_json() {
         return context.output.json(&me);
@@ -73,6 +80,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let name = context.output.tone(Tone::Strong, &me.subject);
     context.output.line(format_args!("{name} is logged in at {}", client.url()))?;
     field(context, "groups", if me.groups.is_empty() { "none".to_owned() } else { listed(&me.groups) })?;
+    if let Some(until) = me.code_until {
+        field(context, "code", format_args!("counts until {}", moment(context.now(), until.0)))?;
+    }
     field(context, "until", moment(context.now(), answer.expires.0))
 }
 

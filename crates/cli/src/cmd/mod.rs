@@ -7,6 +7,7 @@ pub(crate) mod cert;
 pub(crate) mod completions;
 pub(crate) mod deny;
 pub(crate) mod extend;
+pub(crate) mod factor;
 pub(crate) mod grants;
 pub(crate) mod init;
 pub(crate) mod kill;

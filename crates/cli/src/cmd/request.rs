@@ -11,7 +11,7 @@ use crate::error::CliError;
 use crate::keyring::{self, Place};
 use crate::show::moment;
 use crate::words::clock;
-use crate::{ask, decision, ids, show, words};
+use crate::{ask, code, decision, ids, show, words};
 
 /// Ask for access; waits for the decision and then gets the certificate
 #[derive(Debug, clap::Args)]
@@ -69,7 +69,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         start: args.at.map(Time),
     };
     held(context, &client, args).await;
-    let filed = client.file_request(&body, &context.idempotency_key()).await?;
+    code::offer(context, &client, &body).await;
+    let key = context.idempotency_key();
+    let filed = code::with(context, &client, || async { Ok(client.file_request(&body, &key).await?) }).await?;
     if args.no_wait && filed.state == RequestState::Pending {
         return match context.output.is_json() {
             true => context.output.json(&filed),

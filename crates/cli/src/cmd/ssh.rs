@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::keyring::{self, Place};
 use crate::profile::unwritten;
 use crate::words::clock;
-use crate::{ask, decision, ids, ssh_files, words};
+use crate::{ask, code, decision, ids, ssh_files, words};
 
 /// Connect with stock ssh, with the right certificate; asks for a grant when --reason is given
 #[derive(Debug, clap::Args)]
@@ -134,7 +134,9 @@ async fn grant(context: &Context, client: &Client, args: &Args) -> Result<Grant,
                 command: None,
                 start: None,
             };
-            let filed = client.file_request(&body, &context.idempotency_key()).await?;
+            code::offer(context, client, &body).await;
+            let key = context.idempotency_key();
+            let filed = code::with(context, client, || async { Ok(client.file_request(&body, &key).await?) }).await?;
             decision::wait(context, client, filed, None).await?
         }
         (None, None) => {

@@ -20,6 +20,9 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     context.output.line(context.output.tone(Tone::Strong, &me.subject))?;
     field(context, "groups", if me.groups.is_empty() { "none".to_owned() } else { listed(&me.groups) })?;
     field(context, "key", format_args!("{}{}", me.key, if me.touch { " (touched)" } else { "" }))?;
+    if let Some(until) = me.code_until {
+        field(context, "code", format_args!("given; it counts until {}", moment(context.now(), until.0)))?;
+    }
     field(context, "until", moment(context.now(), me.expires.0))?;
     if let Some(locked) = &me.locked {
         field(context, "locked!", context.output.tone(Tone::Bad, clean(locked)))?;

@@ -51,12 +51,14 @@ pub(crate) async fn start(config: &Config, passphrase: &Passphrase) -> Result<Ru
     let tls = Tls::open(&data, &keys, &names, SystemClock.now()).map_err(|error| tls_wrong(&error))?;
     let root_pem = tls.root_pem().to_owned();
 
-    let store = blocking(move || open_store(&data)).await??;
+    let folder = data.clone();
+    let store = blocking(move || open_store(&folder)).await??;
     let parts = Parts {
         config: settings,
         store: Arc::clone(&store) as Arc<dyn Store>,
         keys,
         target_keys,
+        data,
         tls: Arc::new(tls),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),

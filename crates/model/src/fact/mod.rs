@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, CertificateBody, ChannelEnd, ChannelKind, GrantEnd, GroupName, IdentityName, Lock, LockId, Login,
+    Asked, CertificateBody, ChannelEnd, ChannelKind, FactorId, GrantEnd, GroupName, IdentityName, Lock, LockId, Login,
     PolicyPath, Presence, ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId,
     TargetName, Timestamp, Verdict, WayIn,
 };
@@ -159,6 +159,49 @@ pub enum Fact {
         /// From where.
         address: String,
     },
+    /// Someone showed, with a first code, that an authenticator makes their one-time codes from now on.
+    #[serde(rename = "factor.added")]
+    FactorAdded {
+        /// Whose.
+        identity: IdentityName,
+        /// The authenticator.
+        factor: FactorId,
+        /// The time step (RFC 6238) of that code, which is used up.
+        step: u64,
+    },
+    /// An authenticator's codes are worth nothing any more.
+    #[serde(rename = "factor.removed")]
+    FactorRemoved {
+        /// Whose it was.
+        identity: IdentityName,
+        /// The authenticator.
+        factor: FactorId,
+        /// Why, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Someone gave a good one-time code. Each is good once.
+    #[serde(rename = "factor.used")]
+    FactorUsed {
+        /// Who.
+        identity: IdentityName,
+        /// The authenticator.
+        factor: FactorId,
+        /// The code's time step; it and those before it are used up.
+        step: u64,
+        /// From where.
+        address: String,
+    },
+    /// Someone gave a one-time code that was none, or was used up.
+    #[serde(rename = "factor.refused")]
+    FactorRefused {
+        /// Who.
+        identity: IdentityName,
+        /// Why it was refused.
+        reason: String,
+        /// From where.
+        address: String,
+    },
     /// Access was asked for.
     #[serde(rename = "request.filed")]
     RequestFiled {
@@ -195,6 +238,9 @@ pub enum Fact {
         /// Whether the reviewer had touched a security key at login: a later review judges them again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         touch: bool,
+        /// Whether the reviewer had given a one-time code not long before, for the same reason.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        totp: bool,
         /// From where, for the same reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<std::net::IpAddr>,

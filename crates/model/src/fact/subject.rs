@@ -60,7 +60,15 @@ impl Fact {
                 add_presence(&mut add, presence.as_ref());
                 add(Subject::of("identity", identity));
             }
-            Self::IdentityLoginRefused { identity, .. } => add(Subject::of("identity", identity)),
+            Self::IdentityLoginRefused { identity, .. } | Self::FactorRefused { identity, .. } => {
+                add(Subject::of("identity", identity));
+            }
+            Self::FactorAdded { identity, factor, .. }
+            | Self::FactorRemoved { identity, factor, .. }
+            | Self::FactorUsed { identity, factor, .. } => {
+                add(Subject::of("identity", identity));
+                add(Subject::of("factor", factor));
+            }
             Self::RequestFiled { request, spec, .. } => {
                 add(Subject::of("request", request));
                 add_spec(&mut add, spec);

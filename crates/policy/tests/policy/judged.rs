@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Carriage, CertificateExtension, Obligations, RecordingMode, Span};
+use model::{Carriage, CertificateExtension, Obligations, RecordingMode, SecondFactor, Span};
 use portcullis_policy::{Action, EXAMPLE, Judgement, Policies, Way};
 use proptest::prelude::*;
 
@@ -66,7 +66,7 @@ fn every_annotation_is_read_and_none_leaks_into_another_path() {
         r#"
         @id("all") @description("everything set") @max_duration("2h30m") @approvals("2") @approvers("sre, db-admins")
         @recording("best-effort") @record_input("true") @output_limit("2 MiB") @idle_limit("none")
-        @extensions("permit-pty, permit-agent-forwarding") @touch @ticket("true")
+        @extensions("permit-pty, permit-agent-forwarding") @touch @factor("totp") @ticket("true")
         @channels("exec, subsystem:sftp") @accept_env("LANG, LC_*") @permit_open("db1:5432, *.lan:443")
         @permit_listen("localhost:8000-8999") @upload("none") @download("/var/log/**")
         permit (principal, action == Action::"request", resource);
@@ -101,6 +101,7 @@ fn every_annotation_is_read_and_none_leaks_into_another_path() {
             download: set(&["/var/log/**"]),
         },
         touch: true,
+        factor: Some(SecondFactor::Totp),
         ticket: true,
     };
     assert_eq!(paths[0].obligations, all);
@@ -164,11 +165,13 @@ fn circumstances_are_seen() {
     let plain = case(Action::Request);
     let mut full = plain.clone();
     full.touch = true;
+    full.totp = true;
     full.command = Some("df -h".to_owned());
     full.ticket = Some("OPS-7".to_owned());
     full.address = Some("10.1.2.3".parse().unwrap());
     for (condition, without, with) in [
         ("context.touch", false, true),
+        ("context.totp", false, true),
         ("context has command && context.command == \"df -h\"", false, true),
         ("context has ticket && context.ticket like \"OPS-*\"", false, true),
         ("context has address && context.address.isInRange(ip(\"10.0.0.0/8\"))", false, true),

@@ -110,6 +110,10 @@ fn table() -> Vec<(String, Vec<Expected>)> {
         (any("@id(\"a\") @recording(\"only\") @extensions(\"permit-agent-forwarding\")"), one("1:11", "a forward is not recorded", "leave the forwards out")),
         (any("@id(\"a\") @touch(\"\")"), one("1:18", "\"\" is neither true nor false", "\"true\"")),
         (any("@id(\"a\") @touch(\"1\")"), one("1:18", "\"1\" is neither true nor false", "\"true\"")),
+        (any("@id(\"a\") @factor(\"touch\")"), one("1:19", "\"touch\" is no second factor", "@touch")),
+        (any("@id(\"a\") @factor(\"sms\")"), one("1:19", "\"sms\" is no second factor", "\"any\"")),
+        (any("@id(\"a\") @factor"), one("1:11", "@factor takes a value", "@factor(\"any\")")),
+        (any("@id(\"a\") @touch @factor(\"any\")"), one("1:18", "would do for @factor", "\"totp\"")),
         (
             "@id(\"a\") @approvals(\"1\") permit (principal, action == Action::\"connect\", resource);\n@ticket forbid (principal, action, resource);".to_owned(),
             vec![

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{GroupName, IdentityName, Login, Span, Target, Timestamp};
+use model::{Factors, GroupName, IdentityName, Login, Span, Target, Timestamp};
 use portcullis_policy::{Action, Asker, Context, Judgement, Policies, Question, Requester, Way};
 
 pub(crate) fn noon() -> Timestamp {
@@ -29,6 +29,7 @@ pub(crate) struct Case {
     pub(crate) name: IdentityName,
     pub(crate) groups: BTreeSet<GroupName>,
     pub(crate) touch: bool,
+    pub(crate) totp: bool,
     pub(crate) action: Action,
     pub(crate) target: Option<Target>,
     pub(crate) login: Option<Login>,
@@ -46,6 +47,7 @@ pub(crate) fn case(action: Action) -> Case {
         name: "alice".parse().unwrap(),
         groups: groups(&["engineers"]),
         touch: false,
+        totp: false,
         action,
         target: Some(target("web1", &[("env", "prod")])),
         login: Some("root".parse().unwrap()),
@@ -82,7 +84,11 @@ impl Case {
 
     pub(crate) fn ask<T>(&self, with: impl FnOnce(&Question<'_>) -> T) -> T {
         with(&Question {
-            asker: Asker { name: &self.name, groups: &self.groups, touch: self.touch },
+            asker: Asker {
+                name: &self.name,
+                groups: &self.groups,
+                shown: Factors { touch: self.touch, totp: self.totp },
+            },
             action: self.action,
             target: self.target.as_ref(),
             login: self.login.as_ref(),

@@ -88,7 +88,7 @@ impl Names {
             start: None,
             extends: None,
         };
-        let asked = Asked { idempotency_key: None, touch: false, address: None, through: None, expires };
+        let asked = Asked { idempotency_key: None, touch: false, totp: false, address: None, through: None, expires };
         Fact::RequestFiled { request: request.clone(), spec, asked, paths: vec![path()] }
     }
 
@@ -164,7 +164,15 @@ impl Names {
 fn reviewed(request: &RequestId) -> Fact {
     let verdict = Verdict::Approve { duration: None };
     let (groups, comment) = (BTreeSet::new(), None);
-    Fact::RequestReviewed { request: request.clone(), verdict, groups, comment, touch: false, address: None }
+    Fact::RequestReviewed {
+        request: request.clone(),
+        verdict,
+        groups,
+        comment,
+        touch: false,
+        totp: false,
+        address: None,
+    }
 }
 
 fn path() -> PolicyPath {

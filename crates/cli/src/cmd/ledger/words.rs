@@ -44,6 +44,14 @@ pub(super) fn sentence(fact: &Fact) -> String {
         Fact::IdentityLoginRefused { identity, reason, address } => {
             format!("refuses the login of {identity} from {address}: {reason}")
         }
+        Fact::FactorAdded { identity, factor, .. } => format!("adds the authenticator {factor} of {identity}"),
+        Fact::FactorRemoved { identity, factor, reason } => {
+            format!("removes the authenticator {factor} of {identity}{}", behind(reason.as_ref()))
+        }
+        Fact::FactorUsed { factor, address, .. } => format!("gives a one-time code of {factor} from {address}"),
+        Fact::FactorRefused { identity, reason, address } => {
+            format!("gives a one-time code of {identity}'s from {address}, and it is refused: {reason}")
+        }
         Fact::RequestFiled { spec, .. } => format!("asks for {}", wish(spec)),
         Fact::RequestRefused { spec, reason } => format!("is refused {}, because {reason}", wish(spec)),
         Fact::RequestReviewed { verdict, comment, .. } => {

@@ -47,6 +47,9 @@ pub(super) struct Args {
     /// As if a security key had been touched at login
     #[arg(long)]
     touch: bool,
+    /// As if a one-time code had been given of late
+    #[arg(long)]
+    totp: bool,
     /// As if it were this moment, as 2026-11-21T22:00:00Z
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
@@ -84,6 +87,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         requester: args.requester.clone(),
         address: args.address,
         touch: args.touch.then_some(true),
+        totp: args.totp.then_some(true),
         at: args.at.map(Time),
     };
     let explanation = context.client().await?.explain(&body).await?;

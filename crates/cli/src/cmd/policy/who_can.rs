@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use identity::{Directory, Identity};
-use model::{IdentityName, PolicyPath, Span, Timestamp};
+use model::{Factors, IdentityName, PolicyPath, Span, Timestamp};
 use policy::{Action, Asker, Context as Circumstances, Policies, Question, Requester};
 
 use super::ACTIONS;
@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// As if everybody had touched a security key at login
     #[arg(long)]
     touch: bool,
+    /// As if everybody had given a one-time code of late
+    #[arg(long)]
+    totp: bool,
     /// As if it were this moment, as 2026-11-21T22:00:00Z
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
@@ -123,13 +126,14 @@ impl<'a> Asked<'a> {
 
     /// By which policies somebody can; for a request, those that give it.
     fn paths(&self, policies: &Policies, identity: &Identity) -> Vec<PolicyPath> {
-        let Args { duration, command, ticket, address, touch, place, .. } = self.args;
+        let Args { duration, command, ticket, address, place, .. } = self.args;
+        let shown = Factors { touch: self.args.touch, totp: self.args.totp };
         // Nobody reviews their own request, whatever policy says.
         if self.action == Action::Review && self.requester.is_some_and(|requester| requester.name == identity.name) {
             return Vec::new();
         }
         let question = Question {
-            asker: Asker { name: &identity.name, groups: &identity.groups, touch: *touch },
+            asker: Asker { name: &identity.name, groups: &identity.groups, shown },
             action: self.action,
             target: self.target,
             login: self.target.and(place.as_ref().map(|place| &place.login)),
@@ -146,7 +150,7 @@ impl<'a> Asked<'a> {
         if self.action == Action::Request {
             paths.retain(|PolicyPath { obligations, .. }| {
                 obligations.max_duration >= *duration
-                    && (*touch || !obligations.touch)
+                    && obligations.are_met_by(shown)
                     && (ticket.is_some() || !obligations.ticket)
             });
         }

@@ -1,0 +1,89 @@
+//! Wrong codes: so many, and then nobody may try for a while. A code has a million values and three are good at a time,
+//! so at this rate guessing takes years.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use model::{IdentityName, Span, Timestamp};
+
+use super::AppError;
+
+/// How many wrong codes somebody has in [`WINDOW`].
+const MOST: usize = 5;
+/// For how long a wrong code counts.
+const WINDOW: Span = Span::from_minutes(15);
+
+/// The wrong codes of late, of people who have an authenticator. In memory: who starts the CA anew gives five more.
+#[derive(Debug, Default)]
+pub(super) struct Attempts(Mutex<HashMap<IdentityName, Vec<Timestamp>>>);
+
+impl Attempts {
+    /// Counts a code as wrong before it is looked at, so that many at once are no way around it.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(super) fn count(&self, identity: &IdentityName, now: Timestamp) -> Result<(), AppError> {
+        let mut all = self.lock();
+        let own = all.entry(identity.clone()).or_default();
+        own.retain(|at| now < at.plus(WINDOW));
+        if own.len() >= MOST {
+            let until = own.first().map_or(now, |first| first.plus(WINDOW));
+            return Err(AppError::TooMany(format!(
+                "{identity} gave {MOST} wrong codes within {WINDOW}; the next one is looked at from {} on",
+                until.to_second()
+            )));
+        }
+        own.push(now);
+        Ok(())
+    }
+
+    /// The latest one that was counted was a good one.
+    pub(super) fn give_back(&self, identity: &IdentityName) {
+        if let Some(own) = self.lock().get_mut(identity) {
+            own.pop();
+        }
+    }
+
+    /// Forgets what counts no more.
+    pub(super) fn sweep(&self, now: Timestamp) {
+        self.lock().retain(|_, own| {
+            own.retain(|at| now < at.plus(WINDOW));
+            !own.is_empty()
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IdentityName, Vec<Timestamp>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sixth_wrong_code_waits_and_nobody_else_does() {
+        let (attempts, at) = (Attempts::default(), Timestamp::from_seconds);
+        let (alice, bob): (IdentityName, IdentityName) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        for second in 0..5 {
+            attempts.count(&alice, at(1000 + second)).unwrap();
+        }
+        assert!(matches!(attempts.count(&alice, at(1010)), Err(AppError::TooMany(_))));
+        attempts.count(&bob, at(1010)).unwrap();
+        assert!(attempts.count(&alice, at(1899)).is_err());
+        attempts.count(&alice, at(1900)).unwrap();
+        assert!(attempts.count(&alice, at(1900)).is_err(), "one has left the window, and no more");
+    }
+
+    #[test]
+    fn good_codes_are_not_counted() {
+        let (attempts, alice) = (Attempts::default(), "alice".parse().unwrap());
+        for second in 0..100 {
+            attempts.count(&alice, Timestamp::from_seconds(second)).unwrap();
+            attempts.give_back(&alice);
+        }
+        attempts.count(&alice, Timestamp::from_seconds(100)).unwrap();
+        attempts.sweep(Timestamp::from_seconds(10_000));
+        assert!(attempts.lock().is_empty());
+    }
+}

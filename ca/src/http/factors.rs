@@ -1,0 +1,99 @@
+//! Second factors.
+
+use access::Factor;
+use api::{Problem, wire};
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use model::{FactorId, IdentityName, NameError};
+use serde::Deserialize;
+
+use super::extract::{Json, Path, Query, Who};
+use super::gate::Bearer;
+use super::problem::Fault;
+use super::{Shared, view};
+use crate::app::AppError;
+
+/// Whose authenticators to list.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whose {
+    /// Somebody else's, for those who may administer; absent: the caller's own.
+    identity: Option<String>,
+}
+
+/// The caller's authenticators.
+#[utoipa::path(get, path = "/v1/factors", tag = "factors", security(("token" = [])), params(Whose),
+    responses((status = 200, body = wire::Page<wire::FactorView>), (status = "default", body = Problem)))]
+pub(super) async fn list(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Query(whose): Query<Whose>,
+) -> Result<Json<wire::Page<wire::FactorView>>, Fault> {
+    let identity = named(whose.identity.as_deref())?;
+    let found = app.list_factors(&caller, identity.as_ref()).await?;
+    let items = found.into_iter().map(|(identity, factor)| shown(identity, &factor)).collect();
+    Ok(Json(wire::Page { items, next: None }))
+}
+
+/// Makes a secret for a new authenticator of the caller's, and shows it this once. It counts once it is confirmed.
+#[utoipa::path(post, path = "/v1/factors", tag = "factors", security(("token" = [])),
+    responses((status = 200, body = wire::Enrolment), (status = "default", body = Problem)))]
+pub(super) async fn begin(State(app): State<Shared>, Who(caller): Who) -> Result<Json<wire::Enrolment>, Fault> {
+    let begun = app.begin_factor(&caller)?;
+    let (otpauth, secret) = (begun.otpauth.to_string(), begun.secret.to_string());
+    Ok(Json(wire::Enrolment { id: begun.factor, otpauth, secret, expires: begun.expires.into() }))
+}
+
+/// The first code of a new authenticator.
+#[utoipa::path(post, path = "/v1/factors/{id}/confirm", tag = "factors", params(("id" = String, Path)),
+    request_body = wire::Code, security(("token" = [])),
+    responses((status = 200, body = wire::FactorView), (status = "default", body = Problem)))]
+pub(super) async fn confirm(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Extension(Bearer(token)): Extension<Bearer>,
+    Path(id): Path<FactorId>,
+    Json(body): Json<wire::Code>,
+) -> Result<Json<wire::FactorView>, Fault> {
+    let added = app.confirm_factor(&caller, &token, &id, &body.code).await?;
+    let identity = caller.identity()?.clone();
+    Ok(Json(shown(identity, &added)))
+}
+
+/// Removes an authenticator: one's own takes a one-time code of late, another's the right to administer.
+#[utoipa::path(post, path = "/v1/factors/{id}/remove", tag = "factors", params(("id" = String, Path)),
+    request_body = wire::RemoveFactor, security(("token" = [])),
+    responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn remove(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(id): Path<FactorId>,
+    Json(body): Json<wire::RemoveFactor>,
+) -> Result<StatusCode, Fault> {
+    let reason = body.reason.as_deref().map(view::reason).transpose()?;
+    let identity = named(body.identity.as_deref())?;
+    app.remove_factor(&caller, identity.as_ref(), &id, reason.as_ref()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a one-time code, good once: it makes more of the session token, or of the pass, that it comes with.
+#[utoipa::path(post, path = "/v1/factors/verify", tag = "factors", request_body = wire::Code, security(("token" = [])),
+    responses((status = 200, body = wire::CodeTaken), (status = "default", body = Problem)))]
+pub(super) async fn verify(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Extension(Bearer(token)): Extension<Bearer>,
+    Json(body): Json<wire::Code>,
+) -> Result<Json<wire::CodeTaken>, Fault> {
+    let until = app.verify_code(&caller, &token, &body.code).await?;
+    Ok(Json(wire::CodeTaken { until: until.into() }))
+}
+
+fn shown(identity: IdentityName, factor: &Factor) -> wire::FactorView {
+    wire::FactorView { id: factor.id.clone(), identity, added: factor.added.into(), used: factor.used.map(Into::into) }
+}
+
+fn named(identity: Option<&str>) -> Result<Option<IdentityName>, AppError> {
+    identity.map(str::parse).transpose().map_err(|error: NameError| AppError::Invalid(error.to_string()))
+}

@@ -1,0 +1,84 @@
+//! Second factors: authenticators, and the one-time codes that they make (RFC 6238).
+
+use std::fmt;
+
+use model::{FactorId, IdentityName};
+use serde::{Deserialize, Serialize};
+
+use super::Time;
+
+/// The answer to `POST /v1/factors`: a secret for an authenticator app, shown once. It counts after
+/// `POST /v1/factors/{id}/confirm` with a first code.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Enrolment {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: FactorId,
+    /// What the app reads, as a QR code: `otpauth://totp/…`.
+    pub otpauth: String,
+    /// What one types where it cannot: base 32.
+    pub secret: String,
+    /// A first code must come before this moment.
+    #[schema(value_type = String)]
+    pub expires: Time,
+}
+
+/// `POST /v1/factors/{id}/confirm` and `POST /v1/factors/verify`
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Code {
+    /// Six digits.
+    pub code: String,
+}
+
+/// The answer: until when the token or pass is worth more.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CodeTaken {
+    /// From this moment on it takes another code.
+    #[schema(value_type = String)]
+    pub until: Time,
+}
+
+/// `POST /v1/factors/{id}/remove`
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveFactor {
+    /// Whose it is; absent: the caller's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Why, for the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// An authenticator. Its secret is never shown again.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FactorView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: FactorId,
+    /// Whose it is.
+    #[schema(value_type = String)]
+    pub identity: IdentityName,
+    /// When it was added.
+    #[schema(value_type = String)]
+    pub added: Time,
+    /// When a code of it was last used, but for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub used: Option<Time>,
+}
+
+impl fmt::Debug for Enrolment {
+    /// The secret is one, and never shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enrolment").field("id", &self.id).field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Code {
+    /// A code is a secret as long as it is good.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code").finish_non_exhaustive()
+    }
+}
