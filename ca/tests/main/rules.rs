@@ -200,7 +200,7 @@ async fn an_explanation_says_what_the_ca_then_does() {
         }
     }
     let said = alice.explain(&question("request", "web1")).await.unwrap();
-    assert_eq!((said.verdict.as_str(), said.paths[0].place.as_str()), ("permitted", "policy.cedar:44"));
+    assert_eq!((said.verdict.as_str(), said.paths[0].place.as_str()), ("permitted", "policy.cedar:45"));
     assert!(said.paths[0].obligations.contains(&"1 approval by approvers".to_owned()), "{said:?}");
     assert_eq!(said.paths[0].lacks, ["1 approval by approvers"]);
     let decides: Vec<_> = said.policies.iter().filter(|policy| policy.decides).map(|one| &one.policy).collect();
@@ -235,7 +235,7 @@ async fn an_explanation_knows_locks_grants_and_whose_request_it_is() {
     assert!(review.yes && review.answer.ends_with("an approval counts for engineers-prod"), "{review:?}");
     let as_bob = wire::ExplainRequest { identity: Some("bob".to_owned()), ..question("request", "web1") };
     let stranger = adam.explain(&as_bob).await.unwrap();
-    let wants = "engineers-prod (policy.cedar:44) comes nearest: it is for principal in Group::\"engineers\"";
+    let wants = "engineers-prod (policy.cedar:45) comes nearest: it is for principal in Group::\"engineers\"";
     assert!(!stranger.yes && stranger.hints.contains(&wants.to_owned()), "{stranger:?}");
     let own = bob.explain(&of("review", "bob")).await.unwrap();
     assert!(!own.yes && own.answer.contains("nobody reviews their own request"), "{own:?}");
