@@ -71,7 +71,7 @@ pub(crate) enum Verb {
     Logout(cmd::logout::Args),
     /// Show who you are to the CA, with which key, and until when
     Whoami(cmd::whoami::Args),
-    /// Set up an authenticator app, whose one-time codes policy may ask for; list and remove authenticators
+    /// Set up an authenticator app for one-time codes; list and remove authenticators
     Factor(cmd::factor::Args),
     /// Ask for access; waits for the decision and then gets the certificate
     Request(cmd::request::Args),

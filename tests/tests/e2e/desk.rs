@@ -11,7 +11,7 @@ use portcullis_tests::{Finished, Layout, Person, Site, run, wait_for};
 const SOON: Duration = Duration::from_secs(60);
 
 /// The words of a stock ssh that offers one plain key and nothing else.
-fn words(site: &Site, person: &Person, options: &[&str], place: &str) -> Vec<String> {
+pub(crate) fn words(site: &Site, person: &Person, options: &[&str], place: &str) -> Vec<String> {
     let (port, key) = (site.proxy_port().to_string(), person.key().display().to_string());
     let fixed = ["ssh", "-F", "none", "-p", &port, "-i", &key];
     let settings = [
@@ -44,7 +44,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    fn start(site: &Site, person: &Person, place: &str) -> Result<Self> {
+    pub(crate) fn start(site: &Site, person: &Person, place: &str) -> Result<Self> {
         Self::spawn(&mut Command::new("script"), &words(site, person, &["-t"], place).join(" "))
     }
 

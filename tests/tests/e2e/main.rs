@@ -9,6 +9,7 @@ mod crash;
 mod desk;
 mod ends;
 mod escape;
+mod factor;
 mod files;
 mod forwards;
 mod host_key;

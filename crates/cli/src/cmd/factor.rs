@@ -16,7 +16,7 @@ use crate::{ask, code};
 /// How often the first code may be mistyped.
 const TRIES: usize = 3;
 
-/// Set up an authenticator app, whose one-time codes policy may ask for; list and remove authenticators
+/// Set up an authenticator app for one-time codes; list and remove authenticators
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
