@@ -250,9 +250,9 @@ async fn at_a_proxy_a_code_counts_for_that_log_in_and_no_other() {
     let opened = one.enter_by_pass(&there()).await.unwrap();
     assert_eq!(opened.request, grant.id);
     let facts = ledger(&site).await;
-    let shown = |record: &model::Record| match &record.entry.fact {
-        Fact::SessionOpened { presence: Some(presence), .. } => Some((presence.touch, presence.totp)),
-        _ => None,
+    let shown = |record: &model::Record| {
+        let Fact::SessionOpened { presence: Some(presence), .. } = &record.entry.fact else { return None };
+        Some((presence.touch, presence.totp))
     };
     assert_eq!(facts.iter().find_map(shown), Some((false, true)));
     let used = facts.iter().rev().find(|record| record.entry.fact.kind() == "factor.used").unwrap();
