@@ -78,10 +78,12 @@ pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
         match Box::pin(visit.open()).await {
             Ok(session) => return visit.carry(session, None, &mut wishes).await,
             Err(Closed { words, missing: None }) => (words, STAY),
-            Err(Closed { words, missing: Some(missing) }) => match Box::pin(visit.supplied(&mut wishes, words, missing)).await {
-                Ok((session, first)) => return visit.carry(session, Some(first), &mut wishes).await,
-                Err(turned_away) => turned_away,
-            },
+            Err(Closed { words, missing: Some(missing) }) => {
+                match Box::pin(visit.supplied(&mut wishes, words, missing)).await {
+                    Ok((session, first)) => return visit.carry(session, Some(first), &mut wishes).await,
+                    Err(turned_away) => turned_away,
+                }
+            }
         }
     } else {
         let most = visit.gate.config.max_sessions_per_person;
