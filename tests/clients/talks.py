@@ -20,7 +20,13 @@ SHAPES = {
     # Bursts in both directions at once, larger than any window in between.
     "large": [8 << 20, 12 << 20, 4 << 20],
     "single": [1],
+    # Does anybody answer at all?
+    "knock": [0],
 }
+
+# How long anything may take, in seconds.
+PATIENCE = 60
+PATIENCE_OF_A_KNOCK = 1
 
 
 def say(stream, data, each):
@@ -30,12 +36,12 @@ def say(stream, data, each):
     stream.shutdown(socket.SHUT_WR)
 
 
-def talk(address, port, seed, length):
+def talk(address, port, patience, seed, length):
     """What was wrong, if anything."""
     # Another content for each, so that nothing that is mixed up looks right.
     data = random.Random(seed).randbytes(length)
     try:
-        with socket.create_connection((address, port), timeout=60) as stream:
+        with socket.create_connection((address, port), timeout=patience) as stream:
             file = stream.makefile("rb")
             greeting = file.readline()
             each = 100 if length < 10_000 else 1 << 20
@@ -50,8 +56,9 @@ def talk(address, port, seed, length):
 
 
 def main(address, port, shape):
+    patience = PATIENCE_OF_A_KNOCK if shape == "knock" else PATIENCE
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        talks = [pool.submit(talk, address, int(port), *one) for one in enumerate(SHAPES[shape])]
+        talks = [pool.submit(talk, address, int(port), patience, *one) for one in enumerate(SHAPES[shape])]
     sys.exit("\n".join(wrong for wrong in map(concurrent.futures.Future.result, talks) if wrong) or None)
 
 

@@ -36,7 +36,7 @@ fn sshuttle() -> Result<()> {
     for mut tunnel in live {
         // It may miss the end of its ssh until somebody wants to go through.
         let status = wait_for("the end of sshuttle", BOUND, || {
-            run(&mut behind.talk(&tunnel, "single"), LIMIT)?;
+            run(&mut behind.talk(&tunnel, "knock"), LIMIT)?;
             Ok(tunnel.end(Duration::from_millis(200)).ok())
         });
         let status = status.with_context(|| tunnel.log())?;
