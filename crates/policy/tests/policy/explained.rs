@@ -14,12 +14,12 @@ fn a_yes_names_what_decides() {
         [
             "alice (engineers): request root@web1",
             "yes: policy permits it by engineers-prod",
-            "  permit engineers-nonprod (line 32): does not hold: when { !(resource.target.getTag(\"env\") == \"prod\") }",
-            "  permit engineers-prod (line 44): matches, and decides",
+            "  permit engineers-nonprod (line 33): does not hold: when { !(resource.target.getTag(\"env\") == \"prod\") }",
+            "  permit engineers-prod (line 45): matches, and decides",
         ],
         "{shown}"
     );
-    assert!(shown.contains("permit admins (line 84): is about another principal and another action"), "{shown}");
+    assert!(shown.contains("permit admins (line 85): is about another principal and another action"), "{shown}");
     assert!(!shown.contains("nearest"));
 }
 
