@@ -1,5 +1,6 @@
 //! How many refusals of one session the ledger gets: whoever asks in a loop must not fill it. What a target asks for and
-//! what its person asks for are counted apart, so that neither drowns what the other was refused.
+//! what its person asks for are counted apart, so that neither drowns what the other was refused. Questions for more time
+//! are counted alike, because each is a call to the CA.
 
 use std::time::Duration;
 
@@ -37,9 +38,9 @@ impl Refusals {
     }
 }
 
-/// The refusals of one asker: the first are listed, the rest is counted.
+/// What one asker does: the first have room, then one a second, and the rest is counted.
 #[derive(Debug, Default)]
-struct Count {
+pub(crate) struct Count {
     listed: u64,
     /// Room that was not used: it does not pile up.
     lapsed: u64,
@@ -47,7 +48,8 @@ struct Count {
 }
 
 impl Count {
-    fn list(&mut self, at: Duration) -> bool {
+    /// Whether there is room for one that comes so long after the session's beginning; else it is counted.
+    pub(crate) fn list(&mut self, at: Duration) -> bool {
         let earned = u64::try_from(at.as_nanos() / EVERY.as_nanos()).unwrap_or(u64::MAX);
         let room = BURST.saturating_add(earned).saturating_sub(self.listed).saturating_sub(self.lapsed);
         self.lapsed = self.lapsed.saturating_add(room.saturating_sub(BURST));

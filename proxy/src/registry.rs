@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use api::wire::SessionReport;
 use bytes::Bytes;
 use model::{LockSubject, RequestId, SessionEnd, SessionId, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::auth::Person;
 use crate::cut::Cutter;
 use crate::forward::Rights;
 use crate::inner::Outer;
 use crate::permit::Permit;
-use crate::refusals::{Asker, Refusals};
+use crate::refusals::{Asker, Count, Refusals};
 use crate::signal::Signal;
 use crate::words::Words;
 
@@ -51,6 +51,10 @@ pub(crate) struct Live {
     target: OnceLock<Cutter>,
     began: Instant,
     refusals: Mutex<Refusals>,
+    /// How often more time was asked for.
+    questions: Mutex<Count>,
+    /// The place of the one question for more time that may stand.
+    asking: Arc<Semaphore>,
     /// What was refused before anybody could be told.
     regrets: Mutex<Vec<Words>>,
     /// What the target may open towards the person.
@@ -79,6 +83,8 @@ impl Live {
             target: OnceLock::new(),
             began: Instant::now(),
             refusals: Mutex::default(),
+            questions: Mutex::default(),
+            asking: Arc::new(Semaphore::new(1)),
             regrets: Mutex::default(),
             rights: Rights::default(),
             channels: AtomicU32::new(0),
@@ -252,6 +258,17 @@ impl Live {
     /// The number of its next channel, from 0.
     pub(crate) fn next_channel(&self) -> u32 {
         self.channels.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A place for a question for more time, of which a session has one at a time, and as many as a person could mean.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn may_ask(&self) -> Result<OwnedSemaphorePermit, Words> {
+        let place = self.asking.clone().try_acquire_owned();
+        let place = place.map_err(|_| Words::say("more time is being asked for already, in this session"))?;
+        let room = self.questions.lock().unwrap_or_else(PoisonError::into_inner).list(self.began.elapsed());
+        room.then_some(place).ok_or_else(|| Words::say("that was asked too often").hint("wait a moment"))
     }
 
     /// The fact of a refusal; `None` when there were so many that this one is only counted.

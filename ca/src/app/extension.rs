@@ -44,6 +44,7 @@ impl App {
     pub fn offer_extension(&self, caller: &Caller, session: &SessionId) -> Result<Offer, AppError> {
         let reason = "how much more".parse().map_err(|_| AppError::Internal("a reason that is none".to_owned()))?;
         let Wish { asker, spec } = self.wish(caller, session, USUAL, reason)?;
+        self.notes.admit_offer(asker.subject())?;
         let request = RequestId::from_random(self.entropy.u64());
         let now = self.engine.now();
         let file = self.filing(&self.rules(), request, &spec, asker.how(), now)?;
@@ -74,8 +75,16 @@ impl App {
         reason: Reason,
         idempotency_key: Option<String>,
     ) -> Result<RequestView, AppError> {
-        let Wish { asker, spec } = self.wish(caller, session, duration, reason)?;
-        self.notes.admit_extension(asker.subject())?;
+        let wish = self.wish(caller, session, duration, reason);
+        let admitted = wish.and_then(|wish| self.notes.admit_extension(wish.asker.subject()).map(|()| wish));
+        let Wish { asker, spec } = match admitted {
+            Ok(wish) => wish,
+            Err(error) => {
+                // Who has nothing to ask there, or asks without end, leaves a trace like who is refused.
+                self.note_in_session(caller.proxy()?, session, format!("no more time is asked for: {error}")).await;
+                return Err(error);
+            }
+        };
         self.file(&asker, spec, idempotency_key).await
     }
 

@@ -3,10 +3,10 @@
 
 use std::num::NonZeroU32;
 
-use access::Note;
+use access::{Note, SessionState, State};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use identity::Subject;
-use model::{Actor, Fact, RequestId};
+use model::{Actor, Fact, ProxyName, RequestId, SessionId};
 
 use super::{App, AppError};
 
@@ -19,10 +19,14 @@ pub(super) struct Notes {
     logins: DefaultKeyedRateLimiter<Subject>,
     passes: DefaultKeyedRateLimiter<Subject>,
     extensions: DefaultKeyedRateLimiter<Subject>,
+    offers: DefaultKeyedRateLimiter<Subject>,
 }
 
 /// How many requests for more time may come of one person's live sessions in a minute. A proxy says that they want it.
 const EXTENSIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(5);
+
+/// How often in a minute a proxy may ask for one person how much more time there could be. Each time policy is asked.
+const OFFERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
 
 /// How many passes one may buy for each login that one may do: every connection with a plain key buys one.
 const PASSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
@@ -36,6 +40,7 @@ impl Notes {
             logins: RateLimiter::keyed(Quota::per_minute(logins)),
             passes: RateLimiter::keyed(Quota::per_minute(logins.saturating_mul(PASSES))),
             extensions: RateLimiter::keyed(Quota::per_minute(EXTENSIONS)),
+            offers: RateLimiter::keyed(Quota::per_minute(OFFERS)),
         }
     }
 
@@ -66,16 +71,47 @@ impl Notes {
         counted.map_err(|_| AppError::TooMany(format!("{subject} asks for more time too often; wait a minute")))
     }
 
+    /// Counts a look at how much more time there could be.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(super) fn admit_offer(&self, subject: &Subject) -> Result<(), AppError> {
+        let counted = self.offers.check_key(subject);
+        counted.map_err(|_| AppError::TooMany(format!("{subject} asks too often; wait a moment")))
+    }
+
     /// Forgets who has been quiet.
     pub(super) fn sweep(&self) {
         self.by_subject.retain_recent();
         self.logins.retain_recent();
         self.passes.retain_recent();
         self.extensions.retain_recent();
+        self.offers.retain_recent();
     }
 }
 
 impl App {
+    /// Keeps in the ledger that a proxy asked for something in a session that it may not have.
+    pub(super) async fn note_in_session(&self, proxy: &ProxyName, id: &SessionId, reason: String) {
+        let known = |state: &State, _| {
+            state.session(id).map(|session| {
+                let fact = Fact::SessionRefused {
+                    identity: session.identity.clone(),
+                    target: session.target.to_string(),
+                    login: session.login.to_string(),
+                    address: session.address.clone(),
+                    reason: reason.clone(),
+                };
+                let live = session.state == SessionState::Live;
+                (fact, session.request.clone(), live)
+            })
+        };
+        let Some((fact, request, live)) = self.engine.peek(known) else { return };
+        tracing::warn!(session = %id, by = %proxy, live, "{reason}");
+        let about = Subject::Proxy(proxy.clone());
+        self.note(&about, &Actor::Proxy(proxy.clone()), fact, Some(request)).await;
+    }
+
     /// Keeps a refusal in the ledger, if `about` has not caused too many. The refusal itself stands either way, so an
     /// error here is only logged.
     pub(super) async fn note(&self, about: &Subject, actor: &Actor, fact: Fact, request: Option<RequestId>) {

@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use access::{Refusal, SessionState, State, TargetKey, UseTargetKey};
-use identity::Subject;
-use model::{Actor, Fact, Login, SessionId, TargetName, Timestamp};
+use access::{Refusal, State, TargetKey, UseTargetKey};
+use model::{Login, SessionId, TargetName, Timestamp};
 use sha2::{Digest as _, Sha256};
 use signature::Verifier as _;
 use ssh_key::{Algorithm, PublicKey};
@@ -48,7 +47,10 @@ impl App {
         let key = match self.engine.execute(&caller.actor(), build, key).await {
             Ok(key) => key.ok_or_else(|| AppError::Internal("a target key was used that is not there".to_owned()))?,
             Err(error) => {
-                self.note_unsigned(&Subject::Proxy(proxy.clone()), id, &error).await;
+                if let AppError::Refused(refusal) = &error {
+                    let reason = format!("the target's key does not sign: {}", refusal.sentence);
+                    self.note_in_session(proxy, id, reason).await;
+                }
                 return Err(error);
             }
         };
@@ -61,28 +63,6 @@ impl App {
         let (keys, public) = (Arc::clone(&self.target_keys), public_half(key));
         // What is wrong with it is said when it is to sign.
         tokio::task::spawn_blocking(move || public.map(|public| keys.open(&public).map(drop)));
-    }
-
-    /// Keeps in the ledger that a proxy asked for a signature that it may not have.
-    async fn note_unsigned(&self, about: &Subject, id: &SessionId, error: &AppError) {
-        let AppError::Refused(refusal) = error else { return };
-        let known = |state: &State, _| {
-            state.session(id).map(|session| {
-                let fact = Fact::SessionRefused {
-                    identity: session.identity.clone(),
-                    target: session.target.to_string(),
-                    login: session.login.to_string(),
-                    address: session.address.clone(),
-                    reason: format!("the target's key does not sign: {}", refusal.sentence),
-                };
-                let live = session.state == SessionState::Live;
-                (fact, session.request.clone(), live)
-            })
-        };
-        let Some((fact, request, live)) = self.engine.peek(known) else { return };
-        tracing::warn!(session = %id, by = %about, live, "a target's key does not sign: {}", refusal.sentence);
-        let actor: Actor = about.clone().into();
-        self.note(about, &actor, fact, Some(request)).await;
     }
 }
 

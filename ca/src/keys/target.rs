@@ -82,10 +82,15 @@ impl TargetKeys {
     /// A file cannot be removed.
     pub fn destroy(&self, public: &KeyData) -> Result<(), KeysError> {
         let name = name_of(public)?;
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-        let path = self.folder.join(name);
+        // Held over all of it, so that nobody who opens the key meanwhile keeps it.
+        let slot = self.slot(name.clone());
+        let mut open = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        *open = None;
+        let path = self.folder.join(&name);
         remove(&path)?;
         remove(&path.with_extension("pub"))?;
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        drop(open);
         self.sync(&path)
     }
 

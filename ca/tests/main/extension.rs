@@ -66,6 +66,10 @@ async fn another_proxy_a_person_and_a_session_that_is_over_ask_for_nothing() {
     let facts = ledger(&site).await;
     let extends = |record: &&model::Record| matches!(&record.entry.fact, Fact::RequestFiled { spec, .. } if spec.extends.is_some());
     assert_eq!(facts.iter().filter(extends).count(), 0);
+    // A proxy that tries leaves traces.
+    let tried = |record: &&model::Record| matches!(&record.entry.fact, Fact::SessionRefused { reason, .. } if reason.starts_with("no more time is asked for: "));
+    let tried: Vec<_> = facts.iter().filter(tried).map(|record| record.entry.actor.to_string()).collect();
+    assert_eq!(tried, ["proxy:proxy2", "proxy:proxy1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

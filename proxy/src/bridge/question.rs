@@ -4,13 +4,14 @@
 //! window, and none of it is lost. Nothing that is typed goes to the target either, and none of it is recorded.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::wire::{Extend, ExtensionOffer};
 use bytes::Bytes;
 use model::Span;
 use russh::{ChannelWriteHalf, client, server};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use crate::ambient::random_key;
@@ -23,6 +24,8 @@ use super::{Ended, Shared, notice};
 
 /// How long somebody may take for their answers: the target's output is held back as long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many bytes may be typed ahead of a prompt.
+const AHEAD: usize = 4096;
 /// How long what came of it stands on the last row of a picture, unless a key is pressed.
 const READ: Duration = Duration::from_secs(5);
 
@@ -75,7 +78,11 @@ pub(super) async fn ask(
         None => {
             question.keys.close();
             let lines = words.map(|words| notice::lines(&words, dumb)).unwrap_or_default();
-            question.show(&format!("{lines}{again}")).await;
+            question.show(&lines).await;
+            // The target has drawn it once, and behind a cut nothing passes that is a target's.
+            if let Some(again) = shared.live.pass(again.into()) {
+                let _ = person.data_bytes(again).await;
+            }
         }
     }
     failed.map(|broken| Ended::Recording(broken.to_string()))
@@ -99,7 +106,11 @@ impl Question<'_> {
     async fn words(&mut self) -> Result<Words, Left> {
         let shared = self.shared;
         let permit = shared.live.permit();
-        let offer = match self.offer().await? {
+        let place = match shared.live.may_ask() {
+            Ok(place) => Arc::new(place),
+            Err(words) => return Ok(words),
+        };
+        let offer = match self.offer(place.clone()).await? {
             Ok(offer) => offer,
             Err(error) => return Ok(words::no_more(&error, permit)),
         };
@@ -121,18 +132,27 @@ impl Question<'_> {
         }
     }
 
-    /// What can be asked for.
-    async fn offer(&mut self) -> Result<Result<ExtensionOffer, ControlError>, Left> {
-        let shared = self.shared;
-        let (gate, session) = (&shared.gate, shared.live.permit().session());
+    /// What can be asked for. A call is never broken off: a CA that is called and hung up on again and again would close
+    /// the connection that everybody's calls are on. It keeps the question's place until it is over.
+    async fn offer(&mut self, place: Arc<OwnedSemaphorePermit>) -> Result<Result<ExtensionOffer, ControlError>, Left> {
+        let gate = &self.shared.gate;
+        let (control, session) = (gate.control.clone(), self.shared.live.permit().session().clone());
         let limit = gate.config.ca_timeout.to_std();
-        let call = timeout(limit, gate.control.offer_extension(session));
+        let call = tokio::spawn(async move {
+            let _place = place;
+            timeout(limit, control.offer_extension(&session)).await
+        });
         let answer = tokio::select! {
             biased;
             answer = call => answer,
             left = self.gives_up() => return Err(left),
         };
-        Ok(answer.unwrap_or_else(|_| Err(ControlError::Unavailable(format!("no answer within {} s", limit.as_secs())))))
+        let unavailable = |why| Err(ControlError::Unavailable(why));
+        Ok(match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => unavailable(format!("no answer within {} s", limit.as_secs())),
+            Err(_) => unavailable("the call was given up".to_owned()),
+        })
     }
 
     /// Files it. A call that takes too long is not taken back.
@@ -158,18 +178,20 @@ impl Question<'_> {
     /// Waits until they give up.
     async fn gives_up(&mut self) -> Left {
         loop {
-            if self.typed.contains(&0x03) {
-                return Left::Interrupted;
-            }
-            if let Err(left) = self.more().await {
-                return left;
+            match self.more().await {
+                Ok(keys) if keys.contains(&0x03) => return Left::Interrupted,
+                Ok(_) => {}
+                Err(left) => return left,
             }
         }
     }
 
-    async fn more(&mut self) -> Result<(), Left> {
-        self.typed.extend(self.keys.recv().await.ok_or(Left::Gone)?);
-        Ok(())
+    /// What is typed next. Of what runs far ahead of the prompts, only the beginning is kept.
+    async fn more(&mut self) -> Result<Bytes, Left> {
+        let keys = self.keys.recv().await.ok_or(Left::Gone)?;
+        let room = AHEAD.saturating_sub(self.typed.len());
+        self.typed.extend(keys.iter().take(room));
+        Ok(keys)
     }
 
     /// Where a picture leaves room: the row, from 1, and its columns.

@@ -13,8 +13,9 @@ use super::escape::{Escapes, Piece, Wish};
 
 /// How long the escape key waits for the next.
 const SECOND: Duration = Duration::from_secs(1);
-/// How many messages may be typed ahead of a question.
+/// How many messages may be typed ahead of a question, and how many bytes of each.
 const AHEAD: usize = 64;
+const ONE: usize = 4096;
 /// How many wishes may wait for a good moment.
 pub(super) const WISHES: usize = 4;
 
@@ -51,13 +52,10 @@ impl Typed {
         let mut on = Vec::new();
         while !typed.is_empty() {
             if let Some(question) = &self.question {
-                match question.try_send(typed) {
+                match question.try_send(typed.slice(..typed.len().min(ONE))) {
                     // Whoever types more than a question could ever take has it thrown away.
                     Ok(()) | Err(TrySendError::Full(_)) => break,
-                    Err(TrySendError::Closed(back)) => {
-                        self.question = None;
-                        typed = back;
-                    }
+                    Err(TrySendError::Closed(_)) => self.question = None,
                 }
             }
             match escapes.next(&mut typed) {
@@ -79,7 +77,8 @@ impl Typed {
             }
         }
         self.until = escapes.waits().then(|| Instant::now() + SECOND);
-        on
+        // In one piece, as it came: each costs a packet to the target.
+        if on.len() > 1 { vec![on.concat().into()] } else { on }
     }
 
     /// Waits until what is under way must be settled.
@@ -143,6 +142,24 @@ mod tests {
         on(&mut typed, b"\x1dt\x1dt\x1dt\x1dt\x1dt\x1de");
         assert_eq!(on(&mut typed, b"ls\r"), b"ls\r", "a question that finds no room is none");
         assert_eq!(wanted.len(), WISHES);
+    }
+
+    #[test]
+    fn what_goes_on_is_in_one_piece_whatever_is_taken_out_of_it() {
+        let (mut typed, _wanted) = typed();
+        let pieces = typed.take(b"\r\x1d\x1d".repeat(1000).into());
+        assert_eq!(pieces.len(), 1);
+        assert_eq!(pieces.concat(), b"\r\x1d".repeat(1000));
+    }
+
+    #[test]
+    fn a_question_is_not_given_more_of_a_message_than_anybody_would_type() {
+        let (mut typed, mut wanted) = typed();
+        on(&mut typed, b"\x1de");
+        assert!(typed.take(vec![b'x'; 10 * ONE].into()).is_empty());
+        let Ok(Aside::Extend(mut answers)) = wanted.try_recv() else { panic!("a question") };
+        assert_eq!(answers.try_recv().unwrap().len(), ONE);
+        assert!(answers.try_recv().is_err(), "the rest is thrown away");
     }
 
     #[test]

@@ -120,6 +120,8 @@ pub struct Authority {
     mute: AtomicBool,
     /// Extra time before an answer to `open`.
     slow: Mutex<Duration>,
+    /// How often somebody wanted to know how much more time there could be.
+    offers: std::sync::atomic::AtomicUsize,
     asked: AtomicU64,
     /// The log-ins that have opened a session.
     spent: Mutex<BTreeSet<String>>,
@@ -164,6 +166,7 @@ impl Authority {
             dead: AtomicBool::new(false),
             mute: AtomicBool::new(false),
             slow: Mutex::default(),
+            offers: std::sync::atomic::AtomicUsize::default(),
             asked: AtomicU64::new(0),
             spent: Mutex::default(),
             shown: Mutex::default(),
@@ -305,6 +308,11 @@ impl Authority {
         }
         let lacks = vec!["1 approval by approvers".into()];
         Ok(vec![PathGap { policy: "prod-root".into(), lacks, approvals: 1, groups: Vec::new() }])
+    }
+
+    /// How often somebody wanted to know how much more time there could be.
+    pub fn offers(&self) -> usize {
+        self.offers.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     pub fn place_lock(&self, subject: &str) -> LockId {
@@ -726,6 +734,7 @@ impl Control for Line {
     }
 
     async fn offer_extension(&self, _: &SessionId) -> Result<ExtensionOffer, ControlError> {
+        self.0.offers.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let slow = *lock(&self.0.slow);
         tokio::time::sleep(slow).await;
         Ok(ExtensionOffer { usual: 1800, longest: 3600, paths: self.0.more()? })

@@ -297,3 +297,23 @@ async fn a_program_sends_what_it_likes() {
     assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
     assert_eq!(std::fs::read(file).unwrap(), bytes);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_without_end_does_not_reach_the_ca_each_time() {
+    let world = World::new().await;
+    let alice = world.person("alice");
+    world.authority.grant("alice", "root", "web1", HOUR);
+    let mut terminal = in_terminal(&alice, Way::Plus, "stty raw -echo; printf 'in '; exec cat -v");
+    terminal.shows("in ").await;
+    let begin = std::time::Instant::now();
+    let refused = async {
+        while !terminal.said().contains("portcullis: that was asked too often") {
+            // Begun and given up; what comes too fast for a question goes to the target.
+            terminal.type_in("\r\x1de\x03");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), refused).await.expect("it is refused");
+    let most = 21 + usize::try_from(begin.elapsed().as_secs()).unwrap();
+    assert!((1..=most).contains(&world.authority.offers()), "{}", world.authority.offers());
+}
