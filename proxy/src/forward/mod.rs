@@ -116,7 +116,7 @@ pub(crate) struct Forwards {
     tasks: JoinSet<()>,
     /// To the task that deals with listeners one after the other, since replies have an order and no names. Few sessions
     /// have one.
-    listens: Option<mpsc::Sender<Box<ListenAsked>>>,
+    listens: Option<mpsc::Sender<Box<listen::Due>>>,
     listening: JoinSet<()>,
 }
 

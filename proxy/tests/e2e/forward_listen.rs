@@ -220,3 +220,65 @@ async fn a_window_of_the_target_comes_up_on_the_persons_screen() {
     assert!(forwards(&world).iter().all(|(_, forward)| matches!(forward, Forward::X11 { .. })));
     assert!(!showing.is_finished(), "every question was one of X");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_does_not_answer_costs_nobody_their_connection() {
+    let world = World::new().await;
+    world.authority.grant_with("alice", "root", "web1", HOUR, |grant| listens(grant, &["localhost:*"]));
+    let alice = world.person("alice");
+    let config = alice.config("ServerAliveInterval 3\n  ServerAliveCountMax 2");
+    let socket = world.folder.path().join("master").display().to_string();
+    let place = place(Way::Plus, "root", "web1");
+    let mut ssh = Command::new("ssh");
+    ssh.arg("-F").arg(&config).args(["-M", "-S", &socket, &place, "echo $PPID; exec cat"]);
+    let mut master = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(master.stdout.take().unwrap()));
+    let server = lines.next_line().await.unwrap().unwrap();
+    until("the master listens", || Path::new(&socket).exists()).await;
+    // The target's side of this connection stops in its tracks.
+    let frozen = Frozen::new(&server);
+
+    let begin = std::time::Instant::now();
+    let order = |forward: &'static str| {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F").arg(&config).args(["-S", &socket, "-O", "forward", "-R", forward, &place]);
+        ssh.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        tokio::spawn(async move { finish(&mut ssh).await })
+    };
+    let orders = [order("0:127.0.0.1:1"), order("0:127.0.0.1:2"), order("0:127.0.0.1:3")];
+    for refused in orders {
+        let refused = refused.await.unwrap();
+        assert!(!refused.status.success(), "{}", shown(&refused));
+    }
+    assert!(begin.elapsed().as_secs() < 9, "they wait for each other: {:?}", begin.elapsed());
+    refused(&world, "a listener on localhost:0", "did not answer").await;
+    assert!(master.try_wait().unwrap().is_none(), "she was thrown out");
+
+    // What comes about too late is taken back, and the next is served.
+    drop(frozen);
+    let granted = order("0:127.0.0.1:4").await.unwrap();
+    assert!(granted.status.success(), "{}", shown(&granted));
+    assert_eq!(forwards(&world).len(), 1, "one listener is hers");
+    master.kill().await.unwrap();
+}
+
+/// A process that is stopped until this goes.
+struct Frozen(String);
+
+impl Frozen {
+    fn new(process: &str) -> Self {
+        signal("-STOP", process);
+        Self(process.to_owned())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal("-CONT", &self.0);
+    }
+}
+
+fn signal(which: &str, process: &str) {
+    let sent = std::process::Command::new("kill").args([which, process]).status().unwrap();
+    assert!(sent.success(), "{which} {process}");
+}
