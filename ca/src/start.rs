@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use identity::{Authenticator, Directory, WatchError, Watched};
-use model::{Actor, Fact, Seq};
+use model::{Actor, Authority, Fact, Seq};
 use policy::{Diagnostic, Policies};
 use store::{Clock, Entropy, Store};
 
 use crate::app::{App, AppError, Clockwork, Made};
-use crate::certificate::Authorities;
 use crate::config::Config;
 use crate::factors::SealedFactors;
 use crate::http::Server;
-use crate::keys::{CaSigner, Keys, TargetKeys};
+use crate::keys::{Keys, TargetKeys};
 use crate::tls::{Tls, TlsError};
 
 /// How long calls that are under way may take once the CA stops.
@@ -75,6 +74,9 @@ pub enum StartError {
         /// The fingerprint of the key at hand.
         ours: String,
     },
+    /// The keys are not those that the ledger knows.
+    #[error("the keys cannot be taken up: {0}")]
+    Keys(AppError),
     /// The ledger's key cannot sign checkpoints.
     #[error("the ledger's checkpoints cannot be signed: {0}")]
     Checkpoints(ledger::NoteError),
@@ -109,17 +111,11 @@ impl Ca {
         let directory = open_directory(&config)?;
         let origin = &config.settings().origin;
         let checkpoints = keys.ledger_signer(origin).map_err(StartError::Checkpoints)?;
-        let authorities = Authorities {
-            user: keys.user_ca().public_key().clone(),
-            host: keys.host_ca().public_key().clone(),
-            front: keys.front_ca().public_key().clone(),
-            own: keys.all_public(),
-        };
         let limits = identity::Limits { token_life: config.token_life(), ..identity::Limits::default() };
         let opened = Fact::LedgerOpened {
             origin: origin.clone(),
-            user_ca: identity::fingerprint(&authorities.user),
-            host_ca: identity::fingerprint(&authorities.host),
+            user_ca: keys.user_ca().fingerprint(),
+            host_ca: keys.host_ca().fingerprint(),
             ledger_key: checkpoints.verifier().to_string(),
         };
         let authenticator = Authenticator::new(config.server(), limits);
@@ -130,7 +126,6 @@ impl Ca {
             store,
             keys,
             target_keys,
-            authorities,
             checkpoints,
             authenticator,
             policies,
@@ -140,6 +135,7 @@ impl Ca {
             entropy,
         };
         let app = Arc::new(App::build(made).await.map_err(StartError::Ledger)?);
+        app.take_up_keys().await.map_err(StartError::Keys)?;
         enter_start(&app, opened).await?;
         app.sweep_factors().await.map_err(StartError::Ledger)?;
         // Listening comes last: nobody is answered by half a CA.
@@ -207,6 +203,8 @@ async fn enter_start(app: &Arc<App>, opened: Fact) -> Result<(), StartError> {
         if let (Some(Fact::LedgerOpened { user_ca: recorded, .. }), Fact::LedgerOpened { user_ca: ours, .. }) =
             (recorded, opened)
             && recorded != ours
+            // Where it was replaced in the ledger, that was held against the files already.
+            && app.engine.peek(|state, _| state.ca_keys(Authority::User).is_none())
         {
             return Err(StartError::OtherKeys { recorded, ours });
         }

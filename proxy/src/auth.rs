@@ -85,6 +85,11 @@ impl Authorities {
         if keys.is_empty() { Err(ssh_key::Error::PublicKey) } else { Ok(Self(keys)) }
     }
 
+    /// Whether this is the key that signs now: the first. Others are trusted while one takes the place of another.
+    pub(crate) fn signs(&self, key: &KeyData) -> bool {
+        self.0.first() == Some(key)
+    }
+
     /// Whether this key, and not only one with its fingerprint, is among them.
     pub(crate) fn contains(&self, key: &KeyData) -> bool {
         self.0.contains(key)

@@ -43,6 +43,8 @@ pub(crate) struct Revocations {
     state: Mutex<State>,
     /// Told whenever something was heard, or nothing will be.
     beat: Notify,
+    /// Told when a CA has other keys.
+    ca_changed: Notify,
 }
 
 #[derive(Debug)]
@@ -94,7 +96,7 @@ impl Revocations {
     pub(crate) fn new(registry: Arc<Registry>, sweeper: Sweeper) -> Arc<Self> {
         let (kept, extensions) = (VecDeque::new(), Extensions::default());
         let state = State { kept, extensions, from: 0, next: 0, heard: None, failures: 0 };
-        Arc::new(Self { registry, sweeper, state: Mutex::new(state), beat: Notify::new() })
+        Arc::new(Self { registry, sweeper, state: Mutex::new(state), beat: Notify::new(), ca_changed: Notify::new() })
     }
 
     /// Waits until the feed is fresh: at the start, and after a break, the next sign of life may be some seconds away.
@@ -118,6 +120,11 @@ impl Revocations {
     /// How long nothing was heard of the feed; `None` when nothing ever was.
     pub(crate) fn age(&self) -> Option<Duration> {
         self.lock().heard.map(|heard| heard.elapsed())
+    }
+
+    /// Waits until the feed says that a CA has other keys. What was said while nobody waited is not lost.
+    pub(crate) async fn ca_changed(&self) {
+        self.ca_changed.notified().await;
     }
 
     /// Enters a session, and does to it at once what has been ordered since the CA allowed it.
@@ -225,6 +232,9 @@ impl Revocations {
                 live.tell(words::not_extended(why, ends, live.permit()));
             }
         }
+        if turns_a_ca(&record.entry.fact) {
+            self.ca_changed.notify_one();
+        }
         let Some(order) = order else { return };
         // Within the lock, so that no session enters between the look and the note. Cutting never waits. All are cut
         // before the first is told: telling takes the processor from those that still pass something.
@@ -251,6 +261,11 @@ impl Revocations {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a CA has other keys by this fact: what they are is asked for.
+const fn turns_a_ca(fact: &Fact) -> bool {
+    matches!(fact, Fact::CaStaged { .. } | Fact::CaActivated { .. } | Fact::CaRetired { .. } | Fact::CaCancelled { .. })
 }
 
 /// Whether a fact can hit no session that enters later: an end that the proxy told itself. Kept, so many of them would
@@ -290,6 +305,10 @@ impl Order {
             Fact::LedgerOpened { .. }
             | Fact::SystemStarted { .. }
             | Fact::FrontCaLoaded { .. }
+            | Fact::CaStaged { .. }
+            | Fact::CaActivated { .. }
+            | Fact::CaRetired { .. }
+            | Fact::CaCancelled { .. }
             | Fact::SystemStopped {}
             | Fact::PolicyLoaded { .. }
             | Fact::PolicyRefused { .. }

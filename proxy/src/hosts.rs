@@ -163,10 +163,17 @@ impl Hosts {
         self.ask(wanted).await
     }
 
-    /// Forgets what another key than these has signed: when the front CA's key is replaced, people trust the new one.
+    /// Forgets what another key than these has signed: people do not trust it any more. What one of them has signed that
+    /// signs no more, because another takes its place, is renewed before people forget it.
     pub(crate) fn keep_signed_by(&self, front_ca: &Authorities) {
-        let ours = |face: &Face| face.ssh.certificates.iter().all(|shown| front_ca.contains(shown.signature_key()));
-        self.lock().faces.retain(|_, face| ours(face));
+        let now = self.ambient.now();
+        self.lock().faces.retain(|_, face| {
+            let mut by = face.ssh.certificates.iter().map(Certificate::signature_key);
+            if by.clone().any(|key| !front_ca.signs(key)) {
+                face.renew = face.renew.min(now);
+            }
+            by.all(|key| front_ca.contains(key))
+        });
     }
 
     /// What is kept and still good, and whether it is time to renew it, which is said to one caller only.

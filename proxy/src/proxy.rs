@@ -31,7 +31,7 @@ use crate::status;
 use crate::strangers::Strangers;
 use crate::sweeper::Sweeper;
 
-/// How often the CA's public keys are looked at again, so that a rotation needs no restart.
+/// How often the CA's public keys are looked at again, besides whenever the feed says that they have changed.
 const KEYS_EVERY: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How many recordings of an earlier run are told in one call.
@@ -337,8 +337,14 @@ fn entered(vault: Vault) -> impl Fn(&SessionId, &SessionReport) + Send + Sync + 
 async fn watch_keys(gate: Arc<Gate>) {
     let mut known = HashSet::new();
     loop {
-        tokio::time::sleep(KEYS_EVERY).await;
-        match gate.control.keys().await {
+        let told = tokio::time::timeout(KEYS_EVERY, gate.revocations.ca_changed()).await.is_ok();
+        let mut answer = gate.control.keys().await;
+        // A key that is retired must not be taken for a minute longer because one call was lost.
+        while told && answer.is_err() {
+            tokio::time::sleep(PAUSE).await;
+            answer = gate.control.keys().await;
+        }
+        match answer {
             Ok(keys) => {
                 match Authorities::parse(&keys.user_ca) {
                     Ok(authorities) => {

@@ -237,6 +237,16 @@ impl Site {
         Ok(())
     }
 
+    /// Stops a server in its tracks, or lets it go on; the second is the proxy where there are two.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn freeze(&self, number: usize, frozen: bool) -> Result<()> {
+        use rustix::process::Signal;
+        let server = self.servers.get(number).context("no such server")?;
+        server.signal(if frozen { Signal::STOP } else { Signal::CONT })
+    }
+
     /// What CA and proxy logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -133,6 +133,14 @@ impl Sshd {
         &self.folder
     }
 
+    /// Has it read its configuration again, its host certificates among it.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn reload(&self) -> Result<()> {
+        self.process.signal(rustix::process::Signal::HUP)
+    }
+
     /// What it logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use access::{CertificateFailed, CertificateIssued, IntendCertificate, Refusal, State};
 use identity::{CertificateAsk, Nonce};
-use model::{Actor, CertificateBody, CertificateProfile, Factors, ProxyName, RequestId, Serial, TargetName, Timestamp};
+use model::{
+    Actor, Authority, CertificateBody, CertificateProfile, Factors, ProxyName, RequestId, Serial, TargetName, Timestamp,
+};
 use policy::Action;
 
 use super::{App, AppError, Caller};
-use crate::certificate::{Fresh, HostAsk, LintError, PersonAsk, Prepared, Signed};
-use crate::keys::CaSigner;
+use crate::certificate::{Fresh, HostAsk, LintError, PersonAsk, Prepared, SignError, Signed};
+use crate::keys::SignerError;
 
 /// What a person asks to be certified.
 #[derive(Clone, Debug)]
@@ -44,14 +46,6 @@ pub struct Issued {
     pub request: Option<RequestId>,
     /// The certificate in the OpenSSH one-line form.
     pub certificate: String,
-}
-
-/// Which key signs.
-#[derive(Clone, Copy)]
-pub(super) enum Authority {
-    User,
-    Host,
-    Front,
 }
 
 impl App {
@@ -104,7 +98,7 @@ impl App {
                 approvers: &grant.approvers,
                 ends: grant.ends,
             };
-            let made = self.settings.profiles.person(&person, &self.authorities, self.fresh(), now);
+            let made = self.settings.profiles.person(&person, &self.house().signing, self.fresh(), now);
             intend(&mut prepared, made, Some(&ask.request), false, Some(caller.key()))
         };
         self.engine.execute(&caller.actor(), build, |_, _| ()).await?;
@@ -124,10 +118,10 @@ impl App {
         let mut prepared = None;
         let build = |_: &State, now: Timestamp| {
             let ask = HostAsk { key: key.key_data(), names: &names };
-            let (profiles, authorities) = (&self.settings.profiles, &self.authorities);
+            let (profiles, house) = (&self.settings.profiles, self.house());
             let made = match authority {
-                Authority::Front => profiles.front(&ask, authorities, self.fresh(), now),
-                Authority::Host | Authority::User => profiles.host(&ask, authorities, self.fresh(), now),
+                Authority::Front => profiles.front(&ask, &house.signing, self.fresh(), now),
+                Authority::Host | Authority::User => profiles.host(&ask, &house.signing, self.fresh(), now),
             };
             intend(&mut prepared, made, None, true, None)
         };
@@ -182,15 +176,12 @@ impl App {
         let prepared = prepared.ok_or_else(|| AppError::Internal("no certificate was prepared".to_owned()))?;
         let body = prepared.body().clone();
         let serial = body.serial;
-        let keys = std::sync::Arc::clone(&self.keys);
+        // The key that it names, which may not be the one that signs by now.
+        let signer = self.keys.of_ca(authority, &body.ca);
         // A key behind a socket or in a token takes its time.
-        let signing = tokio::task::spawn_blocking(move || {
-            let signer: &dyn CaSigner = match authority {
-                Authority::User => keys.user_ca(),
-                Authority::Host => keys.host_ca(),
-                Authority::Front => keys.front_ca(),
-            };
-            prepared.sign(signer)
+        let signing = tokio::task::spawn_blocking(move || match signer {
+            Some(signer) => prepared.sign(&*signer),
+            None => Err(SignError::Signer(SignerError("it was given up meanwhile".to_owned()))),
         });
         match signing.await.map_err(|error| AppError::Internal(error.to_string()))? {
             Ok(signed) => {

@@ -38,6 +38,7 @@ mod request;
 mod requests;
 mod revoke;
 mod rights;
+mod rotate;
 mod rules;
 mod seal;
 mod sessions;
@@ -52,7 +53,7 @@ mod views;
 mod wanted;
 mod withdraw;
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use identity::{Authenticator, Directory, Watched};
 use model::Timestamp;
@@ -80,18 +81,19 @@ pub use public_keys::PublicKeys;
 pub use recordings::{RecordingView, Replay, Wanted};
 pub use report::Report;
 pub use request::Ask;
+pub use rotate::{CaState, Step};
 pub use status::Status;
 pub use target::TargetView;
 pub use views::{RequestView, SessionView};
 pub use wanted::CodeWanted;
 
-use crate::certificate::Authorities;
 use crate::config::Settings;
 use crate::factors::SealedFactors;
 use crate::keys::{Keys, TargetKeys};
 use notes::Notes;
 use rights::Rules;
 pub use rights::names;
+use rotate::House;
 pub use seal::Seal;
 
 /// The control plane: what its use cases share.
@@ -104,7 +106,10 @@ pub struct App {
     waiting: tokio::sync::Mutex<rules::Waiting>,
     keys: Arc<Keys>,
     target_keys: Arc<TargetKeys>,
-    authorities: Authorities,
+    /// Which of them sign and are trusted.
+    house: RwLock<Arc<House>>,
+    /// One step in replacing a key at a time.
+    rotating: tokio::sync::Mutex<()>,
     checkpoints: ::ledger::Signer,
     factors: Arc<SealedFactors>,
     enrolments: factor::Enrolments,
@@ -126,7 +131,6 @@ pub(crate) struct Made {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) target_keys: Arc<TargetKeys>,
-    pub(crate) authorities: Authorities,
     pub(crate) checkpoints: ::ledger::Signer,
     pub(crate) authenticator: Authenticator,
     pub(crate) policies: Watched<Policies>,
@@ -139,7 +143,7 @@ pub(crate) struct Made {
 impl App {
     /// Builds the state from the ledger.
     pub(crate) async fn build(made: Made) -> Result<Self, AppError> {
-        let Made { settings, store, keys, target_keys, authorities, checkpoints, .. } = made;
+        let Made { settings, store, keys, target_keys, checkpoints, .. } = made;
         let Made { authenticator, policies, directory, factors, clock, entropy, .. } = made;
         let logins = settings.logins;
         let engine = {
@@ -154,9 +158,10 @@ impl App {
             policies,
             directory,
             waiting: tokio::sync::Mutex::default(),
+            house: RwLock::new(Arc::new(House::of(&keys))),
+            rotating: tokio::sync::Mutex::default(),
             keys,
             target_keys,
-            authorities,
             checkpoints,
             factors: Arc::new(factors),
             enrolments: factor::Enrolments::default(),

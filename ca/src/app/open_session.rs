@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use access::{CertificateState, EndSession, OpenSession, Permit, Refusal, State};
 use identity::Subject;
 use model::{
-    Actor, Fact, Factors, IdentityName, KeyId, Login, ProxyName, RequestId, Seq, Serial, SessionEnd, SessionId, Target,
-    TargetAuth, TargetName, Timestamp, WayIn,
+    Actor, Authority, Fact, Factors, IdentityName, KeyId, Login, ProxyName, RequestId, Seq, Serial, SessionEnd, SessionId,
+    Target, TargetAuth, TargetName, Timestamp, WayIn,
 };
 use sha2::{Digest, Sha256};
 use ssh_key::Certificate;
 use ssh_key::certificate::CertType;
 
-use super::issue::{Authority, intend};
+use super::issue::intend;
 use super::near::Seeker;
 use super::presence::{LogIn, meant_for};
 use super::rights::{How, Matter, Rules};
@@ -373,7 +373,7 @@ impl App {
             sources,
             command: permit.command(),
         };
-        self.settings.profiles.session(&ask, &self.authorities, self.fresh(), now)
+        self.settings.profiles.session(&ask, &self.house().signing, self.fresh(), now)
     }
 
     /// Checks everything about a person's certificate that it shows by itself. The proxy has checked it too; it is not
@@ -385,11 +385,11 @@ impl App {
             return Err(refuse("it is no user certificate"));
         }
         // The whole key, not its fingerprint alone.
-        if *certificate.signature_key() != self.authorities.user {
+        if !self.house().signed(Authority::User).any(|key| key == certificate.signature_key()) {
             return Err(refuse("another CA signed it"));
         }
         let now = self.engine.now().seconds();
-        let fingerprint = self.authorities.user.fingerprint(ssh_key::HashAlg::Sha256);
+        let fingerprint = certificate.signature_key().fingerprint(ssh_key::HashAlg::Sha256);
         if !(certificate.valid_after()..certificate.valid_before()).contains(&now) {
             return Err(refuse("it is not valid now"));
         }

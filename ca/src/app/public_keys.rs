@@ -1,6 +1,6 @@
 //! The public halves, which anyone may read.
 
-use model::{Actor, Fact, ProxyName, Seq};
+use model::{Actor, Authority, Fact, ProxyName, Seq};
 use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
 use store::Query;
@@ -15,7 +15,7 @@ const CHANGES: usize = 10_000;
 /// What everybody may know of the CA.
 #[derive(Clone, Debug)]
 pub struct PublicKeys {
-    /// For `TrustedUserCAKeys`.
+    /// For `TrustedUserCAKeys`. This and the next two have a line for each key that is trusted, the one that signs first.
     pub user_ca: String,
     /// Signs what targets show to proxies.
     pub host_ca: String,
@@ -32,12 +32,14 @@ impl App {
     ///
     /// # Errors
     /// A key that cannot be written, which is a fault of ours.
-    pub fn public_keys(&self) -> Result<PublicKeys, AppError> {
+    pub async fn public_keys(&self) -> Result<PublicKeys, AppError> {
+        // Whoever asks because a fact said that a key has changed is not told the old ones.
+        let _turn = self.rotating.lock().await;
         let proxies = self.settings.proxies.iter();
         Ok(PublicKeys {
-            user_ca: line(&self.authorities.user, "portcullis user-ca")?,
-            host_ca: self.host_ca()?,
-            front_ca: line(&self.authorities.front, "portcullis front-ca")?,
+            user_ca: self.trusted(Authority::User)?,
+            host_ca: self.trusted(Authority::Host)?,
+            front_ca: self.trusted(Authority::Front)?,
             ledger_key: self.ledger_key(),
             proxies: proxies.map(|(name, at)| (name.clone(), at.host.to_string(), at.port)).collect(),
         })
@@ -49,7 +51,11 @@ impl App {
     /// # Errors
     /// The ledger cannot be read, or does not take the fact.
     pub(crate) async fn enter_front_ca(&self) -> Result<(), AppError> {
-        let key = identity::fingerprint(&self.authorities.front);
+        if self.engine.peek(|state, _| state.ca_keys(Authority::Front).is_some()) {
+            // Replaced in the ledger, which knows it therefore.
+            return Ok(());
+        }
+        let key = identity::fingerprint(self.house().signs(Authority::Front));
         let query = Query { kind: Some("front-ca.loaded".to_owned()), ..Query::default() };
         let store = self.store();
         let look = move || store.find(&query, Seq(0), CHANGES).map_err(|error| unreadable(&error));
@@ -63,12 +69,18 @@ impl App {
         self.keep(&Actor::System, Fact::FrontCaLoaded { key }).await
     }
 
-    /// The host CA's public key in the OpenSSH one-line form.
+    /// The host CA's public keys, each in the OpenSSH one-line form.
     ///
     /// # Errors
-    /// It cannot be written, which is a fault of ours.
+    /// One cannot be written, which is a fault of ours.
     pub fn host_ca(&self) -> Result<String, AppError> {
-        line(&self.authorities.host, "portcullis host-ca")
+        self.trusted(Authority::Host)
+    }
+
+    fn trusted(&self, ca: Authority) -> Result<String, AppError> {
+        let comment = format!("portcullis {ca}-ca");
+        let lines: Result<Vec<_>, _> = self.house().trusted(ca).map(|key| line(key, &comment)).collect();
+        Ok(lines?.join("\n"))
     }
 }
 

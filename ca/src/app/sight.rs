@@ -98,6 +98,10 @@ impl Sight {
             Fact::LedgerOpened { .. }
             | Fact::SystemStarted { .. }
             | Fact::FrontCaLoaded { .. }
+            | Fact::CaStaged { .. }
+            | Fact::CaActivated { .. }
+            | Fact::CaRetired { .. }
+            | Fact::CaCancelled { .. }
             | Fact::SystemStopped {}
             | Fact::PolicyLoaded { .. }
             | Fact::PolicyRefused { .. }
@@ -153,7 +157,12 @@ impl Sight {
             | Fact::GrantExtended { .. }
             | Fact::GrantEnded { .. }
             | Fact::LockPlaced { .. }
-            | Fact::LockLifted { .. } => true,
+            | Fact::LockLifted { .. }
+            // Whom it trusts, and with what it is trusted.
+            | Fact::CaStaged { .. }
+            | Fact::CaActivated { .. }
+            | Fact::CaRetired { .. }
+            | Fact::CaCancelled { .. } => true,
             Fact::SessionCut { session, .. } => {
                 // One that the state has forgotten ended long ago, and whoever follows from there may as well hear it.
                 app.engine.peek(|state, _| state.session(session).is_none_or(|known| known.proxy == *proxy))

@@ -28,7 +28,7 @@ impl After {
 #[utoipa::path(get, path = "/v1/ca", tag = "certificates",
     responses((status = 200, body = wire::CaKeys), (status = "default", body = Problem)))]
 pub(super) async fn ca(State(app): State<Shared>) -> Result<Json<wire::CaKeys>, Fault> {
-    let known = app.public_keys()?;
+    let known = app.public_keys().await?;
     let proxies = known.proxies.into_iter().map(|(name, host, port)| wire::ProxyAddress { name, host, port });
     Ok(Json(wire::CaKeys {
         user_ca: known.user_ca,

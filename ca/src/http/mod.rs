@@ -2,6 +2,7 @@
 //!
 //! Wire types and domain types are kept apart here and nowhere else. No right is checked here: the use cases do.
 
+mod authorities;
 mod certificates;
 mod events;
 mod extract;
@@ -96,6 +97,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(login::logout))
         .routes(routes!(login::whoami))
         .routes(routes!(certificates::ca))
+        .routes(routes!(authorities::list))
+        .routes(routes!(authorities::rotate))
         .routes(routes!(requests::list, requests::file))
         .routes(routes!(requests::get))
         .routes(routes!(requests::approve))

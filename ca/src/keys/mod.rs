@@ -3,11 +3,14 @@
 
 mod file;
 mod passphrase;
+mod ring;
 mod target;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
 
 use ledger::Signer as NoteSigner;
+use model::Authority;
 use sha2::{Digest as _, Sha256};
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, EcdsaCurve, PublicKey, Signature};
@@ -19,6 +22,7 @@ pub use file::SealedKey;
 pub(crate) use file::make_private_folder;
 pub use passphrase::{Passphrase, PassphraseError};
 pub use target::TargetKeys;
+use ring::Ring;
 
 use identity::files::FileError;
 
@@ -44,9 +48,11 @@ pub struct SignerError(pub String);
 /// Every key of one data directory, unlocked. The secrets are wiped when it is dropped.
 #[derive(Debug)]
 pub struct Keys {
-    user_ca: SealedKey,
-    host_ca: SealedKey,
-    front_ca: SealedKey,
+    folder: PathBuf,
+    /// Kept as long as the keys that it opens: it seals the next one of a CA, while nobody is there to type it.
+    passphrase: Passphrase,
+    /// Those of the CAs, which may be replaced.
+    ring: RwLock<Ring>,
     ledger: SealedKey,
     tls_root: SealedKey,
 }
@@ -123,6 +129,21 @@ pub enum KeysError {
         /// Where it was.
         path: PathBuf,
     },
+    /// The ledger knows another key than the files hold.
+    #[error(
+        "the ledger says that {wanted} signs for the {ca} CA, and {} holds {found}: put the key back from your copy",
+        path.display()
+    )]
+    Lost {
+        /// Which CA.
+        ca: Authority,
+        /// Its file.
+        path: PathBuf,
+        /// Fingerprint of the key that is missing.
+        wanted: String,
+        /// Fingerprint of the key that is there.
+        found: String,
+    },
     /// A thread that unlocks a key died.
     #[error("a key could not be unlocked: its thread ended early")]
     Thread,
@@ -148,15 +169,13 @@ impl Keys {
         let folder = data.join(FOLDER);
         file::make_private_folder(&folder)?;
         let make = |name: &str, kind: Kind| make(&folder, name, kind, passphrase, entropy);
-        let keys = Self {
-            user_ca: make(USER_CA, Kind::Ed25519)?,
-            host_ca: make(HOST_CA, Kind::Ed25519)?,
-            front_ca: make(FRONT_CA, Kind::Ed25519)?,
-            ledger: make(LEDGER, Kind::Ed25519)?,
-            // Browsers know no Ed25519.
-            tls_root: make(TLS_ROOT, Kind::P256)?,
-        };
-        keys.check(&folder)?;
+        let ring =
+            Ring::new(make(USER_CA, Kind::Ed25519)?, make(HOST_CA, Kind::Ed25519)?, make(FRONT_CA, Kind::Ed25519)?);
+        let ledger = make(LEDGER, Kind::Ed25519)?;
+        // Browsers know no Ed25519.
+        let tls_root = make(TLS_ROOT, Kind::P256)?;
+        let keys = Self { ring: RwLock::new(ring), ledger, tls_root, passphrase: passphrase.clone(), folder };
+        keys.check()?;
         Ok(keys)
     }
 
@@ -167,6 +186,7 @@ impl Keys {
     /// The passphrase is not that of the other keys, the key was there and is gone, or it cannot be written.
     pub fn add_missing(data: &Path, passphrase: &Passphrase, entropy: &dyn Entropy) -> Result<bool, KeysError> {
         let folder = data.join(FOLDER);
+        ring::finish(&folder)?;
         let path = folder.join(FRONT_CA);
         if path.exists() {
             return Ok(false);
@@ -186,38 +206,49 @@ impl Keys {
     /// The passphrase is wrong, a file is missing, open to others, not sealed, not good enough, or two are the same.
     pub fn open(data: &Path, passphrase: &Passphrase) -> Result<Self, KeysError> {
         let folder = data.join(FOLDER);
+        ring::finish(&folder)?;
         // The derivations are slow on purpose, so they run beside each other.
-        let [user_ca, host_ca, front_ca, ledger, tls_root] = std::thread::scope(|scope| {
-            [USER_CA, HOST_CA, FRONT_CA, LEDGER, TLS_ROOT]
-                .map(|name| {
-                    let path = folder.join(name);
-                    scope.spawn(move || SealedKey::open(&path, passphrase))
-                })
-                .map(|thread| thread.join().map_err(|_| KeysError::Thread).flatten())
+        let ([user_ca, host_ca, front_ca, ledger, tls_root], next) = std::thread::scope(|scope| {
+            let open = |name: &'static str| {
+                let path = folder.join(name);
+                scope.spawn(move || SealedKey::open(&path, passphrase))
+            };
+            let named = [USER_CA, HOST_CA, FRONT_CA, LEDGER, TLS_ROOT].map(open);
+            let next = Authority::ALL.map(|ca| (ca, ring::next_of(&folder, ca).map(open)));
+            let join =
+                |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().map_err(|_| KeysError::Thread).flatten();
+            (named.map(join), next.map(|(ca, thread)| (ca, thread.map(join))))
         });
-        let keys =
-            Self { user_ca: user_ca?, host_ca: host_ca?, front_ca: front_ca?, ledger: ledger?, tls_root: tls_root? };
-        keys.check(&folder)?;
+        let mut ring = Ring::new(user_ca?, host_ca?, front_ca?);
+        for (ca, key) in next {
+            if let Some(key) = key {
+                ring.add(ca, Arc::new(key?));
+            }
+        }
+        let (ledger, tls_root) = (ledger?, tls_root?);
+        let keys = Self { ring: RwLock::new(ring), ledger, tls_root, passphrase: passphrase.clone(), folder };
+        keys.check()?;
         Ok(keys)
     }
 
-    /// Signs user certificates: people's and sessions'.
+    /// Signs user certificates, people's and sessions', unless the ledger says that another does.
     #[must_use]
-    pub const fn user_ca(&self) -> &SealedKey {
-        &self.user_ca
+    pub fn user_ca(&self) -> Arc<SealedKey> {
+        self.first(Authority::User)
     }
 
-    /// Signs the certificates of targets, which proxies believe. Never the user CA's key.
+    /// Signs the certificates of targets, which proxies believe, unless the ledger says that another does. Never the user
+    /// CA's key.
     #[must_use]
-    pub const fn host_ca(&self) -> &SealedKey {
-        &self.host_ca
+    pub fn host_ca(&self) -> Arc<SealedKey> {
+        self.first(Authority::Host)
     }
 
-    /// Signs what proxies show to people. Never the host CA's key: what a proxy gets from it must mean nothing to another
-    /// proxy.
+    /// Signs what proxies show to people, unless the ledger says that another does. Never the host CA's key: what a proxy
+    /// gets from it must mean nothing to another proxy.
     #[must_use]
-    pub const fn front_ca(&self) -> &SealedKey {
-        &self.front_ca
+    pub fn front_ca(&self) -> Arc<SealedKey> {
+        self.first(Authority::Front)
     }
 
     /// The key that signs the ledger's checkpoints, under the origin line as its name.
@@ -258,7 +289,7 @@ impl Keys {
     /// The public halves of every key, none of which may ever be certified.
     #[must_use]
     pub fn all_public(&self) -> Vec<KeyData> {
-        self.named().map(|(_, key)| key.public_key().clone()).to_vec()
+        self.named().into_iter().map(|(_, key)| key).collect()
     }
 
     fn derived(&self, purpose: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
@@ -267,22 +298,19 @@ impl Keys {
         Some(Zeroizing::new(hash.finalize().into()))
     }
 
-    fn named(&self) -> [(&'static str, &SealedKey); 5] {
-        [
-            (USER_CA, &self.user_ca),
-            (HOST_CA, &self.host_ca),
-            (FRONT_CA, &self.front_ca),
-            (LEDGER, &self.ledger),
-            (TLS_ROOT, &self.tls_root),
-        ]
+    fn named(&self) -> Vec<(&'static str, KeyData)> {
+        let mut named = self.ring().named();
+        named.push((LEDGER, self.ledger.public_key().clone()));
+        named.push((TLS_ROOT, self.tls_root.public_key().clone()));
+        named
     }
 
     /// No key in two roles, compared whole, and the right type where only one will do.
-    fn check(&self, folder: &Path) -> Result<(), KeysError> {
-        let named = self.named();
+    fn check(&self) -> Result<(), KeysError> {
+        let (folder, named) = (&self.folder, self.named());
         for (at, (first, key)) in named.iter().enumerate() {
             for (second, other) in named.iter().skip(at + 1) {
-                if key.public_key() == other.public_key() {
+                if key == other {
                     return Err(KeysError::Same { first: folder.join(first), second: folder.join(second) });
                 }
             }

@@ -73,7 +73,7 @@ fn every_key_is_another_and_no_two_houses_share_one() {
 #[test]
 fn a_ca_key_signs_what_its_public_half_verifies() {
     let (_dir, keys) = house();
-    for key in [keys.user_ca(), keys.host_ca(), keys.front_ca(), keys.tls_root()] {
+    for key in [&*keys.user_ca(), &*keys.host_ca(), &*keys.front_ca(), keys.tls_root()] {
         let signature = key.sign(b"bytes").unwrap();
         assert!(verify(key.public_key(), b"bytes", &signature));
         assert!(!verify(key.public_key(), b"other", &signature));
@@ -276,4 +276,62 @@ fn a_passphrase_comes_from_three_places_in_order() {
 fn a_short_passphrase_seals_nothing() {
     assert!(matches!(Passphrase::new("1234567\n"), Err(PassphraseError::Short { length: 7 })));
     assert_eq!(Passphrase::new("12345678\r\n").unwrap(), Passphrase::new("12345678").unwrap());
+}
+
+/// The names of a CA's files.
+fn files(dir: &TempDir, prefix: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(dir.path().join(FOLDER)).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.starts_with(prefix));
+    names.sort();
+    names
+}
+
+#[test]
+fn a_crash_at_any_place_of_a_retirement_loses_no_key_that_signs() {
+    let (dir, keys) = house();
+    let folder = dir.path().join(FOLDER);
+    let new = keys.stage(Authority::User, &SeededEntropy::new(7)).unwrap();
+    let old = keys.user_ca();
+    // Before the first step: both are there, and the ledger says which signs.
+    let again = open(&dir).unwrap();
+    assert!(again.of_ca(Authority::User, &old.fingerprint()).is_some());
+    assert!(again.of_ca(Authority::User, &new.fingerprint()).is_some());
+    // Behind each of the others.
+    for done in 1..=3 {
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::create_dir(copy.path().join(FOLDER)).unwrap();
+        for name in files(&dir, "") {
+            std::fs::copy(folder.join(&name), copy.path().join(FOLDER).join(&name)).unwrap();
+        }
+        let folder = copy.path().join(FOLDER);
+        std::fs::rename(folder.join("user-ca"), folder.join("user-ca-old")).unwrap();
+        if done > 1 {
+            std::fs::rename(folder.join("user-ca-next"), folder.join("user-ca")).unwrap();
+        }
+        if done > 2 {
+            std::fs::rename(folder.join("user-ca-next.pub"), folder.join("user-ca.pub")).unwrap();
+        }
+        assert!(!Keys::add_missing(copy.path(), &passphrase(), &SeededEntropy::new(8)).unwrap());
+        let opened = open(&copy).unwrap();
+        assert_eq!(opened.user_ca().fingerprint(), new.fingerprint(), "{done}");
+        opened.keep(Authority::User, &new.fingerprint(), None).unwrap();
+        assert_eq!(files(&copy, "user-ca"), ["user-ca", "user-ca.pub"], "{done}");
+        let told = std::fs::read_to_string(folder.join("user-ca.pub")).unwrap();
+        assert!(told.starts_with(&new.public().to_openssh().unwrap()[..60]), "{done}: {told}");
+    }
+    keys.keep(Authority::User, &new.fingerprint(), None).unwrap();
+    assert_eq!(files(&dir, "user-ca"), ["user-ca", "user-ca.pub"]);
+    assert_eq!(open(&dir).unwrap().user_ca().fingerprint(), new.fingerprint());
+    assert!(keys.of_ca(Authority::User, &old.fingerprint()).is_none(), "it is out of memory as well");
+}
+
+#[test]
+fn nothing_is_destroyed_for_a_key_that_is_not_there() {
+    let (dir, keys) = house();
+    keys.stage(Authority::Host, &SeededEntropy::new(7)).unwrap();
+    let there = files(&dir, "host-ca");
+    let error = keys.keep(Authority::Host, "SHA256:another", None).unwrap_err();
+    assert!(matches!(&error, KeysError::Lost { .. }) && error.to_string().contains("from your copy"), "{error}");
+    assert_eq!(files(&dir, "host-ca"), there);
 }

@@ -92,15 +92,7 @@ async fn a_restart_finds_the_same_state() {
     let token = site.token("alice").await;
     for crash in [false, true] {
         if crash {
-            // Without its last words and its snapshot, as after kill -9.
-            site.disk = site.disk.cut_power(1);
-            drop(site.running.take());
-            // The old process's threads let go of the directory when its last task ends.
-            eventually("the lock", || async {
-                let disk = std::sync::Arc::new(site.disk.clone());
-                store::Embedded::open_on(disk, site.dir.path(), store::Options::default(), &mut |_| {}).ok().map(drop)
-            })
-            .await;
+            site.kill().await;
         } else {
             site.down().await;
             let store = site.store();

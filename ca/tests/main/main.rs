@@ -27,6 +27,8 @@ mod presence;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
+mod rotate;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod sessions;

@@ -23,6 +23,8 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("POST", "/v1/login/challenge", [200, 200, 200, 200, 200, 200]),
     ("POST", "/v1/login", [401, 401, 401, 401, 401, 401]),
     ("GET", "/v1/ca", [200, 200, 200, 200, 200, 200]),
+    ("GET", "/v1/ca/keys", [401, 403, 403, 403, 200, 403]),
+    ("POST", "/v1/ca/{name}/rotate", [401, 403, 403, 403, 409, 403]),
     ("GET", "/healthz", [200, 200, 200, 200, 200, 200]),
     ("GET", "/v1/openapi.json", [200, 200, 200, 200, 200, 200]),
     ("GET", "/v1/whoami", [401, 200, 200, 200, 200, 200]),
@@ -305,7 +307,8 @@ impl Things {
             path if path.starts_with("/v1/factors") => "fac-000000000000",
             _ => &self.lock,
         };
-        let mut full = path.replace("{id}", id).replace("{name}", &self.target);
+        let name = if path.starts_with("/v1/ca/") { "user" } else { &self.target };
+        let mut full = path.replace("{id}", id).replace("{name}", name);
         let key = key_of("a key").public_key().to_openssh().unwrap();
         let nonce = "07".repeat(32);
         let body = match (method, path) {
@@ -347,6 +350,7 @@ impl Things {
             ("POST", "/v1/sessions/{id}/target-signature") => Some(json!({ "login": "root", "session_id": nonce })),
             ("POST", "/v1/targets/{name}/key") => Some(json!({})),
             ("POST", "/v1/recovered") => Some(json!({ "live": [], "recordings": [] })),
+            ("POST", "/v1/ca/{name}/rotate") => Some(json!({ "step": "retire" })),
             ("POST", "/v1/proxies/status") => Some(json!({ "feed_limit": 30_000, "host_key": "SHA256:none" })),
             ("POST", "/v1/locks") => Some(json!({ "subject": "login:nobody", "reason": "on fire" })),
             ("PUT", "/v1/targets/{name}") => Some(json!({ "target": target_body(&self.target), "replace": true })),

@@ -369,10 +369,10 @@ async fn the_keys_of_the_house_are_public_and_never_certified() {
     assert_eq!(keys.proxies[0].host, "ssh.test");
     let adam = site.client("adam");
     let keys = &house().keys;
-    for key in [keys.user_ca().public(), keys.host_ca().public(), keys.front_ca().public()] {
+    for key in [keys.user_ca(), keys.host_ca(), keys.front_ca()] {
         let body = wire::IssueHostCertificate {
             host: wire::HostSubject::Target { name: "web1".parse().unwrap() },
-            public_key: key.to_openssh().unwrap(),
+            public_key: key.public().to_openssh().unwrap(),
         };
         assert_eq!(code(adam.issue_host_certificate(&body).await), "certificate-refused");
     }

@@ -82,6 +82,8 @@ pub(crate) struct Site {
     pub(crate) running: Option<Running>,
     delay: Arc<AtomicU64>,
     raw: RawConfig,
+    /// Keys of its own, in its folder; else those of the house, in memory only.
+    own_keys: bool,
 }
 
 /// A disk whose writes take as long as a test says.
@@ -161,10 +163,24 @@ impl Site {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut RawConfig)) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), false, change).await
+    }
+
+    /// With keys of its own, which may be replaced.
+    pub(crate) async fn start_with_keys() -> Self {
+        house();
         let dir = tempfile::tempdir().unwrap();
+        let keys = Keys::create(dir.path(), &passphrase(), &SystemEntropy).unwrap();
+        Tls::create_root(dir.path(), &keys, SystemClock.now()).unwrap();
+        Self::start_in(dir, true, |_| {}).await
+    }
+
+    async fn start_in(dir: TempDir, own_keys: bool, change: impl FnOnce(&mut RawConfig)) -> Self {
         std::fs::write(dir.path().join("policy.cedar"), policy::EXAMPLE).unwrap();
         std::fs::write(dir.path().join("directory.toml"), directory(&PEOPLE)).unwrap();
-        std::fs::write(dir.path().join(ROOT_FILE), &house().root_pem).unwrap();
+        if !own_keys {
+            std::fs::write(dir.path().join(ROOT_FILE), &house().root_pem).unwrap();
+        }
         let disk = SimulatedDisk::new(dir.path().join("segments"));
         let mut raw = RawConfig {
             listen: "127.0.0.1:0".to_owned(),
@@ -182,7 +198,7 @@ impl Site {
         raw.limits.calls_per_identity = 10_000;
         raw.limits.logins_per_identity = 100_000;
         change(&mut raw);
-        let mut site = Self { dir, clock: Arc::default(), disk, running: None, delay: Arc::default(), raw };
+        let mut site = Self { dir, clock: Arc::default(), disk, running: None, delay: Arc::default(), raw, own_keys };
         site.up().await;
         site
     }
@@ -190,12 +206,16 @@ impl Site {
     /// Starts the CA on what is there.
     pub(crate) async fn up(&mut self) {
         let store = self.store();
-        let tls = Tls::open(self.dir.path(), &house().keys, &["127.0.0.1".to_owned()], self.clock.now()).unwrap();
+        let keys = match self.own_keys {
+            true => Arc::new(Keys::open(self.dir.path(), &passphrase()).unwrap()),
+            false => Arc::clone(&house().keys),
+        };
+        let tls = Tls::open(self.dir.path(), &keys, &["127.0.0.1".to_owned()], self.clock.now()).unwrap();
         let parts = Parts {
             config: Config::new(self.raw.clone(), self.dir.path()).unwrap(),
             store,
-            keys: Arc::clone(&house().keys),
-            target_keys: Arc::new(TargetKeys::new(self.dir.path(), Passphrase::new(PASSPHRASE).unwrap())),
+            keys,
+            target_keys: Arc::new(TargetKeys::new(self.dir.path(), passphrase())),
             data: self.dir.path().to_owned(),
             tls: Arc::new(tls),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -207,6 +227,18 @@ impl Site {
     /// Stops the CA in order.
     pub(crate) async fn down(&mut self) {
         self.running.take().unwrap().stop().await;
+    }
+
+    /// Ends the CA without its last words and its snapshot, as after `kill -9`.
+    pub(crate) async fn kill(&mut self) {
+        self.disk = self.disk.cut_power(1);
+        drop(self.running.take());
+        // The old process's threads let go of the directory when its last task ends.
+        eventually("the lock", || async {
+            let disk = Arc::new(self.disk.clone());
+            Embedded::open_on(disk, self.dir.path(), Options::default(), &mut |_| {}).ok().map(drop)
+        })
+        .await;
     }
 
     /// Lets each write to the disk take so long.
@@ -227,7 +259,7 @@ impl Site {
     pub(crate) fn anonymous(&self) -> Client {
         let options = ClientOptions {
             url: format!("https://{}", self.running().address()),
-            root_pem: house().root_pem.clone(),
+            root_pem: std::fs::read_to_string(self.dir.path().join(ROOT_FILE)).unwrap(),
             timeout: PATIENCE,
         };
         Client::new(options).unwrap()
@@ -518,12 +550,16 @@ pub(crate) struct House {
     pub(crate) root_pem: String,
 }
 
+fn passphrase() -> Passphrase {
+    Passphrase::new("a passphrase for tests").unwrap()
+}
+
 pub(crate) fn house() -> &'static House {
     static HOUSE: OnceLock<House> = OnceLock::new();
     HOUSE.get_or_init(|| {
         rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let keys = Keys::create(dir.path(), &Passphrase::new(PASSPHRASE).unwrap(), &SystemEntropy).unwrap();
+        let keys = Keys::create(dir.path(), &passphrase(), &SystemEntropy).unwrap();
         Tls::create_root(dir.path(), &keys, SystemClock.now()).unwrap();
         let root_pem = std::fs::read_to_string(dir.path().join(ROOT_FILE)).unwrap();
         House { keys: Arc::new(keys), root_pem }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::{
-    CertificateBody, ChannelEnd, ChannelKind, Fact, FactorId, Factors, GroupName, IdentityName, Lock, LockId, Login,
+    Authority, CertificateBody, ChannelEnd, ChannelKind, Fact, FactorId, Factors, GroupName, IdentityName, Lock, LockId, Login,
     PolicyPath, Presence, ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId,
     Span, TargetName, Timestamp, Verdict, WayIn,
 };
@@ -68,6 +68,8 @@ pub enum Command {
     DestroyTargetKey(DestroyTargetKey),
     /// A target's key is about to sign a session's log-in.
     UseTargetKey(UseTargetKey),
+    /// Take the next step in replacing the key of a CA.
+    RotateCa(RotateCa),
     /// Bring about what the clock has made due: at most [`BATCH`](crate::BATCH) facts; ask again while
     /// [`State::next_deadline`](crate::State::next_deadline) is not later than now.
     Tick,
@@ -433,6 +435,35 @@ pub struct UseTargetKey {
     pub takes_key: bool,
 }
 
+/// Take the next step in replacing the key of a CA. By a person with the right, and through no proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotateCa {
+    /// Which CA.
+    pub ca: Authority,
+    /// Which step.
+    pub step: CaStep,
+    /// Whether policy lets the actor do so.
+    pub may_rotate: bool,
+}
+
+/// A step in replacing the key of a CA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaStep {
+    /// A new key is made, and is trusted beside the one that signs.
+    Stage {
+        /// Fingerprint of the new key.
+        key: String,
+        /// Fingerprint of the one that signs.
+        signs: String,
+    },
+    /// The staged key signs.
+    Activate,
+    /// The key from before is trusted no more.
+    Retire,
+    /// The new key is given up; the one from before signs, as it did.
+    Cancel,
+}
+
 /// A fact that changes no state: the ledger, the system, policy, directory, targets, logins, and refusals of requests
 /// and sessions. Any other kind is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -484,6 +515,7 @@ into_command!(
     MakeTargetKey,
     DestroyTargetKey,
     UseTargetKey,
+    RotateCa,
     Note,
 );
 into_command!(boxed FileRequest, OpenSession, Reported, IntendCertificate);

@@ -76,6 +76,7 @@ impl Refusal {
         "unknown-request",
         "unknown-session",
         "wrong-recording",
+        "wrong-step",
     ];
 
     /// A refusal without a hint.

@@ -21,8 +21,11 @@ pub(crate) fn known_hosts(keys: &CaKeys, targets: &[TargetView]) -> String {
     names.dedup();
     let mut text = String::new();
     // ssh reads at most 8 KiB of a line in some versions: a line for every few dozen names.
+    // Two keys while one takes the place of the other: ssh is content with either.
     for names in names.chunks(32) {
-        let _ = writeln!(text, "@cert-authority {} {}", names.join(","), keys.front_ca.trim());
+        for key in keys.front_ca.lines() {
+            let _ = writeln!(text, "@cert-authority {} {}", names.join(","), key.trim());
+        }
     }
     text
 }
@@ -132,6 +135,9 @@ mod tests {
         assert_eq!(text, "@cert-authority [proxy1.example.org]:2222,proxy2.example.org,web1 ssh-ed25519 AAAAfront\n");
         let many: Vec<_> = (0..100).map(|number| target(&format!("w{number}"))).collect();
         assert_eq!(known_hosts(&keys(), &many).lines().count(), 4);
+        let two = CaKeys { front_ca: "ssh-ed25519 AAAAfront\nssh-ed25519 AAAAnext".to_owned(), ..keys() };
+        let text = known_hosts(&two, &[]);
+        assert!(text.lines().count() == 2 && text.ends_with(",proxy2.example.org ssh-ed25519 AAAAnext\n"), "{text}");
     }
 
     #[test]

@@ -86,6 +86,32 @@ pub fn create_new(path: &Path, bytes: &[u8], access: Access) -> Result<(), FileE
     }
 }
 
+/// Removes a secret: overwritten, synced, and then unlinked. A file system that copies on write, a journal and a flash disk
+/// may keep older blocks all the same. That there is none is as good.
+///
+/// # Errors
+/// What the system refused; the file may be there, overwritten or not.
+pub fn destroy(path: &Path) -> Result<(), FileError> {
+    let fail = |error| FileError::Io { what: "destroy", path: path.to_owned(), error };
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(fail(error)),
+    };
+    let length = file.metadata().map_err(fail)?.len();
+    io::copy(&mut io::repeat(0).take(length), &mut file).and_then(|_| file.sync_all()).map_err(fail)?;
+    std::fs::remove_file(path).and_then(|()| sync_directory(path)).map_err(fail)
+}
+
+/// Gives a file another name in the same folder, in the place of what may be there, and syncs the folder.
+///
+/// # Errors
+/// What the system refused.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    let done = std::fs::rename(from, to).and_then(|()| sync_directory(to));
+    done.map_err(|error| FileError::Io { what: "rename", path: from.to_owned(), error })
+}
+
 /// Reads a text file of at most `limit` bytes.
 ///
 /// # Errors

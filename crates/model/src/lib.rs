@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod authority;
 mod carriage;
 mod certificate;
 mod channel;
@@ -23,6 +24,7 @@ mod target;
 mod time;
 
 pub use actor::Actor;
+pub use authority::{Authority, NoAuthority};
 pub use carriage::{Below, Carriage, ChannelRight, Endpoint, PathPattern, PathRule, Peer, VariablePattern};
 pub use certificate::{CertificateBody, CertificateProfile, Principal, Serial};
 pub use channel::{ChannelEnd, ChannelKind, ClosedBy, ExitReport, Forward, Pty};

@@ -160,7 +160,7 @@ impl Forwards {
             listens
         });
         // Whoever asks faster than the target answers is refused.
-        if listens.try_send(asked).is_err() {
+        if listens.try_send(Box::new(listen::Due::new(*asked))).is_err() {
             self.desk.live.rights().listen_answered();
         }
     }

@@ -16,6 +16,7 @@ mod host_key;
 mod hosts;
 mod mux;
 mod rekey;
+mod rotate;
 mod rules;
 mod stock;
 mod story;

@@ -9,6 +9,7 @@ mod note;
 mod outcome;
 mod recording;
 mod review;
+mod rotate;
 mod session;
 mod target_key;
 mod tick;
@@ -74,6 +75,7 @@ pub fn decide(state: &State, actor: &Actor, command: Command, now: Timestamp) ->
         Command::MakeTargetKey(make) => desk.make_target_key(make).map(Decision::of),
         Command::DestroyTargetKey(destroy) => desk.destroy_target_key(&destroy).map(Decision::of),
         Command::UseTargetKey(use_it) => desk.use_target_key(use_it).map(Decision::of),
+        Command::RotateCa(rotate) => desk.rotate(&rotate).map(Decision::of),
         Command::Tick => desk.tick().map(Decision::of),
         Command::Note(note) => desk.note(note).map(Decision::of),
     }
@@ -131,6 +133,7 @@ fn is_last_word(command: &Command) -> bool {
         | Command::MakeTargetKey(_)
         | Command::DestroyTargetKey(_)
         | Command::UseTargetKey(_)
+        | Command::RotateCa(_)
         | Command::Tick => false,
     }
 }

@@ -30,6 +30,10 @@ impl Desk<'_> {
             | Fact::FactorRemoved { .. }
             | Fact::FactorUsed { .. }
             | Fact::RequestFiled { .. }
+            | Fact::CaStaged { .. }
+            | Fact::CaActivated { .. }
+            | Fact::CaRetired { .. }
+            | Fact::CaCancelled { .. }
             | Fact::RequestReviewed { .. }
             | Fact::ReviewWithdrawn { .. }
             | Fact::RequestApproved { .. }

@@ -3,6 +3,7 @@
 
 use model::{Actor, Entry, Fact, Record, Seq, Timestamp};
 
+use super::authority::Turn;
 use super::request::Approval;
 use super::{
     Certificate, CertificateState, Channel, Cut, CutCause, Factor, Pending, Request, RequestState, Reviewed, Session,
@@ -62,6 +63,10 @@ impl State {
             }
             Fact::FactorRemoved { identity, factor, .. } => self.remove_factor(identity, factor),
             Fact::FactorUsed { identity, factor, step, .. } => self.use_factor(identity, factor, *step, at.time),
+            Fact::CaStaged { ca, key, signs } => self.turn_ca(*ca, &Turn::Staged { key, signs }, at),
+            Fact::CaActivated { ca, key, before } => self.turn_ca(*ca, &Turn::Activated { key, before }, at),
+            Fact::CaRetired { ca, key } => self.turn_ca(*ca, &Turn::Retired { key }, at),
+            Fact::CaCancelled { ca, key, signs } => self.turn_ca(*ca, &Turn::Cancelled { key, signs }, at),
             Fact::RequestFiled { request, spec, asked, paths } => self.file(Request {
                 id: request.clone(),
                 spec: spec.clone(),

@@ -1,6 +1,7 @@
 //! What all facts add up to, and the views of it.
 
 mod apply;
+mod authority;
 mod certificate;
 mod factor;
 mod index;
@@ -14,11 +15,12 @@ mod target_key;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    FactorId, IdentityName, LockId, LockSubject, Login, RecordingId, RequestId, Seq, Serial, SessionId, TargetName,
+    Authority, FactorId, IdentityName, LockId, LockSubject, Login, RecordingId, RequestId, Seq, Serial, SessionId, TargetName,
     Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use authority::{Beside, CaKeys};
 use certificate::Lockings;
 pub use certificate::{Certificate, CertificateState, PlacedLock};
 pub use factor::Factor;
@@ -57,6 +59,9 @@ struct Facts {
     lockings: Lockings,
     #[serde(default)]
     factors: BTreeMap<IdentityName, BTreeMap<FactorId, Factor>>,
+    /// Absent in snapshots of before a CA key could be replaced.
+    #[serde(default)]
+    authorities: BTreeMap<Authority, CaKeys>,
 }
 
 impl State {

@@ -239,6 +239,53 @@ fn lock_commands() -> Vec<(&'static str, &'static str, Command)> {
     ]
 }
 
+/// The user CA's keys at each step of a replacement.
+fn authorities() -> Vec<(&'static str, World)> {
+    let act = |mut world: World, step: access::CaStep| {
+        world.must("carol", rotate(step), at(1));
+        world
+    };
+    let staged = act(World::default(), stage());
+    let activated = act(staged.clone(), access::CaStep::Activate);
+    vec![
+        ("never", World::default()),
+        ("staged", staged.clone()),
+        ("activated", activated.clone()),
+        ("retired", act(activated.clone(), access::CaStep::Retire)),
+        ("cancelled", act(staged, access::CaStep::Cancel)),
+        ("cancelled late", act(activated, access::CaStep::Cancel)),
+    ]
+}
+
+fn stage() -> access::CaStep {
+    access::CaStep::Stage { key: "SHA256:new".to_owned(), signs: "SHA256:old".to_owned() }
+}
+
+fn rotate(step: access::CaStep) -> access::RotateCa {
+    access::RotateCa { ca: model::Authority::User, step, may_rotate: true }
+}
+
+fn authority_commands() -> Vec<(&'static str, &'static str, Command)> {
+    let idle = access::CaStep::Stage { key: "SHA256:old".to_owned(), signs: "SHA256:old".to_owned() };
+    vec![
+        ("stage", "carol", rotate(stage()).into()),
+        ("stage the same", "carol", rotate(idle).into()),
+        ("stage without right", "carol", access::RotateCa { may_rotate: false, ..rotate(stage()) }.into()),
+        ("stage as proxy1", "proxy1", rotate(stage()).into()),
+        ("activate", "carol", rotate(access::CaStep::Activate).into()),
+        ("retire", "carol", rotate(access::CaStep::Retire).into()),
+        ("cancel", "carol", rotate(access::CaStep::Cancel).into()),
+    ]
+}
+
+/// An administrator's word that a proxy passes on moves no key, whatever policy says.
+#[test]
+fn no_proxy_passes_a_step_on() {
+    let through = model::Actor::Through { identity: "carol".parse().unwrap(), proxy: "proxy1".parse().unwrap() };
+    let refused = World::default().act(&through, rotate(stage()), now()).unwrap_err();
+    assert_eq!(refused.code, "not-allowed");
+}
+
 fn table(title: &str, states: &[(&'static str, World)], commands: &[(&'static str, &'static str, Command)]) -> String {
     let mut text = format!("{title}\n");
     for (name, who, command) in commands {
@@ -269,6 +316,7 @@ fn every_state_answers_every_command_as_the_table_says() {
         table("RECORDINGS", &recordings(), &recording_commands()),
         table("CERTIFICATES", &certificates(), &certificate_commands()),
         table("LOCKS", &locks(), &lock_commands()),
+        table("AUTHORITIES", &authorities(), &authority_commands()),
     ]
     .join("\n");
     let expected = include_str!("matrix.txt");

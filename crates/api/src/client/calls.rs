@@ -462,7 +462,7 @@ impl Client {
         self.get(&query.on("/v1/ledger/proof")).await
     }
 
-    async fn get<R: serde::de::DeserializeOwned>(&self, path: &str) -> Answer<R> {
+    pub(super) async fn get<R: serde::de::DeserializeOwned>(&self, path: &str) -> Answer<R> {
         self.call(Method::GET, path, NOTHING, None).await
     }
 }

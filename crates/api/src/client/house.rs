@@ -1,5 +1,6 @@
-//! The calls about the house itself: how its proxies do.
+//! The calls about the house itself: how its proxies do, and the keys of its CAs.
 
+use model::Authority;
 use reqwest::Method;
 
 use super::{Client, ClientError};
@@ -12,5 +13,21 @@ impl Client {
     /// Any error of a call.
     pub async fn tell_proxy_status(&self, body: &wire::TellProxyStatus) -> Result<(), ClientError> {
         self.call(Method::POST, "/v1/proxies/status", Some(body), None).await
+    }
+
+    /// `GET /v1/ca/keys`; for those who may administer.
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn ca_keys(&self) -> Result<wire::Page<wire::CaKeyState>, ClientError> {
+        self.get("/v1/ca/keys").await
+    }
+
+    /// `POST /v1/ca/{name}/rotate`; for those who may administer.
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn rotate_ca(&self, ca: Authority, step: wire::CaStep) -> Result<wire::CaKeyState, ClientError> {
+        self.call(Method::POST, &format!("/v1/ca/{ca}/rotate"), Some(&wire::RotateCa { step }), None).await
     }
 }

@@ -86,11 +86,12 @@ pub enum HostSubject {
 /// `GET /v1/ca`: the public halves, which anyone may read.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CaKeys {
-    /// Goes into `TrustedUserCAKeys`.
+    /// Goes into `TrustedUserCAKeys`. Like the two that follow, it has a line for each key that is trusted: the first is the
+    /// one that signs, and there is a second while another takes its place.
     pub user_ca: String,
     /// Signs what targets show to proxies. People need not know it.
     pub host_ca: String,
-    /// Signs what proxies show to people: goes behind `@cert-authority` in `known_hosts`.
+    /// Signs what proxies show to people: each line goes behind `@cert-authority` in `known_hosts`.
     pub front_ca: String,
     /// The ledger key, as a signed-note verifier key.
     pub ledger_key: String,

@@ -1,5 +1,6 @@
 //! The bodies of the API, one file a noun. Times are RFC 3339 text, lengths of time are whole seconds.
 
+mod authority;
 mod certificate;
 mod factor;
 mod ledger;
@@ -13,6 +14,7 @@ mod session;
 mod status;
 mod target;
 
+pub use authority::*;
 pub use certificate::*;
 pub use factor::*;
 pub use ledger::*;

@@ -150,8 +150,7 @@ fn report(context: &Context, args: &Args, config: &Path, data: &Path, keys: &Key
     let root = data.join(ROOT_FILE);
     let api = api_url(args);
     let output = &context.output;
-    let [user_ca, host_ca, front_ca] =
-        [keys.user_ca(), keys.host_ca(), keys.front_ca()].map(ca::keys::SealedKey::fingerprint);
+    let [user_ca, host_ca, front_ca] = [keys.user_ca(), keys.host_ca(), keys.front_ca()].map(|key| key.fingerprint());
     if output.is_json() {
         return output.json(&serde_json::json!({
             "config": config, "data": data, "root": root, "api": api,

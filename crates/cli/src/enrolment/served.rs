@@ -16,7 +16,7 @@ use crate::error::CliError;
 pub(crate) struct Expected {
     /// Its name, which the certificate must be for.
     pub(crate) target: TargetName,
-    /// The host CA, in the OpenSSH one-line form.
+    /// The host CA, in the OpenSSH one-line form; two lines while its key is replaced.
     pub(crate) host_ca: String,
     /// The serial of the certificate that it was given.
     pub(crate) serial: u64,
@@ -59,7 +59,9 @@ pub(crate) async fn look(way: &[String], expected: &Expected) -> Result<Result<(
         CliError::failed(format!("a file for ssh cannot be written: {error}"), "look at the folder for temporary files")
     };
     let mut known = tempfile::NamedTempFile::new().map_err(unwritable)?;
-    writeln!(known, "@cert-authority {} {}", expected.target, expected.host_ca.trim()).map_err(unwritable)?;
+    for key in expected.host_ca.lines() {
+        writeln!(known, "@cert-authority {} {}", expected.target, key.trim()).map_err(unwritable)?;
+    }
     let known_hosts = format!("UserKnownHostsFile={}", crate::ssh_files::quoted(known.path()));
     let alias = format!("HostKeyAlias={}", expected.target);
     let algorithms = format!("HostKeyAlgorithms={ALGORITHMS}");

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, CertificateBody, ChannelEnd, ChannelKind, FactorId, GrantEnd, GroupName, IdentityName, Lock, LockId, Login,
+    Asked, Authority, CertificateBody, ChannelEnd, ChannelKind, FactorId, GrantEnd, GroupName, IdentityName, Lock, LockId, Login,
     PolicyPath, Presence, ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId,
     TargetName, Timestamp, Verdict, WayIn,
 };
@@ -50,6 +50,44 @@ pub enum Fact {
     FrontCaLoaded {
         /// Its fingerprint ("SHA256:…").
         key: String,
+    },
+    /// Another key for one of the CAs was made and is trusted from here on. It signs nothing yet.
+    #[serde(rename = "ca.staged")]
+    CaStaged {
+        /// Which CA.
+        ca: Authority,
+        /// Fingerprint of the new key ("SHA256:…").
+        key: String,
+        /// Fingerprint of the key that goes on signing.
+        signs: String,
+    },
+    /// The staged key signs from here on. The one before it is still trusted.
+    #[serde(rename = "ca.activated")]
+    CaActivated {
+        /// Which CA.
+        ca: Authority,
+        /// Fingerprint of the key that signs now.
+        key: String,
+        /// Fingerprint of the one before it.
+        before: String,
+    },
+    /// The key from before is trusted no more, and is destroyed.
+    #[serde(rename = "ca.retired")]
+    CaRetired {
+        /// Which CA.
+        ca: Authority,
+        /// Fingerprint of the key that is gone.
+        key: String,
+    },
+    /// The new key is given up, before or after it signed: it is trusted no more, and is destroyed.
+    #[serde(rename = "ca.cancelled")]
+    CaCancelled {
+        /// Which CA.
+        ca: Authority,
+        /// Fingerprint of the key that is gone.
+        key: String,
+        /// Fingerprint of the one that signs, as before.
+        signs: String,
     },
     /// A process laid the ledger down in order.
     #[serde(rename = "system.stopped")]

@@ -48,6 +48,10 @@ impl Fact {
             | Self::PolicyRefused { .. }
             | Self::DirectoryLoaded { .. }
             | Self::DirectoryRefused { .. } => {}
+            Self::CaStaged { ca, .. }
+            | Self::CaActivated { ca, .. }
+            | Self::CaRetired { ca, .. }
+            | Self::CaCancelled { ca, .. } => add(Subject::of("ca", ca)),
             Self::TargetRegistered { target, .. }
             | Self::TargetRemoved { target }
             | Self::TargetKeyMade { target, .. }

@@ -10,6 +10,10 @@ pub(super) fn sentence(fact: &Fact) -> String {
         Fact::LedgerOpened { origin, .. } => format!("opens the ledger {origin}"),
         Fact::SystemStarted { version } => format!("starts, version {version}"),
         Fact::FrontCaLoaded { key } => format!("takes up the front CA {key}"),
+        Fact::CaStaged { ca, key, .. } => format!("has {key} trusted as the next key of the {ca} CA"),
+        Fact::CaActivated { ca, key, before } => format!("has {key} sign for the {ca} CA, in the place of {before}"),
+        Fact::CaRetired { ca, key } => format!("retires {key}: it is no key of the {ca} CA any more"),
+        Fact::CaCancelled { ca, key, signs } => format!("gives {key} up: {signs} signs for the {ca} CA"),
         Fact::SystemStopped {} => "stops in order".to_owned(),
         Fact::PolicyLoaded { sha256, policies } => {
             format!("loads the policy {}: {policies} policies", brief(sha256))

@@ -1,0 +1,253 @@
+//! Replace the key of a CA, in three steps: everybody learns to trust the next key, then it signs, then the old one goes.
+//!
+//! The ledger says which key signs and which are trusted, and the files follow: what a crash leaves half done, the next
+//! start or the next step finishes. No private key leaves the CA, so whoever orders a step gets none.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use access::{Beside, CaKeys, CaStep, CertificateState, RotateCa, State, decide};
+use model::{Authority, CertificateProfile, Principal, TargetName, Timestamp};
+use policy::Action;
+use ssh_key::public::KeyData;
+
+use super::engine::blocking;
+use super::{App, AppError, Caller};
+use crate::certificate::Authorities;
+use crate::keys::{CaSigner as _, Keys, KeysError};
+
+/// Which step; the new key of the first is made here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A new key is made and trusted.
+    Stage,
+    /// It signs.
+    Activate,
+    /// The old one is trusted no more.
+    Retire,
+    /// The new one is given up.
+    Cancel,
+}
+
+/// The keys of one CA as they are now.
+#[derive(Clone, Debug)]
+pub struct CaState {
+    /// Which CA.
+    pub ca: Authority,
+    /// Fingerprint of the key that signs.
+    pub signs: String,
+    /// The other one that is trusted.
+    pub beside: Option<Beside>,
+    /// Since when; `None` while it has never been replaced.
+    pub since: Option<Timestamp>,
+    /// The targets that have no certificate of the key that signs and no pinned key, while an old one is trusted.
+    pub left: Vec<TargetName>,
+}
+
+/// The public keys of the CAs that are in force: those that sign, and those that are trusted besides.
+#[derive(Debug)]
+pub(super) struct House {
+    pub(super) signing: Authorities,
+    beside: Vec<(Authority, KeyData, bool)>,
+}
+
+impl House {
+    /// As the files have it; a ledger may know better.
+    pub(super) fn of(keys: &Keys) -> Self {
+        let signing = Authorities {
+            user: keys.user_ca().public_key().clone(),
+            host: keys.host_ca().public_key().clone(),
+            front: keys.front_ca().public_key().clone(),
+            own: keys.all_public(),
+        };
+        Self { signing, beside: Vec::new() }
+    }
+
+    /// As the ledger has it. A key that is not here is not trusted.
+    fn by(keys: &Keys, known: &[(Authority, CaKeys)]) -> Self {
+        let mut house = Self::of(keys);
+        for (ca, CaKeys { signs, beside, .. }) in known {
+            let held = |key: &str| {
+                let held = keys.of_ca(*ca, key).map(|key| key.public_key().clone());
+                if held.is_none() {
+                    tracing::error!(%ca, key, "the ledger has a key trusted that is not among the key files");
+                }
+                held
+            };
+            if let Some(key) = held(signs) {
+                *house.signs_mut(*ca) = key;
+            }
+            if let Some(beside) = beside
+                && let Some(key) = held(beside.key())
+            {
+                house.beside.push((*ca, key, matches!(beside, Beside::Previous(_))));
+            }
+        }
+        house
+    }
+
+    pub(super) const fn signs(&self, ca: Authority) -> &KeyData {
+        match ca {
+            Authority::User => &self.signing.user,
+            Authority::Host => &self.signing.host,
+            Authority::Front => &self.signing.front,
+        }
+    }
+
+    const fn signs_mut(&mut self, ca: Authority) -> &mut KeyData {
+        match ca {
+            Authority::User => &mut self.signing.user,
+            Authority::Host => &mut self.signing.host,
+            Authority::Front => &mut self.signing.front,
+        }
+    }
+
+    /// What others are to trust: the key that signs first.
+    pub(super) fn trusted(&self, ca: Authority) -> impl Iterator<Item = &KeyData> {
+        let beside = self.beside.iter().filter(move |(of, ..)| *of == ca).map(|(_, key, _)| key);
+        std::iter::once(self.signs(ca)).chain(beside)
+    }
+
+    /// The keys whose certificates are good here. A key that has signed nothing yet is none of them.
+    pub(super) fn signed(&self, ca: Authority) -> impl Iterator<Item = &KeyData> {
+        let before = self.beside.iter().filter(move |(of, _, signed)| *of == ca && *signed).map(|(_, key, _)| key);
+        std::iter::once(self.signs(ca)).chain(before)
+    }
+}
+
+impl App {
+    /// The keys of the CAs that are in force.
+    pub(super) fn house(&self) -> Arc<House> {
+        Arc::clone(&self.house.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// The keys of every CA, and how far a replacement is.
+    ///
+    /// # Errors
+    /// The caller may not administer.
+    pub async fn ca_keys(&self, caller: &Caller) -> Result<Vec<CaState>, AppError> {
+        caller.identity()?;
+        self.rules().demand(caller, Action::Administer, self.engine.now())?;
+        self.engine.read(|state, _| Authority::ALL.map(|ca| self.ca_state(state, ca)).to_vec()).await
+    }
+
+    /// Takes the next step in replacing the key of a CA.
+    ///
+    /// # Errors
+    /// The caller may not administer or calls through a proxy, it is not the time for this step, or the ledger or the key
+    /// files cannot take it. What is in the ledger counts; what is left to be done with the files, the next step or the
+    /// next start does.
+    pub async fn rotate_ca(&self, caller: &Caller, ca: Authority, step: Step) -> Result<CaState, AppError> {
+        caller.identity()?;
+        self.rules().demand(caller, Action::Administer, self.engine.now())?;
+        let _turn = self.rotating.lock().await;
+        let actor = caller.actor();
+        let key = match step {
+            Step::Stage => {
+                // A key is made only when the step would be taken.
+                let ask = self.rotation(ca, step, None);
+                self.engine.peek(|state, now| decide(state, &actor, ask.into(), now))?;
+                let (keys, entropy) = (Arc::clone(&self.keys), Arc::clone(&self.entropy));
+                let made = blocking(move || Ok(keys.stage(ca, &*entropy)));
+                Some(made.await?.map_err(|error| unwritable(&error))?.fingerprint())
+            }
+            Step::Activate | Step::Retire | Step::Cancel => None,
+        };
+        let build = |state: &State, now: Timestamp| {
+            // It may have taken its turn since it was let in: what holds now counts.
+            self.rules().demand(caller, Action::Administer, now)?;
+            self.must_hold(state, ca, step)?;
+            Ok(self.rotation(ca, step, key.clone()).into())
+        };
+        let stepped = self.engine.execute(&actor, build, |_, _| ()).await;
+        // Also when it was refused: a key that nobody was told of does not stay.
+        let taken = self.take_up_keys().await;
+        stepped?;
+        taken?;
+        tracing::warn!(%ca, ?step, by = %caller.subject(), "the key of a CA is being replaced");
+        self.engine.read(|state, _| self.ca_state(state, ca)).await
+    }
+
+    /// Brings files and memory in line with what the ledger says: durably, because a key that is destroyed does not come
+    /// back.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, names a key that is not here, or a file cannot be changed.
+    pub(crate) async fn take_up_keys(&self) -> Result<(), AppError> {
+        let of = |state: &State, ca| state.ca_keys(ca).cloned().map(|known| (ca, known));
+        let all = |state: &State, _| Authority::ALL.into_iter().filter_map(|ca| of(state, ca)).collect::<Vec<_>>();
+        let known = self.engine.read(all).await?;
+        // What is trusted follows the ledger at once, and also where a file cannot be destroyed.
+        let house = Arc::new(House::by(&self.keys, &known));
+        *self.house.write().unwrap_or_else(std::sync::PoisonError::into_inner) = house;
+        let keys = Arc::clone(&self.keys);
+        let kept = blocking(move || {
+            let keep = |ca| match known.iter().find(|(of, _)| *of == ca) {
+                Some((_, CaKeys { signs, beside, .. })) => keys.keep(ca, signs, beside.as_ref().map(Beside::key)),
+                None => keys.keep(ca, &keys.first_of(ca), None),
+            };
+            Ok(Authority::ALL.into_iter().try_for_each(keep))
+        });
+        kept.await?.map_err(|error| unwritable(&error))
+    }
+
+    /// Refuses a step behind which a key would sign that is not here.
+    fn must_hold(&self, state: &State, ca: Authority, step: Step) -> Result<(), AppError> {
+        let beside = state.ca_keys(ca).and_then(|known| known.beside.as_ref());
+        let wanted = match (step, beside) {
+            (Step::Activate, Some(Beside::Next(key))) | (Step::Cancel, Some(Beside::Previous(key))) => key,
+            (Step::Stage | Step::Activate | Step::Retire | Step::Cancel, _) => return Ok(()),
+        };
+        match self.keys.of_ca(ca, wanted) {
+            Some(_) => Ok(()),
+            None => Err(AppError::Unavailable(format!("{wanted} is not among the key files of the {ca} CA"))),
+        }
+    }
+
+    fn rotation(&self, ca: Authority, step: Step, key: Option<String>) -> RotateCa {
+        let step = match step {
+            Step::Stage => {
+                let signs = identity::fingerprint(self.house().signs(ca));
+                CaStep::Stage { key: key.unwrap_or_default(), signs }
+            }
+            Step::Activate => CaStep::Activate,
+            Step::Retire => CaStep::Retire,
+            Step::Cancel => CaStep::Cancel,
+        };
+        RotateCa { ca, step, may_rotate: true }
+    }
+
+    fn ca_state(&self, state: &State, ca: Authority) -> CaState {
+        match state.ca_keys(ca) {
+            Some(CaKeys { signs, beside, since }) => {
+                let waits = ca == Authority::Host && matches!(beside, Some(Beside::Previous(_)));
+                let left = if waits { self.left(state, signs) } else { Vec::new() };
+                CaState { ca, signs: signs.clone(), beside: beside.clone(), since: Some(*since), left }
+            }
+            None => {
+                let signs = identity::fingerprint(self.house().signs(ca));
+                CaState { ca, signs, beside: None, since: None, left: Vec::new() }
+            }
+        }
+    }
+
+    /// The targets that show no certificate of this key, as far as the state remembers, and have no pinned key.
+    fn left(&self, state: &State, signs: &str) -> Vec<TargetName> {
+        let good = state.certificates().filter(|known| {
+            let issued = matches!(known.state, CertificateState::Issued { .. });
+            issued && known.body.profile == CertificateProfile::Host && known.body.ca == signs
+        });
+        let names: BTreeSet<&TargetName> = good
+            .flat_map(|known| &known.body.principals)
+            .filter_map(|principal| if let Principal::Host(name) = principal { Some(name) } else { None })
+            .collect();
+        let directory = self.directory.current();
+        let lacks = directory.targets().filter(|target| target.host_keys.is_empty() && !names.contains(&target.name));
+        lacks.map(|target| target.name.clone()).collect()
+    }
+}
+
+fn unwritable(error: &KeysError) -> AppError {
+    tracing::error!(%error, source = ?std::error::Error::source(error), "the files of a CA key cannot be changed");
+    AppError::Unavailable(format!("the files of the key cannot be changed: {error}"))
+}

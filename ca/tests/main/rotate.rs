@@ -1,0 +1,220 @@
+//! Another key for a CA, step by step: who trusts what, what crashes leave, and who may do it.
+
+use std::path::Path;
+
+use api::ClientError;
+use api::wire::{self, CaKeyState, CaStep, HostSubject};
+use model::{Authority, Fact};
+use ssh_key::Certificate;
+
+use crate::site::{Site, code, key_of, ledger};
+
+async fn step(site: &Site, ca: Authority, step: CaStep) -> CaKeyState {
+    site.client("adam").rotate_ca(ca, step).await.unwrap()
+}
+
+fn signer(certificate: &str) -> String {
+    identity::fingerprint(Certificate::from_openssh(certificate).unwrap().signature_key())
+}
+
+/// The fingerprints of the keys that others are told to trust.
+fn listed(text: &str) -> Vec<String> {
+    let key = |line: &str| identity::fingerprint(identity::parse_public_key(line).unwrap().key_data());
+    text.lines().map(key).collect()
+}
+
+/// What lies in the folder of the keys, of this CA.
+fn files(site: &Site, prefix: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(site.dir.path().join("keys")).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.starts_with(prefix));
+    names.sort();
+    names
+}
+
+fn in_file(path: &Path) -> String {
+    listed(&std::fs::read_to_string(path).unwrap()).remove(0)
+}
+
+async fn knock(site: &Site, certificate: &str) -> Result<wire::OpenedSession, ClientError> {
+    site.client("proxy:proxy1").open_session(&Site::knock(certificate, "root", "web1")).await
+}
+
+/// The CA dies where it stands and starts anew.
+async fn crash(site: &mut Site) {
+    site.kill().await;
+    site.up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_and_targets_learn_the_next_user_ca_before_it_signs_and_forget_the_old_one_last() {
+    let mut site = Site::start_with_keys().await;
+    let (grant, _, opened) = site.session("root", "web1").await;
+    let old = signer(&opened.certificate);
+    let before = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+    assert_eq!(listed(&site.anonymous().ca().await.unwrap().user_ca), std::slice::from_ref(&old));
+
+    let staged = step(&site, Authority::User, CaStep::Stage).await;
+    let new = staged.next.clone().unwrap();
+    assert!(staged.signs == old && new != old && staged.previous.is_none(), "{staged:?}");
+    for restart in [false, true] {
+        if restart {
+            crash(&mut site).await;
+        }
+        let keys = site.anonymous().ca().await.unwrap();
+        assert_eq!(listed(&keys.user_ca), [old.clone(), new.clone()], "both are told");
+        assert_eq!(signer(&knock(&site, &before).await.unwrap().certificate), old, "and the old one signs");
+    }
+
+    let activated = step(&site, Authority::User, CaStep::Activate).await;
+    assert!(activated.signs == new && activated.previous.as_ref() == Some(&old), "{activated:?}");
+    for restart in [false, true] {
+        if restart {
+            crash(&mut site).await;
+        }
+        assert_eq!(listed(&site.anonymous().ca().await.unwrap().user_ca), [new.clone(), old.clone()]);
+        assert_eq!(
+            signer(&knock(&site, &before).await.unwrap().certificate),
+            new,
+            "the new one signs, the old one counts"
+        );
+    }
+    let after = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+    assert_eq!(signer(&after), new);
+
+    let retired = step(&site, Authority::User, CaStep::Retire).await;
+    assert!(retired.signs == new && retired.previous.is_none() && retired.next.is_none(), "{retired:?}");
+    for restart in [false, true] {
+        if restart {
+            crash(&mut site).await;
+        }
+        assert_eq!(listed(&site.anonymous().ca().await.unwrap().user_ca), std::slice::from_ref(&new));
+        let refused = knock(&site, &before).await.unwrap_err();
+        assert!(refused.to_string().contains("another CA signed it"), "{refused}");
+        knock(&site, &after).await.unwrap();
+    }
+    assert_eq!(files(&site, "user-ca"), ["user-ca", "user-ca.pub"], "the old key is destroyed");
+    assert_eq!(in_file(&site.dir.path().join("keys/user-ca.pub")), new);
+    // Whatever became of the keys, nobody's session was touched.
+    let live = site.client("adam").sessions(true, None).await.unwrap().items;
+    assert!(live.iter().any(|session| session.id == opened.session), "{live:?}");
+
+    let facts: Vec<_> =
+        ledger(&site).await.into_iter().filter(|record| record.entry.fact.kind().starts_with("ca.")).collect();
+    let told: Vec<_> = facts.iter().map(|record| (record.entry.actor.to_string(), record.entry.fact.clone())).collect();
+    let (ca, adam) = (Authority::User, "adam".to_owned());
+    assert_eq!(
+        told,
+        [
+            (adam.clone(), Fact::CaStaged { ca, key: new.clone(), signs: old.clone() }),
+            (adam.clone(), Fact::CaActivated { ca, key: new, before: old.clone() }),
+            (adam, Fact::CaRetired { ca, key: old }),
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_that_is_given_up_is_as_if_it_had_never_been() {
+    let mut site = Site::start_with_keys().await;
+    let grant = site.grant("root", "web1", 30).await;
+    let first = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+    let old = signer(&first);
+    step(&site, Authority::User, CaStep::Stage).await;
+    let cancelled = step(&site, Authority::User, CaStep::Cancel).await;
+    assert!(cancelled.signs == old && cancelled.next.is_none(), "{cancelled:?}");
+    assert_eq!(files(&site, "user-ca"), ["user-ca", "user-ca.pub"]);
+
+    // After it has signed, too: what it signed counts no more.
+    let staged = step(&site, Authority::User, CaStep::Stage).await;
+    step(&site, Authority::User, CaStep::Activate).await;
+    let second = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+    assert_eq!(Some(signer(&second)), staged.next);
+    step(&site, Authority::User, CaStep::Cancel).await;
+    for restart in [false, true] {
+        if restart {
+            crash(&mut site).await;
+        }
+        assert_eq!(listed(&site.anonymous().ca().await.unwrap().user_ca), std::slice::from_ref(&old));
+        assert!(knock(&site, &second).await.unwrap_err().to_string().contains("another CA signed it"));
+        knock(&site, &first).await.unwrap();
+        assert_eq!(files(&site, "user-ca"), ["user-ca", "user-ca.pub"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_two_change_in_the_same_way_and_servers_that_are_left_are_named() {
+    let site = Site::start_with_keys().await;
+    let adam = site.client("adam");
+    let certify = async |client: &api::Client, host: HostSubject, key: &str| {
+        let public_key = key_of(key).public_key().to_openssh().unwrap();
+        let issued = client.issue_host_certificate(&wire::IssueHostCertificate { host, public_key }).await.unwrap();
+        signer(&issued.certificate.unwrap())
+    };
+    let dev1 = || HostSubject::Target { name: "dev1".parse().unwrap() };
+    let proxy1 = || HostSubject::Proxy { name: "proxy1".parse().unwrap() };
+    let proxy = site.client("proxy:proxy1");
+    let old_host = certify(&adam, dev1(), "dev1").await;
+    let old_front = certify(&proxy, proxy1(), "front").await;
+    for ca in [Authority::Host, Authority::Front] {
+        step(&site, ca, CaStep::Stage).await;
+    }
+    assert_eq!(
+        (certify(&adam, dev1(), "dev1").await, certify(&proxy, proxy1(), "front").await),
+        (old_host.clone(), old_front.clone())
+    );
+    // web1's keys are pinned: it needs no certificate.
+    assert_eq!(step(&site, Authority::Host, CaStep::Activate).await.left, ["dev1".parse().unwrap()]);
+    assert_eq!(step(&site, Authority::Front, CaStep::Activate).await.left, []);
+    let (host, front) = (certify(&adam, dev1(), "dev1").await, certify(&proxy, proxy1(), "front").await);
+    assert!(host != old_host && front != old_front && host != front);
+    let (_, _, opened) = site.session("root", "web1").await;
+    assert_eq!(listed(&opened.host_ca), [host.clone(), old_host], "what a proxy is told to believe");
+    let all = adam.ca_keys().await.unwrap().items;
+    assert!(all.iter().all(|state| state.left.is_empty()), "{all:?}");
+    step(&site, Authority::Host, CaStep::Retire).await;
+    step(&site, Authority::Front, CaStep::Retire).await;
+    let keys = site.anonymous().ca().await.unwrap();
+    assert_eq!((listed(&keys.host_ca), listed(&keys.front_ca)), (vec![host], vec![front]));
+    // No key of the house is ever certified, the new ones included.
+    let public_key = keys.front_ca.clone();
+    let own = adam.issue_host_certificate(&wire::IssueHostCertificate { host: dev1(), public_key }).await;
+    assert_eq!(code(own), "certificate-refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_have_an_order_and_leave_no_key_behind_when_they_are_refused() {
+    let site = Site::start_with_keys().await;
+    let adam = site.client("adam");
+    let refused = async |step| code(adam.rotate_ca(Authority::Front, step).await);
+    for early in [CaStep::Activate, CaStep::Retire, CaStep::Cancel] {
+        assert_eq!(refused(early).await, "wrong-step");
+    }
+    let alone = ["front-ca", "front-ca.pub"];
+    for nobody in ["alice", "sam", "proxy:proxy1"] {
+        assert_eq!(code(site.client(nobody).rotate_ca(Authority::Front, CaStep::Stage).await), "forbidden", "{nobody}");
+        assert_eq!(files(&site, "front-ca"), alone);
+    }
+    let proxy = site.client("proxy:proxy1");
+    let pass = proxy.buy_pass(&crate::pass::visitor(&key_of("adam"), "root+web1")).await.unwrap();
+    let through = proxy.with_pass(std::sync::Arc::new(zeroize::Zeroizing::new(pass.token)));
+    assert_eq!(
+        code(through.rotate_ca(Authority::Front, CaStep::Stage).await),
+        "forbidden",
+        "an administrator at the desk"
+    );
+    assert_eq!(files(&site, "front-ca"), alone);
+
+    site.disk.set_room(Some(0));
+    assert_eq!(refused(CaStep::Stage).await, "unavailable");
+    site.disk.set_room(None);
+    let staged =
+        crate::site::eventually("room", || async { adam.rotate_ca(Authority::Front, CaStep::Stage).await.ok() });
+    let staged = staged.await;
+    assert_eq!(refused(CaStep::Stage).await, "wrong-step");
+    assert_eq!(refused(CaStep::Retire).await, "wrong-step");
+    let there = in_file(&site.dir.path().join("keys/front-ca-next.pub"));
+    assert_eq!(Some(there), staged.next, "the first attempt's key is gone");
+    step(&site, Authority::Front, CaStep::Activate).await;
+    assert_eq!(refused(CaStep::Stage).await, "wrong-step");
+    assert_eq!(refused(CaStep::Activate).await, "wrong-step");
+}

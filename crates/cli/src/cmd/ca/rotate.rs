@@ -1,0 +1,131 @@
+//! `portcullis ca rotate`: another key for a CA, while everything runs.
+
+use api::wire::{CaKeyState, CaStep};
+use model::Authority;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::{Tone, clean};
+use crate::show::{field, moment};
+use crate::words::{count, listed};
+
+/// Replace the key of the user, host or front CA while everything runs, step by step
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without a step: how it stands, and what comes next. docs/enrolment.md says what
+servers and people do between the steps.
+Examples:
+  portcullis ca rotate
+  portcullis ca rotate user --stage
+  portcullis ca rotate user --activate
+  portcullis ca rotate user --retire")]
+pub(crate) struct Args {
+    /// user (people and sessions), host (what servers show) or front (what proxies show)
+    #[arg(value_name = "CA")]
+    ca: Option<Authority>,
+    #[command(flatten)]
+    step: Steps,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct Steps {
+    /// Make the next key, and have it trusted beside the one that signs
+    #[arg(long, requires = "ca")]
+    stage: bool,
+    /// Have the staged key sign; the one before is still trusted
+    #[arg(long, requires = "ca")]
+    activate: bool,
+    /// Trust the key from before no more, and destroy it
+    #[arg(long, requires = "ca")]
+    retire: bool,
+    /// Give the new key up, and destroy it; the one from before signs
+    #[arg(long, requires = "ca")]
+    cancel: bool,
+}
+
+impl Steps {
+    const fn taken(&self) -> Option<CaStep> {
+        match (self.stage, self.activate, self.retire, self.cancel) {
+            (true, ..) => Some(CaStep::Stage),
+            (_, true, ..) => Some(CaStep::Activate),
+            (_, _, true, _) => Some(CaStep::Retire),
+            (.., true) => Some(CaStep::Cancel),
+            (false, false, false, false) => None,
+        }
+    }
+}
+
+/// Runs the verb.
+pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let client = context.client().await?;
+    let step = args.step.taken();
+    let states = match (args.ca, step) {
+        (Some(ca), Some(step)) => vec![client.rotate_ca(ca, step).await?],
+        (wanted, _) => {
+            let all = client.ca_keys().await?.items;
+            all.into_iter().filter(|state| wanted.is_none_or(|wanted| state.ca == wanted)).collect()
+        }
+    };
+    if context.output.is_json() {
+        return context.output.json(&states);
+    }
+    states.iter().try_for_each(|state| show(context, state, step))
+}
+
+fn show(context: &Context, state: &CaKeyState, step: Option<CaStep>) -> Result<(), CliError> {
+    let output = &context.output;
+    let how = match (&state.next, &state.previous) {
+        (Some(_), _) => output.tone(Tone::Waiting, "the next key is trusted, and signs nothing yet"),
+        (None, Some(_)) => output.tone(Tone::Waiting, "the new key signs, and the old one is still trusted"),
+        (None, None) => output.tone(Tone::Good, "one key"),
+    };
+    output.line(format_args!("{}: {how}", output.tone(Tone::Strong, format_args!("{} CA", state.ca))))?;
+    field(context, "signs", clean(&state.signs))?;
+    if let Some(key) = &state.next {
+        field(context, "next", clean(key))?;
+    }
+    if let Some(key) = &state.previous {
+        field(context, "previous", clean(key))?;
+    }
+    if let Some(since) = state.since {
+        field(context, "since", moment(context.now(), since.0))?;
+    }
+    if !state.left.is_empty() {
+        let what = format!("{} without a new certificate: {}", count(state.left.len(), "server"), listed(&state.left));
+        field(context, "left", output.tone(Tone::Waiting, what))?;
+    }
+    if state.next.is_some() || state.previous.is_some() || step.is_some() {
+        field(context, "now", todo(state, step))?;
+    }
+    Ok(())
+}
+
+/// What somebody has to do now.
+fn todo(state: &CaKeyState, step: Option<CaStep>) -> String {
+    const ENROL: &str = "enrol every server again: portcullis target enrol NAME --apply USER@HOST";
+    const PEOPLE: &str = "everybody runs portcullis ssh-config --write (portcullis ssh does it by itself)";
+    let ca = state.ca;
+    let then = |first: &str, next: &str| format!("{first}; then portcullis ca rotate {ca} {next}");
+    match (ca, state.next.is_some(), state.previous.is_some()) {
+        (Authority::User, true, _) => then(&format!("{ENROL}, so that they trust both keys"), "--activate"),
+        (Authority::Host, true, _) => "proxies trust both keys: portcullis ca rotate host --activate".to_owned(),
+        (Authority::Front, true, _) => then(PEOPLE, "--activate"),
+        (Authority::User, false, true) => {
+            then("wait until people's certificates of the old key have ended, an hour as a rule", "--retire")
+        }
+        (Authority::Host, false, true) => then(
+            &format!("{ENROL}: those that still show the old key's certificate are out of reach after it"),
+            "--retire",
+        ),
+        (Authority::Front, false, true) => then("proxies show the new key's certificates by themselves", "--retire"),
+        (Authority::User, false, false) if step.is_some() => format!("{ENROL}, so that they trust no other key"),
+        (Authority::Host, false, false) if step == Some(CaStep::Cancel) => {
+            format!("{ENROL}: those that show a certificate of the key that was given up are out of reach")
+        }
+        (Authority::Front, false, false) if step.is_some() => {
+            format!("{PEOPLE}, so that their ssh trusts no other key")
+        }
+        (Authority::User | Authority::Host | Authority::Front, false, false) => "nothing is left to do".to_owned(),
+    }
+}
