@@ -69,18 +69,33 @@ pub(crate) enum Wish {
     Listen(Box<ListenAsked>),
 }
 
+impl Wish {
+    /// Says no to a forward or a listener, in these words where the protocol has room for any.
+    pub(crate) async fn decline(self, words: &Words) {
+        match self {
+            Self::Channel(opened) => bridge::refuse(*opened, words, PATIENCE).await,
+            Self::Forward(asked) => asked.forbid(words).await,
+            Self::Listen(asked) => asked.reply.reject(),
+        }
+    }
+}
+
 /// Carries a session from beginning to end. What comes before and behind its long middle is boxed while it runs, so that
 /// thousands of sessions at rest do not carry room for it.
 pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
     // Held to the end, whatever comes: somebody who is turned away takes a place too.
     let place = visit.gate.people.take(visit.person.identity.clone());
+    let mut early = Vec::new();
     let (words, stay) = if place.is_some() {
         match Box::pin(visit.open()).await {
-            Ok(session) => return visit.carry(session, None, &mut wishes).await,
+            Ok(session) => return visit.carry(session, early, &mut wishes).await,
             Err(Closed { words, missing: None }) => (words, STAY),
             Err(Closed { words, missing: Some(missing) }) => {
-                match Box::pin(visit.supplied(&mut wishes, words, missing)).await {
-                    Ok((session, first)) => return visit.carry(session, Some(first), &mut wishes).await,
+                match Box::pin(visit.supplied(&mut wishes, &mut early, words, missing)).await {
+                    Ok((session, first)) => {
+                        early.push(Wish::Channel(Box::new(first)));
+                        return visit.carry(session, early, &mut wishes).await;
+                    }
                     Err(turned_away) => turned_away,
                 }
             }
@@ -91,6 +106,9 @@ pub(crate) async fn run(visit: Visit, mut wishes: mpsc::Receiver<Wish>) {
         (words.hint("close one of them first"), SETTLE)
     };
     info!(person = %visit.person.identity, asked = %visit.destination, "turned away: {}", words.first());
+    for wish in early {
+        wish.decline(&words).await;
+    }
     Box::pin(visit.turn_away(&mut wishes, &words, stay)).await;
 }
 
@@ -221,10 +239,11 @@ impl Visit {
     async fn supplied(
         &self,
         wishes: &mut mpsc::Receiver<Wish>,
+        early: &mut Vec<Wish>,
         mut words: Words,
         missing: Missing,
     ) -> Result<(Session, Opened), (Words, Duration)> {
-        let mut outcome = desk::at_the_door(self, wishes, &words, missing).await;
+        let mut outcome = desk::at_the_door(self, wishes, early, &words, missing).await;
         let mut may_ask_again = missing == Missing::Grant;
         loop {
             let first = match outcome {
@@ -321,15 +340,17 @@ impl Visit {
     }
 
     /// Carries the session until it ends.
-    async fn carry(&self, session: Session, first: Option<Opened>, wishes: &mut mpsc::Receiver<Wish>) {
+    ///
+    /// What was wished for `early` comes first.
+    async fn carry(&self, session: Session, early: Vec<Wish>, wishes: &mut mpsc::Receiver<Wish>) {
         let Session { live, target, mut arriving, _registered } = session;
         let permit = live.permit();
         info!(session = %permit.session(), person = %permit.identity(), where_to = %permit.destination(), "a session begins");
         let mut channels = JoinSet::new();
         let mut closings = JoinSet::new();
         let mut forwards = Forwards::new(self.gate.clone(), live.clone(), target.clone(), self.handle.clone());
-        if let Some(first) = first {
-            channels.spawn(bridge::run(self.gate.clone(), live.clone(), live.next_channel(), target.clone(), first));
+        for wish in early {
+            self.fulfil(wish, &live, &target, &mut channels, &mut forwards);
         }
         self.attend(&live, &target, wishes, &mut arriving, &mut channels, &mut closings, &mut forwards).await;
         // What a person asked for and could not have is noted even if they left at once.
@@ -409,15 +430,7 @@ impl Visit {
                 Some(closed) = channels.join_next() => finish(closings, closed),
                 Some(_) = closings.join_next() => {}
                 Some(()) = forwards.ended() => {}
-                Some(wish) = wishes.recv() => match wish {
-                    Wish::Channel(opened) => {
-                        let (gate, live, target) = (gate.clone(), live.clone(), target.clone());
-                        let number = live.next_channel();
-                        channels.spawn(bridge::run(gate, live, number, target, *opened));
-                    }
-                    Wish::Forward(asked) => forwards.open(*asked),
-                    Wish::Listen(asked) => forwards.listen(asked),
-                },
+                Some(wish) = wishes.recv() => self.fulfil(wish, live, target, channels, forwards),
                 Some(incoming) = arriving.recv() => forwards.arrived(*incoming),
                 _ = deadline.changed() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -426,6 +439,26 @@ impl Visit {
             if target_gone && channels.is_empty() && forwards.is_empty() {
                 live.end(SessionEnd::Target { error: target.gone().why() });
             }
+        }
+    }
+
+    /// Sets about what a person wants; nothing is waited for.
+    fn fulfil(
+        &self,
+        wish: Wish,
+        live: &Arc<Live>,
+        target: &Arc<Target>,
+        channels: &mut JoinSet<Closing>,
+        forwards: &mut Forwards,
+    ) {
+        match wish {
+            Wish::Channel(opened) => {
+                let (gate, live, target) = (self.gate.clone(), live.clone(), target.clone());
+                let number = live.next_channel();
+                channels.spawn(bridge::run(gate, live, number, target, *opened));
+            }
+            Wish::Forward(asked) => forwards.open(*asked),
+            Wish::Listen(asked) => forwards.listen(*asked),
         }
     }
 
@@ -504,14 +537,10 @@ impl Visit {
                 () = tokio::time::sleep_until(end) => break,
                 Some(wish) = wishes.recv() => {
                     let words = words.clone();
-                    match wish {
-                        Wish::Channel(opened) => {
-                            told.spawn(async move { bridge::refuse(*opened, &words, PATIENCE).await });
-                        }
-                        Wish::Forward(asked) => {
-                            told.spawn(async move { asked.forbid(&words).await });
-                        }
-                        Wish::Listen(asked) => asked.reply.reject(),
+                    if let Wish::Listen(asked) = wish {
+                        asked.reply.reject();
+                    } else {
+                        told.spawn(async move { wish.decline(&words).await });
                     }
                 }
                 // A client drops what it has not yet printed when it is disconnected, so it is left to hang up by itself.

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use access::{CertificateState, EndSession, OpenSession, Permit, Refusal, State};
 use identity::Subject;
 use model::{
-    Actor, Authority, Fact, Factors, IdentityName, KeyId, Login, ProxyName, RequestId, Seq, Serial, SessionEnd, SessionId,
-    Target, TargetAuth, TargetName, Timestamp, WayIn,
+    Actor, Authority, Fact, Factors, IdentityName, KeyId, Login, ProxyName, RequestId, Seq, Serial, SessionEnd,
+    SessionId, Target, TargetAuth, TargetName, Timestamp, WayIn,
 };
 use sha2::{Digest, Sha256};
 use ssh_key::Certificate;

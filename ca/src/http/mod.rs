@@ -101,6 +101,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(authorities::rotate))
         .routes(routes!(requests::list, requests::file))
         .routes(routes!(requests::get))
+        .routes(routes!(requests::reviewers))
         .routes(routes!(requests::approve))
         .routes(routes!(requests::deny))
         .routes(routes!(requests::withdraw))

@@ -105,6 +105,20 @@ pub(super) async fn approve(
     Ok(Json(view::request(&app.approve(&caller, &id, duration, comment).await?)))
 }
 
+/// Who can approve a pending request.
+#[utoipa::path(get, path = "/v1/requests/{id}/reviewers", tag = "requests", params(("id" = String, Path)),
+    security(("token" = [])),
+    responses((status = 200, body = wire::Reviewers), (status = "default", body = Problem)))]
+pub(super) async fn reviewers(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(id): Path<RequestId>,
+) -> Result<Json<wire::Reviewers>, Fault> {
+    let found = app.reviewers(&caller, &id).await?;
+    let more = u32::try_from(found.more).unwrap_or(u32::MAX);
+    Ok(Json(wire::Reviewers { names: found.names, more }))
+}
+
 /// Denies a request, which ends it.
 #[utoipa::path(post, path = "/v1/requests/{id}/deny", tag = "requests", params(("id" = String, Path)),
     request_body = wire::Deny, security(("token" = [])),

@@ -21,8 +21,8 @@ use file::Kind;
 pub use file::SealedKey;
 pub(crate) use file::make_private_folder;
 pub use passphrase::{Passphrase, PassphraseError};
-pub use target::TargetKeys;
 use ring::Ring;
+pub use target::TargetKeys;
 
 use identity::files::FileError;
 

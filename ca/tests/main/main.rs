@@ -27,6 +27,8 @@ mod presence;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
+mod reviewers;
+#[cfg(test)]
 mod rotate;
 #[cfg(test)]
 mod rules;

@@ -31,6 +31,7 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("GET", "/v1/requests", [401, 200, 200, 200, 200, 403]),
     ("POST", "/v1/requests", [401, 200, 200, 404, 403, 403]),
     ("GET", "/v1/requests/{id}", [401, 404, 200, 200, 200, 404]),
+    ("GET", "/v1/requests/{id}/reviewers", [401, 404, 200, 200, 200, 404]),
     ("POST", "/v1/requests/{id}/approve", [401, 404, 403, 200, 403, 403]),
     ("POST", "/v1/requests/{id}/deny", [401, 404, 403, 200, 403, 403]),
     ("POST", "/v1/requests/{id}/withdraw", [401, 404, 409, 409, 409, 403]),
@@ -181,12 +182,13 @@ async fn the_locked_may_ask_who_they_are_and_nothing_else() {
 }
 
 /// What a proxy may call in the name of a person who logged in there; each row of the matrix that is not here is refused.
-const DESK: [(&str, &str); 18] = [
+const DESK: [(&str, &str); 19] = [
     ("GET", "/v1/whoami"),
     ("GET", "/v1/status"),
     ("GET", "/v1/requests"),
     ("POST", "/v1/requests"),
     ("GET", "/v1/requests/{id}"),
+    ("GET", "/v1/requests/{id}/reviewers"),
     ("POST", "/v1/requests/{id}/approve"),
     ("POST", "/v1/requests/{id}/deny"),
     ("POST", "/v1/requests/{id}/withdraw"),

@@ -7,7 +7,7 @@ use api::wire::{self, CaKeyState, CaStep, HostSubject};
 use model::{Authority, Fact};
 use ssh_key::Certificate;
 
-use crate::site::{Site, code, key_of, ledger};
+use crate::site::{Site, certificate_of, code, key_of, ledger};
 
 async fn step(site: &Site, ca: Authority, step: CaStep) -> CaKeyState {
     site.client("adam").rotate_ca(ca, step).await.unwrap()
@@ -50,7 +50,7 @@ async fn crash(site: &mut Site) {
 async fn people_and_targets_learn_the_next_user_ca_before_it_signs_and_forget_the_old_one_last() {
     let mut site = Site::start_with_keys().await;
     let (grant, _, opened) = site.session("root", "web1").await;
-    let old = signer(&opened.certificate);
+    let old = signer(certificate_of(&opened));
     let before = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
     assert_eq!(listed(&site.anonymous().ca().await.unwrap().user_ca), std::slice::from_ref(&old));
 
@@ -63,7 +63,7 @@ async fn people_and_targets_learn_the_next_user_ca_before_it_signs_and_forget_th
         }
         let keys = site.anonymous().ca().await.unwrap();
         assert_eq!(listed(&keys.user_ca), [old.clone(), new.clone()], "both are told");
-        assert_eq!(signer(&knock(&site, &before).await.unwrap().certificate), old, "and the old one signs");
+        assert_eq!(signer(certificate_of(&knock(&site, &before).await.unwrap())), old, "and the old one signs");
     }
 
     let activated = step(&site, Authority::User, CaStep::Activate).await;
@@ -74,7 +74,7 @@ async fn people_and_targets_learn_the_next_user_ca_before_it_signs_and_forget_th
         }
         assert_eq!(listed(&site.anonymous().ca().await.unwrap().user_ca), [new.clone(), old.clone()]);
         assert_eq!(
-            signer(&knock(&site, &before).await.unwrap().certificate),
+            signer(certificate_of(&knock(&site, &before).await.unwrap())),
             new,
             "the new one signs, the old one counts"
         );

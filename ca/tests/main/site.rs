@@ -551,7 +551,7 @@ pub(crate) struct House {
 }
 
 fn passphrase() -> Passphrase {
-    Passphrase::new("a passphrase for tests").unwrap()
+    Passphrase::new(PASSPHRASE).unwrap()
 }
 
 pub(crate) fn house() -> &'static House {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::{
-    Authority, CertificateBody, ChannelEnd, ChannelKind, Fact, FactorId, Factors, GroupName, IdentityName, Lock, LockId, Login,
-    PolicyPath, Presence, ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId,
-    Span, TargetName, Timestamp, Verdict, WayIn,
+    Authority, CertificateBody, ChannelEnd, ChannelKind, Fact, FactorId, Factors, GroupName, IdentityName, Lock,
+    LockId, Login, PolicyPath, Presence, ProxyName, Pty, Reason, RecordingId, RequestId, RequestSpec, Serial,
+    SessionEnd, SessionId, Span, TargetName, Timestamp, Verdict, WayIn,
 };
 
 /// What someone wants to happen. Each payload turns into a command with `into()`.

@@ -19,10 +19,10 @@ mod refusal;
 mod state;
 
 pub use command::{
-    AddFactor, CaStep, Cancel, CertificateFailed, CertificateIssued, ChannelClosed, ChannelOpened, ChannelRefused, Command,
-    CutSession, DestroyTargetKey, EndSession, FileRequest, IntendCertificate, MakeTargetKey, Note, OpenSession,
-    RecordingClosed, RecordingFailed, RecordingReplayed, RecordingStarted, Release, RemoveFactor, Reported, Review,
-    Revoke, RotateCa, SetLock, Standing, Unlock, UseFactor, UseTargetKey, WithdrawReview,
+    AddFactor, CaStep, Cancel, CertificateFailed, CertificateIssued, ChannelClosed, ChannelOpened, ChannelRefused,
+    Command, CutSession, DestroyTargetKey, EndSession, FileRequest, IntendCertificate, MakeTargetKey, Note,
+    OpenSession, RecordingClosed, RecordingFailed, RecordingReplayed, RecordingStarted, Release, RemoveFactor,
+    Reported, Review, Revoke, RotateCa, SetLock, Standing, Unlock, UseFactor, UseTargetKey, WithdrawReview,
 };
 pub use corruption::{Corruption, Problem};
 pub use decide::{Decision, decide};
@@ -34,7 +34,7 @@ pub use paths::PathGap;
 pub use permit::Permit;
 pub use refusal::Refusal;
 pub use state::{
-    Beside, CaKeys, Certificate, CertificateState, Channel, Closed, Cut, CutCause, Denied, Ended, Extension, Factor, Grant, GrantState,
-    Pending, PlacedLock, Recording, RecordingState, Request, RequestState, Reviewed, Session, SessionEnded,
-    SessionState, State, TargetKey,
+    Beside, CaKeys, Certificate, CertificateState, Channel, Closed, Cut, CutCause, Denied, Ended, Extension, Factor,
+    Grant, GrantState, Pending, PlacedLock, Recording, RecordingState, Request, RequestState, Reviewed, Session,
+    SessionEnded, SessionState, State, TargetKey,
 };

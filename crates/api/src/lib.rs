@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+pub mod ids;
 pub mod problem;
 pub mod wire;
 

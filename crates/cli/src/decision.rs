@@ -31,6 +31,7 @@ pub(crate) async fn wait(
     let place = format!("{}@{} for {}", filed.login, filed.target, span(filed.duration));
     output.note(format_args!("{}: {place}, pending; it expires in {left}", filed.id));
     announce(context, &filed);
+    who(context, client, &filed).await;
     output.note(format_args!("waiting; a reviewer runs: portcullis approve {}   (Ctrl-C leaves it pending)", filed.id));
     let mut reviews = filed.reviews.len();
     let waited = wait::decided(client, &filed.id, limit, |request| {
@@ -112,6 +113,13 @@ pub(crate) fn announce(context: &Context, request: &Request) {
     for (at, gap) in request.paths.iter().enumerate() {
         let word = if at == 0 { "lacks" } else { "or" };
         context.output.note(format_args!("  {word:<6} {}", show::lacks(gap)));
+    }
+}
+
+/// Says who can approve it. Only a note: what fails here must not stand in the way.
+async fn who(context: &Context, client: &Client, request: &Request) {
+    if let Ok(reviewers) = client.reviewers(&request.id).await {
+        context.output.note(format_args!("  who    {reviewers} can approve it"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ids as people type them: whole, as a unique beginning ("req-x7", or "x7"), or as `LOGIN@TARGET` for a grant.
 
 use api::Client;
+use api::ids::{Unclear, beginning};
 use api::wire::{self, GrantState};
 use identity::strict::nearest;
 use model::{LockId, LockSubject, RecordingId, RequestId, SessionId};
@@ -171,28 +172,23 @@ fn unique<I: std::fmt::Display>(
 ) -> Result<I, CliError> {
     let shown: String = text.chars().take(64).collect();
     let lead = format!("{prefix}-");
-    let begin = text.strip_prefix(&lead).unwrap_or(text).to_ascii_lowercase();
-    let good = !begin.is_empty() && begin.len() <= 12 && begin.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if !good {
-        return Err(CliError::usage(
-            format!("{shown:?} is no {kind} id"),
-            format!("ids read {lead}…, and the beginning of one is enough: {list} shows them"),
-        ));
-    }
-    let fits = |id: &I| id.to_string().strip_prefix(&lead).is_some_and(|rest| rest.starts_with(&begin));
     let ids: Vec<I> = ids.collect();
     let all: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let mut matching: Vec<I> = ids.into_iter().filter(fits).collect();
-    match (matching.pop(), matching.as_slice()) {
-        (Some(only), []) => Ok(only),
-        (Some(last), _) => {
-            let few = matching.iter().chain([&last]).take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match api::ids::unique(text, prefix, ids) {
+        Ok(only) => Ok(only),
+        Err(Unclear::Nonsense) => Err(CliError::usage(
+            format!("{shown:?} is no {kind} id"),
+            format!("ids read {lead}…, and the beginning of one is enough: {list} shows them"),
+        )),
+        Err(Unclear::Several(matching)) => {
+            let few = matching.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
             Err(CliError::usage(
-                format!("{} {kind} ids begin with {shown:?}: {few}", matching.len() + 1),
+                format!("{} {kind} ids begin with {shown:?}: {few}", matching.len()),
                 "type one more character",
             ))
         }
-        (None, _) => {
+        Err(Unclear::Unknown) => {
+            let begin = beginning(text, prefix).unwrap_or_default();
             // The beginning of each, as long as what was typed: a slip of the finger is near one of them. What is shorter
             // than this is near everything.
             let short = |id: &String| id.strip_prefix(&lead).map(|rest| rest.chars().take(begin.len()).collect());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use api::ClientError;
 use api::wire::{ExplainRequest, Explanation, FileRequest, Request, RequestState};
 use model::{RequestId, Span};
-use russh::ChannelMsg;
+use russh::{ChannelMsg, server};
 use tokio::sync::mpsc;
 
 use super::terminal::Terminal;
@@ -24,6 +24,10 @@ use crate::words::Words;
 
 /// How often one looks whether somebody has decided.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often somebody who waits is sent a sign of life.
+const BEAT: Duration = Duration::from_secs(5);
+/// How many wishes that come before the first channel are kept.
+const EARLY: usize = 64;
 /// How long a channel of somebody who reads nothing may take to be closed.
 const CLOSING: Duration = Duration::from_millis(100);
 /// What a path lacks that wants this and no code.
@@ -63,10 +67,12 @@ pub(crate) enum Missing {
 }
 
 /// Waits for the first channel of somebody who lacks something. One with a terminal is where they are asked for it; on
-/// any other, `words` are said.
+/// any other, `words` are said. What they want besides is kept in `early`, or waits in `wishes`: it is for who knows
+/// whether they may go on.
 pub(crate) async fn at_the_door(
     visit: &Visit,
     wishes: &mut mpsc::Receiver<Wish>,
+    early: &mut Vec<Wish>,
     words: &Words,
     missing: Missing,
 ) -> Outcome {
@@ -77,7 +83,9 @@ pub(crate) async fn at_the_door(
         loop {
             match wishes.recv().await {
                 Some(Wish::Channel(opened)) => return hear(*opened).await,
-                Some(Wish::Forward(_) | Wish::Listen(_)) => {}
+                // A client asks for its forwards before it opens its session.
+                Some(wish @ (Wish::Forward(_) | Wish::Listen(_))) if early.len() < EARLY => early.push(wish),
+                Some(wish @ (Wish::Forward(_) | Wish::Listen(_))) => wish.decline(words).await,
                 None => return None,
             }
         }
@@ -109,6 +117,7 @@ pub(crate) async fn once_more(visit: &Visit, opened: Opened, words: &Words, miss
         tokio::select! {
             asked = tokio::time::timeout(STAY, supply(&desk, &mut terminal, &visit.destination, missing)) => asked,
             () = visit.gone.raised() => Ok(Err(Over::Left(Left::Gone))),
+            never = beat(&handle, id) => match never {},
         }
     };
     let (over, late) = match asking.await {
@@ -136,6 +145,15 @@ pub(crate) async fn once_more(visit: &Visit, opened: Opened, words: &Words, miss
         () = visit.gone.raised() => {}
     }
     Outcome::Told
+}
+
+/// Sends signs of life: while a request for a listener waits, so does every answer to the client's own, and it would take us
+/// for dead. This request is none that anybody answers (RFC 4254, section 6.8), and it says what is so.
+async fn beat(handle: &server::Handle, id: russh::ChannelId) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        let _ = handle.xon_xoff_request(id, false).await;
+    }
 }
 
 /// Has them supply what is missing.
@@ -229,6 +247,10 @@ async fn wait(desk: &Desk, terminal: &mut Terminal, request: Request, own: bool)
     let decided = if request.state == RequestState::Pending {
         for path in &request.paths {
             terminal.say(&format!("  {}: waits for {}", path.policy, show::lacks(path))).await;
+        }
+        // Only a word on the way: what fails here must not stand in it.
+        if let Ok(Ok(reviewers)) = tokio::time::timeout(PATIENCE, desk.client.reviewers(&id)).await {
+            terminal.say(&format!("  who can approve: {reviewers}")).await;
         }
         terminal.say(&format!("portcullis: {id}: waiting for approval (ctrl-c to give up)")).await;
         match terminal.meanwhile(decision(desk, &id)).await {

@@ -1,5 +1,6 @@
 //! What one can say at the desk.
 
+use api::ids::beginning;
 use model::{Login, RequestId, Span, TargetName};
 
 use super::line::words;
@@ -12,15 +13,19 @@ pub(super) enum Command {
     Grants { json: bool },
     Requests { json: bool },
     Targets { json: bool },
-    Show { id: RequestId, json: bool },
+    Show { id: Id, json: bool },
     Request { login: Login, target: TargetName, duration: Span, reason: String, ticket: Option<String> },
-    Approve { id: RequestId, duration: Option<Span>, comment: Option<String> },
-    Deny { id: RequestId, reason: String },
-    Withdraw { id: RequestId },
-    Cancel { id: RequestId },
-    Release { id: RequestId },
+    Approve { id: Id, duration: Option<Span>, comment: Option<String> },
+    Deny { id: Id, reason: String },
+    Withdraw { id: Id },
+    Cancel { id: Id },
+    Extend { id: Id, duration: Span, reason: String },
+    Release { id: Id },
     Quit,
 }
+
+/// An id as it was typed: whole, or a beginning.
+pub(super) type Id = String;
 
 /// What everybody may read.
 pub(super) const HELP: &[&str] = &[
@@ -33,8 +38,10 @@ pub(super) const HELP: &[&str] = &[
     "deny ID --reason WHY",
     "withdraw ID                            take your own answer back",
     "cancel ID                              take your own request back",
+    "extend ID [TIME] --reason WHY          ask for more time on your own grant, 30m unless you say",
     "release ID                             give your own grant back",
     "whoami, help, quit",
+    "The beginning of an ID is enough.",
 ];
 
 /// The options that there are: those with a value take the words up to the next option.
@@ -79,6 +86,15 @@ impl Command {
             "deny" => Self::Deny { id: line.id()?, reason: line.take("--reason").ok_or("say why: --reason WHY")? },
             "withdraw" => Self::Withdraw { id: line.id()? },
             "cancel" => Self::Cancel { id: line.id()? },
+            "extend" => {
+                let more = if line.rest.len() > 1 { line.rest.pop() } else { None };
+                let (more, named) = (more.as_deref().map(read_span).transpose()?, line.span()?);
+                Self::Extend {
+                    duration: more.or(named).unwrap_or(Span::from_minutes(30)),
+                    id: line.id()?,
+                    reason: line.take("--reason").ok_or("say why: --reason WHY")?,
+                }
+            }
             "release" => Self::Release { id: line.id()? },
             "quit" | "exit" | "q" => Self::Quit,
             other => return Err(format!("there is no command {other}")),
@@ -119,13 +135,15 @@ impl Line {
     }
 
     fn span(&mut self) -> Result<Option<Span>, String> {
-        let read = |text: String| text.parse().map_err(|_| format!("{text} is no time: write it as 30m or 1h30m"));
-        self.take("--for").map(read).transpose()
+        self.take("--for").as_deref().map(read_span).transpose()
     }
 
-    fn id(&mut self) -> Result<RequestId, String> {
+    fn id(&mut self) -> Result<Id, String> {
         let id = self.rest.pop().ok_or("say which: its id is in requests and grants")?;
-        id.parse().map_err(|_| format!("{id} is no id of a request"))
+        match beginning(&id, RequestId::PREFIX) {
+            Some(_) => Ok(id),
+            None => Err(format!("{id} is no id of a request")),
+        }
     }
 
     fn used_up(&self) -> Result<(), String> {
@@ -139,6 +157,10 @@ impl Line {
     }
 }
 
+fn read_span(text: &str) -> Result<Span, String> {
+    text.parse().map_err(|_| format!("{text} is no time: write it as 30m or 1h30m"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -147,8 +169,8 @@ mod tests {
 
     #[test]
     fn commands_are_read_as_ssh_sends_them() {
-        let id: RequestId = RequestId::from_random(7);
-        let read = |text: &str| Command::read(&text.replace("ID", id.as_str()));
+        let id = RequestId::from_random(7).to_string();
+        let read = |text: &str| Command::read(&text.replace("ID", &id));
         assert_eq!(read("requests --json"), Ok(Command::Requests { json: true }));
         let denied = Command::Deny { id: id.clone(), reason: "not on a Friday".to_owned() };
         assert_eq!(read("deny ID --reason not on a Friday"), Ok(denied.clone()));
@@ -160,6 +182,12 @@ mod tests {
         let approved =
             Command::Approve { id: id.clone(), duration: Some(Span::from_minutes(20)), comment: Some("go on".into()) };
         assert_eq!(read("approve ID --for 20m --comment go on"), Ok(approved));
+        let more = |duration| Command::Extend { id: id.clone(), duration, reason: "not done".to_owned() };
+        assert_eq!(read("extend ID --reason not done"), Ok(more(Span::from_minutes(30))));
+        for text in ["extend ID 1h --reason not done", "extend ID --for 1h --reason 'not done'"] {
+            assert_eq!(read(text), Ok(more(Span::from_hours(1))), "{text}");
+        }
+        assert_eq!(read("cancel x7"), Ok(Command::Cancel { id: "x7".to_owned() }));
         let asked = read("request root@WEB1 --for 1h --reason the disk is full").unwrap();
         let Command::Request { login, target, duration, reason, ticket } = asked else { panic!() };
         assert_eq!((login.as_str(), target.as_str(), duration), ("root", "web1", Span::from_hours(1)));
@@ -171,7 +199,10 @@ mod tests {
         for (text, why) in [
             ("rm -rf /", "no command rm"),
             ("approve", "say which"),
-            ("approve me", "no id"),
+            ("approve ../me", "no id"),
+            ("extend req-x7 ever --reason x", "no time"),
+            ("extend req-x7", "say why"),
+            ("extend --reason x", "say which"),
             ("approve req-000000000001 --reason x", "means nothing"),
             ("grants --all", "no option --all"),
             ("deny req-000000000001", "say why"),

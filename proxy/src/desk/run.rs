@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use api::ClientError;
-use api::wire::{Approve, Deny, ExplainRequest, FileRequest, Request, RequestState};
+use api::ids::{Unclear, unique};
+use api::wire::{Approve, Deny, ExplainRequest, Extend, FileRequest, Request, RequestState};
 use model::RequestId;
 
 use super::command::{Command, HELP};
@@ -40,7 +41,7 @@ pub(super) async fn run(desk: &Desk, terminal: &mut Terminal, line: &str) -> Opt
         }
     };
     let mut done = carry_out(desk, terminal, command.clone()).await;
-    if let Err(error) = &done
+    if let Err(Failed::Asking(error)) = &done
         && code::would_do(desk, terminal, error)
     {
         complain(terminal, error).await;
@@ -52,8 +53,63 @@ pub(super) async fn run(desk: &Desk, terminal: &mut Terminal, line: &str) -> Opt
     }
     Some(match done {
         Ok(()) => DONE,
-        Err(error) => complain(terminal, &error).await,
+        Err(Failed::Asking(error)) => complain(terminal, &error).await,
+        Err(Failed::Unclear(why, code)) => {
+            terminal.complain(&why).await;
+            code
+        }
     })
+}
+
+/// Why a command did not work.
+enum Failed {
+    /// The CA said no, or nothing.
+    Asking(ClientError),
+    /// What was typed is nobody's id: why, and the exit code.
+    Unclear(String, u32),
+}
+
+impl From<ClientError> for Failed {
+    fn from(error: ClientError) -> Self {
+        Self::Asking(error)
+    }
+}
+
+/// The request that was meant, among those that this person may see; with `grants`, among their own grants.
+async fn meant(desk: &Desk, typed: &str, grants: bool) -> Result<RequestId, Failed> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    for _ in 0..PAGES {
+        let next = if grants {
+            let page = desk.client.grants(None, true, after.as_deref()).await?;
+            all.extend(page.items.into_iter().map(|grant| grant.id));
+            page.next
+        } else {
+            let page = desk.client.requests(None, false, after.as_deref()).await?;
+            all.extend(page.items.into_iter().map(|request| request.id));
+            page.next
+        };
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let what = if grants { "grant" } else { "request" };
+    match (unique(typed, RequestId::PREFIX, all), after) {
+        (Ok(id), None) => Ok(id),
+        // One more may be where nobody looked.
+        (Ok(_), Some(_)) => Err(Failed::Unclear(format!("there are too many {what}s: give the whole id"), USAGE)),
+        (Err(Unclear::Nonsense), _) => Err(Failed::Unclear(format!("{typed} is no id of a {what}"), USAGE)),
+        (Err(Unclear::Several(some)), _) => {
+            let few = some.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Err(Failed::Unclear(format!("{} {what}s begin with {typed}: {few}", some.len()), USAGE))
+        }
+        (Err(Unclear::Unknown), _) => {
+            Err(Failed::Unclear(format!("no {what} that you may see begins with {typed}"), NOT_FOUND))
+        }
+    }
 }
 
 /// Says why something did not work; the exit code.
@@ -82,7 +138,7 @@ pub(super) async fn complain(terminal: &Terminal, error: &ClientError) -> u32 {
     }
 }
 
-async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result<(), ClientError> {
+async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result<(), Failed> {
     let client = &desk.client;
     match command {
         Command::Help | Command::Quit => {
@@ -124,7 +180,7 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
             not_looked_at(terminal, left).await;
         }
         Command::Show { id, json } => {
-            let request = client.get_request(&id).await?;
+            let request = client.get_request(&meant(desk, &id, false).await?).await?;
             if json {
                 terminal.data(show::json(&request)).await;
             } else {
@@ -138,23 +194,33 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
             tell(desk, terminal, &filed).await;
         }
         Command::Approve { id, duration, comment } => {
+            let id = meant(desk, &id, false).await?;
             let duration = duration.map(model::Span::seconds);
             let reviewed = client.approve(&id, &Approve { duration, comment }).await?;
             terminal.say(&became(&id, &reviewed)).await;
         }
         Command::Deny { id, reason } => {
+            let id = meant(desk, &id, false).await?;
             let reviewed = client.deny(&id, &Deny { comment: Some(reason) }).await?;
             terminal.say(&became(&id, &reviewed)).await;
         }
         Command::Withdraw { id } => {
+            let id = meant(desk, &id, false).await?;
             let request = client.withdraw(&id).await?;
             terminal.say(&became(&id, &request)).await;
         }
         Command::Cancel { id } => {
+            let id = meant(desk, &id, false).await?;
             let request = client.cancel(&id).await?;
             terminal.say(&became(&id, &request)).await;
         }
+        Command::Extend { id, duration, reason } => {
+            let id = meant(desk, &id, true).await?;
+            let filed = client.extend(&id, &Extend { duration: duration.seconds(), reason }, &desk.key()).await?;
+            tell(desk, terminal, &filed).await;
+        }
         Command::Release { id } => {
+            let id = meant(desk, &id, true).await?;
             let grant = client.release(&id).await?;
             terminal.say(&format!("{id} is {}: its sessions are dropped", grant.state)).await;
         }

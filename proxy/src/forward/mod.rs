@@ -144,7 +144,7 @@ impl Forwards {
     }
 
     /// A person wants a listener, or to be rid of one.
-    pub(crate) fn listen(&mut self, asked: Box<ListenAsked>) {
+    pub(crate) fn listen(&mut self, asked: ListenAsked) {
         if !asked.cancel
             && let Some(words) = judge::bars_listen(self.desk.live.permit(), &asked.at)
         {
@@ -160,7 +160,7 @@ impl Forwards {
             listens
         });
         // Whoever asks faster than the target answers is refused.
-        if listens.try_send(Box::new(listen::Due::new(*asked))).is_err() {
+        if listens.try_send(Box::new(listen::Due::new(asked))).is_err() {
             self.desk.live.rights().listen_answered();
         }
     }

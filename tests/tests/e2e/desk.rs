@@ -1,12 +1,13 @@
 //! Nothing installed: a registered key and stock ssh, from the question to the session, and the approver's side of it.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use portcullis_tests::{Finished, Layout, Person, Site, run, wait_for};
+use portcullis_tests::{Finished, Layout, Person, Site, Sshd, run, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -45,7 +46,12 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn start(site: &Site, person: &Person, place: &str) -> Result<Self> {
-        Self::spawn(&mut Command::new("script"), &words(site, person, &["-t"], place).join(" "))
+        Self::with_options(site, person, &[], place)
+    }
+
+    fn with_options(site: &Site, person: &Person, options: &[&str], place: &str) -> Result<Self> {
+        let words = words(site, person, &[&["-t"], options].concat(), place);
+        Self::spawn(&mut Command::new("script"), &words.join(" "))
     }
 
     /// Another command, in a terminal that knows control sequences, with its own surroundings.
@@ -136,6 +142,7 @@ fn asked_approved_and_used_with_nothing_but_ssh() -> Result<()> {
     alice.types("20m\r")?;
     alice.shows("waiting for approval (ctrl-c to give up)")?;
     ensure!(alice.said().contains("approvers"), "{}", alice.said());
+    ensure!(alice.said().contains("who can approve: bob\r\n"), "{}", alice.said());
 
     // bob has nothing installed either.
     let id = pending(&site)?;
@@ -143,7 +150,10 @@ fn asked_approved_and_used_with_nothing_but_ssh() -> Result<()> {
     ensure!(shown.text().contains("the disk is full") && shown.text().contains("20m"), "{shown:?}");
     let own = ssh(&site, &site.alice, "alice", &["approve", &id])?;
     ensure!(own.status.code() == Some(1) && own.stderr.contains("cannot review it"), "she approves her own: {own:?}");
-    let approved = ssh(&site, &site.bob, "bob", &["approve", &id, "--for", "10m", "--comment", "go", "on"])?.ok()?;
+    let short = id.get(..id.len() - 3).context("an id")?;
+    let nobodys = ssh(&site, &site.bob, "bob", &["approve", "req-zzzzz"])?;
+    ensure!(nobodys.status.code() == Some(4) && nobodys.stderr.contains("begins with req-zzzzz"), "{nobodys:?}");
+    let approved = ssh(&site, &site.bob, "bob", &["approve", short, "--for", "10m", "--comment", "go", "on"])?.ok()?;
     ensure!(approved.text().contains("approved"), "{approved:?}");
 
     // The same connection goes on, with the same terminal.
@@ -159,7 +169,13 @@ fn asked_approved_and_used_with_nothing_but_ssh() -> Result<()> {
     ensure!(ran.text() == "again\n", "{ran:?}");
     let grants = ssh(&site, &site.alice, "alice", &["grants"])?.ok()?;
     ensure!(grants.text().contains(&id) && grants.text().contains("root@web1"), "{grants:?}");
-    ssh(&site, &site.alice, "alice", &["release", &id])?.ok()?;
+    // More time, in the same way.
+    let more = ssh(&site, &site.alice, "alice", &["extend", short, "5m", "--reason", "not", "done", "yet"])?.ok()?;
+    ensure!(more.text().contains(&format!("extends  {id}")) && more.text().contains("not done yet"), "{more:?}");
+    let asked = more.text().split(':').next().unwrap_or_default().to_owned();
+    ssh(&site, &site.bob, "bob", &["approve", &asked])?.ok()?;
+    site.record(&id, "grant.extended")?;
+    ssh(&site, &site.alice, "alice", &["release", short])?.ok()?;
     ensure!(!ssh(&site, &site.alice, "root+web1", &["true"])?.status.success(), "she is in again");
 
     // Every fact of it says through which proxy it came.
@@ -217,7 +233,7 @@ fn the_menu_shows_what_is_theirs_and_no_word_of_others_acts_upon_a_terminal() ->
     bob.shows("waits for you:")?;
     bob.shows("portcullis> ")?;
     bob.types("requests\rapprove nonsense\rwhoami\rquit\r")?;
-    bob.shows("no id of a request")?;
+    bob.shows("no request that you may see begins with nonsense")?;
     ensure!(bob.ends()? == 0, "{}", bob.said());
     let said = bob.said();
     ensure!(said.contains("alice") && !said.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{said:?}");
@@ -256,5 +272,65 @@ fn who_is_not_known_locked_or_gone_does_nothing() -> Result<()> {
     site.carol.portcullis(&["lock", "identity:alice", "--reason", "laptop stolen"])?.ok()?;
     let refused = ssh(&site, &site.alice, "alice", &["grants"])?;
     ensure!(refused.status.code() == Some(255), "{refused:?}");
+    Ok(())
+}
+
+/// What somebody wants besides is theirs once the grant is there, however long that takes.
+#[test]
+fn forwards_that_were_asked_for_at_the_door_come_with_the_grant() -> Result<()> {
+    let policy = r#"
+        @id("asks") @approvals("1") @permit_open("127.0.0.1:1024-65535") @permit_listen("localhost:*")
+        permit (principal, action == Action::"request", resource);
+        @id("reviews")
+        permit (principal in Group::"approvers", action == Action::"review", resource);
+        @id("connects")
+        permit (principal, action == Action::"connect", resource);
+        @id("administers")
+        permit (principal in Group::"admins", action in [Action::"lock", Action::"administer"], resource);
+    "#;
+    let site = Site::with(Layout::Apart, Some(policy))?;
+    let (here, there) = (Sshd::free_port()?, Sshd::free_port()?);
+    let web1 = site.web1.address().port();
+    let (to, back) = (format!("{here}:127.0.0.1:{web1}"), format!("{there}:127.0.0.1:{web1}"));
+    // A client that takes a silent proxy for dead.
+    let anxious = ["-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3", "-o", "ExitOnForwardFailure=yes"];
+    let forwards = ["-L", &to, "-R", &back];
+    let begin = Instant::now();
+    let mut alice = Terminal::with_options(&site, &site.alice, &[&anxious[..], &forwards].concat(), "root+web1")?;
+    alice.shows("why?")?;
+    alice.types("a look\r")?;
+    alice.shows("for how long?")?;
+    alice.types("\r")?;
+    alice.shows("waiting for approval")?;
+    let id = pending(&site)?;
+    // Somebody connects before there is a grant, and waits.
+    let mut early = TcpStream::connect(("127.0.0.1", here))?;
+    wait_for("the client's patience to be over", SOON, || Ok((begin.elapsed().as_secs() > 12).then_some(())))?;
+    ssh(&site, &site.bob, "bob", &["approve", &id])?.ok()?;
+    alice.shows("is approved by bob")?;
+    alice.shows("m left), recorded")?;
+
+    let greeted = |stream: &mut TcpStream| -> Result<()> {
+        let mut greeting = [0; 8];
+        stream.set_read_timeout(Some(SOON))?;
+        stream.read_exact(&mut greeting)?;
+        ensure!(&greeting == b"SSH-2.0-", "{greeting:?}");
+        Ok(())
+    };
+    greeted(&mut early)?;
+    let mut listens = wait_for("the listener", SOON, || Ok(TcpStream::connect(("127.0.0.1", there)).ok()))?;
+    greeted(&mut listens)?;
+    drop((early, listens));
+    alice.types("exit\r")?;
+    ensure!(alice.ends()? == 0, "{}", alice.said());
+
+    // Who gets no grant gets no forward either, and their client is told so.
+    site.alice.portcullis(&["release", &id])?.ok()?;
+    let mut alice = Terminal::with_options(&site, &site.alice, &["-R", &back], "root+web1")?;
+    alice.shows("why?")?;
+    ensure!(TcpStream::connect(("127.0.0.1", there)).is_err(), "somebody listens");
+    alice.types("\u{3}")?;
+    ensure!(alice.ends()? != 0, "{}", alice.said());
+    ensure!(TcpStream::connect(("127.0.0.1", there)).is_err(), "somebody listens");
     Ok(())
 }

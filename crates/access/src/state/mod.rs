@@ -15,8 +15,8 @@ mod target_key;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Authority, FactorId, IdentityName, LockId, LockSubject, Login, RecordingId, RequestId, Seq, Serial, SessionId, TargetName,
-    Timestamp,
+    Authority, FactorId, IdentityName, LockId, LockSubject, Login, RecordingId, RequestId, Seq, Serial, SessionId,
+    TargetName, Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,6 +1,6 @@
-//! The calls about the house itself: how its proxies do, and the keys of its CAs.
+//! The calls about the house itself: how its proxies do, the keys of its CAs, and who can approve.
 
-use model::Authority;
+use model::{Authority, RequestId};
 use reqwest::Method;
 
 use super::{Client, ClientError};
@@ -13,6 +13,14 @@ impl Client {
     /// Any error of a call.
     pub async fn tell_proxy_status(&self, body: &wire::TellProxyStatus) -> Result<(), ClientError> {
         self.call(Method::POST, "/v1/proxies/status", Some(body), None).await
+    }
+
+    /// `GET /v1/requests/{id}/reviewers`
+    ///
+    /// # Errors
+    /// Any error of a call.
+    pub async fn reviewers(&self, id: &RequestId) -> Result<wire::Reviewers, ClientError> {
+        self.get(&format!("/v1/requests/{id}/reviewers")).await
     }
 
     /// `GET /v1/ca/keys`; for those who may administer.

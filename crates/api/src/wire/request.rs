@@ -139,6 +139,30 @@ pub struct PathGap {
     pub groups: Vec<GroupName>,
 }
 
+/// `GET /v1/requests/{id}/reviewers`: who can approve it as things are. Never its asker, nobody who is locked, and nobody who
+/// has answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Reviewers {
+    /// A few of them.
+    #[schema(value_type = Vec<String>)]
+    pub names: Vec<IdentityName>,
+    /// How many more there are, at least.
+    pub more: u32,
+}
+
+impl std::fmt::Display for Reviewers {
+    /// "bob, carol and 3 more", "nobody".
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.names.iter().map(IdentityName::as_str).collect();
+        match (names.split_last(), self.more) {
+            (None, _) => f.write_str("nobody"),
+            (Some(_), 1..) => write!(f, "{} and {} more", names.join(", "), self.more),
+            (Some((last, [])), 0) => f.write_str(last),
+            (Some((last, others)), 0) => write!(f, "{} and {last}", others.join(", ")),
+        }
+    }
+}
+
 /// `POST /v1/requests/{id}/approve`
 #[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, Authority, CertificateBody, ChannelEnd, ChannelKind, FactorId, GrantEnd, GroupName, IdentityName, Lock, LockId, Login,
-    PolicyPath, Presence, ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd, SessionId,
-    TargetName, Timestamp, Verdict, WayIn,
+    Asked, Authority, CertificateBody, ChannelEnd, ChannelKind, FactorId, GrantEnd, GroupName, IdentityName, Lock,
+    LockId, Login, PolicyPath, Presence, ProxyName, Pty, RecordingId, RequestId, RequestSpec, Serial, SessionEnd,
+    SessionId, TargetName, Timestamp, Verdict, WayIn,
 };
 
 pub use correlation::Correlation;
