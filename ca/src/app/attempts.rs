@@ -1,5 +1,5 @@
-//! Wrong codes: so many, and then nobody may try for a while. A code has a million values and three are good at a time,
-//! so at this rate guessing takes years.
+//! Wrong codes: so many, and then nobody may try for a while; and so many a day. A code has a million values and three of
+//! an authenticator are good at a time: guessing takes decades with one, and years with as many as one may have.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,10 @@ use super::AppError;
 const MOST: usize = 5;
 /// For how long a wrong code counts.
 const WINDOW: Span = Span::from_minutes(15);
+/// How many wrong codes somebody has in a [`DAY`].
+const MOST_A_DAY: usize = 20;
+/// For how long a wrong code counts among those.
+const DAY: Span = Span::from_hours(24);
 
 /// The wrong codes of late, of people who have an authenticator. In memory: who starts the CA anew gives five more.
 #[derive(Debug, Default)]
@@ -25,13 +29,16 @@ impl Attempts {
     pub(super) fn count(&self, identity: &IdentityName, now: Timestamp) -> Result<(), AppError> {
         let mut all = self.lock();
         let own = all.entry(identity.clone()).or_default();
-        own.retain(|at| now < at.plus(WINDOW));
-        if own.len() >= MOST {
-            let until = own.first().map_or(now, |first| first.plus(WINDOW));
-            return Err(AppError::TooMany(format!(
-                "{identity} gave {MOST} wrong codes within {WINDOW}; the next one is looked at from {} on",
-                until.to_second()
-            )));
+        own.retain(|at| now < at.plus(DAY));
+        for (most, within) in [(MOST, WINDOW), (MOST_A_DAY, DAY)] {
+            // In order of their coming: when the one that is so many back counts no more, there is room.
+            let back = own.len().checked_sub(most).and_then(|at| own.get(at));
+            if let Some(until) = back.map(|at| at.plus(within)).filter(|until| now < *until) {
+                return Err(AppError::TooMany(format!(
+                    "{identity} gave {most} wrong codes within {within}; the next one is looked at from {} on",
+                    until.to_second()
+                )));
+            }
         }
         own.push(now);
         Ok(())
@@ -47,7 +54,7 @@ impl Attempts {
     /// Forgets what counts no more.
     pub(super) fn sweep(&self, now: Timestamp) {
         self.lock().retain(|_, own| {
-            own.retain(|at| now < at.plus(WINDOW));
+            own.retain(|at| now < at.plus(DAY));
             !own.is_empty()
         });
     }
@@ -76,6 +83,16 @@ mod tests {
     }
 
     #[test]
+    fn who_paces_their_guesses_has_so_many_a_day() {
+        let (attempts, alice) = (Attempts::default(), "alice".parse().unwrap());
+        let taken = |second| attempts.count(&alice, Timestamp::from_seconds(second)).is_ok();
+        // Four in each window, all day long.
+        let tries = (0..96).flat_map(|window| (0..4).map(move |nth| window * 900 + nth));
+        assert_eq!(tries.filter(|second| taken(*second)).count(), MOST_A_DAY);
+        assert!(taken(86_400), "the first counts no more");
+    }
+
+    #[test]
     fn good_codes_are_not_counted() {
         let (attempts, alice) = (Attempts::default(), "alice".parse().unwrap());
         for second in 0..100 {
@@ -83,7 +100,7 @@ mod tests {
             attempts.give_back(&alice);
         }
         attempts.count(&alice, Timestamp::from_seconds(100)).unwrap();
-        attempts.sweep(Timestamp::from_seconds(10_000));
+        attempts.sweep(Timestamp::from_seconds(100_000));
         assert!(attempts.lock().is_empty());
     }
 }

@@ -1,24 +1,28 @@
 //! Second factors: authenticators are added, listed and removed, and the codes that they make looked at.
 //!
 //! A code makes more of the token or the pass that it comes with, and of nothing else: of a token for a quarter of an
-//! hour, of a pass for as long as that lives. When the authenticator is removed, that ends at once.
+//! hour, of a pass for as long as that lives. When the authenticator is removed, that ends at once. A token is exchanged
+//! for another, so that no copy of it, whoever has it, is worth more than before.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access::{AddFactor, Factor, Refusal, RemoveFactor, State, UseFactor};
-use identity::{Raised, TokenInfo, TotpSecret};
+use identity::{Raised, Subject, TokenInfo, TotpSecret};
 use model::{Fact, FactorId, IdentityName, Reason, Span, Timestamp};
 use policy::Action;
 use zeroize::Zeroizing;
 
 use super::engine::blocking;
-use super::{App, AppError, Caller};
+use super::{App, AppError, Caller, LoggedIn};
 
 /// For how long a code makes more of a session token.
 const FRESH: Span = Span::from_minutes(15);
 /// How long somebody may take to put a new secret into their app.
 const ENROLMENT: Span = Span::from_minutes(10);
+/// How long ago somebody without an authenticator may have logged in to set one up: with their key, and not with a token
+/// that may have been copied since.
+const LOGIN: Span = Span::from_minutes(10);
 
 /// An authenticator that is to be: shown once.
 pub struct Enrolment {
@@ -30,6 +34,14 @@ pub struct Enrolment {
     pub secret: Zeroizing<String>,
     /// A first code must come before this moment.
     pub expires: Timestamp,
+}
+
+/// What a code has made of a token or a pass.
+pub struct Taken {
+    /// It is worth more until then.
+    pub until: Timestamp,
+    /// The token that takes the place of the caller's; `None` for a pass, which stays.
+    pub login: Option<LoggedIn>,
 }
 
 /// Secrets that were shown and of which no code has come yet: of each person the last one.
@@ -73,13 +85,15 @@ impl App {
     /// Makes a secret for an authenticator of the caller's. It counts once a first code has come.
     ///
     /// # Errors
-    /// The caller is no person with a login of their own; or has an authenticator already and gave no code of it.
+    /// The caller is no person with a login of their own; has an authenticator already and gave no code of it; or has none,
+    /// and logged in too long ago.
     pub fn begin_factor(&self, caller: &Caller) -> Result<Enrolment, AppError> {
         let identity = caller.identity()?;
         let factor = FactorId::from_random(self.entropy.u64());
         // Whether it could be added in the end: by the decider itself, and nothing is appended.
         let add = AddFactor { factor: factor.clone(), step: 0, shown: caller.factors().totp };
         self.engine.peek(|state, now| access::decide(state, &caller.actor(), add.into(), now).map(drop))?;
+        self.fresh_enough(caller, identity)?;
         let mut random = Zeroizing::new([0; TotpSecret::LENGTH]);
         self.entropy.fill(&mut *random);
         let secret = TotpSecret::from_random(random);
@@ -102,7 +116,7 @@ impl App {
         token: &str,
         factor: &FactorId,
         code: &str,
-    ) -> Result<Factor, AppError> {
+    ) -> Result<(Factor, Taken), AppError> {
         let identity = caller.identity()?;
         let now = self.engine.now();
         let begun = self.enrolments.get(identity, factor, now).ok_or_else(|| {
@@ -132,17 +146,16 @@ impl App {
             }
         };
         self.attempts.give_back(identity);
-        self.raise(caller, token, factor);
-        Ok(added)
+        let taken = self.raise(caller, token, factor).ok_or(AppError::Unauthenticated)?;
+        Ok((added, taken))
     }
 
-    /// Takes a one-time code of the caller's. `token` is their token or pass, of which it makes more until the moment that
-    /// is the answer.
+    /// Takes a one-time code of the caller's. `token` is their token or pass, of which it makes more.
     ///
     /// # Errors
     /// They are locked, or have no authenticator; it is none of theirs, was used before, or is one wrong code too many.
     /// The ledger keeps that.
-    pub async fn verify_code(&self, caller: &Caller, token: &str, code: &str) -> Result<Timestamp, AppError> {
+    pub async fn verify_code(&self, caller: &Caller, token: &str, code: &str) -> Result<Taken, AppError> {
         let identity = caller.person()?;
         let own = |state: &State, _| state.factors_of(identity).map(|factor| factor.id.clone()).collect::<Vec<_>>();
         let own = self.engine.read(own).await?;
@@ -230,6 +243,10 @@ impl App {
         };
         self.engine.execute(&caller.actor(), build, |_, _| ()).await?;
         self.forget_secret(factor).await;
+        if identity != me {
+            // Who has stolen the phone may have a token as well, and must not be the first to set up the next one.
+            self.authenticator.revoke_subject(&Subject::Identity(identity.clone()));
+        }
         Ok(())
     }
 
@@ -244,13 +261,26 @@ impl App {
         blocking(sweep).await
     }
 
-    /// Makes more of a token or a pass, and says until when. `None`: it has ended meanwhile.
-    fn raise(&self, caller: &Caller, token: &str, factor: &FactorId) -> Option<Timestamp> {
+    /// Refuses somebody without an authenticator whose login is not of late.
+    fn fresh_enough(&self, caller: &Caller, identity: &IdentityName) -> Result<(), AppError> {
+        let own = self
+            .engine
+            .peek(|state, now| state.factors_of(identity).next().is_some() || now < caller.issued().plus(LOGIN));
+        if own {
+            return Ok(());
+        }
+        let sentence = format!("to set up an authenticator takes a login of the last {LOGIN}");
+        Err(Refusal::new("login-too-old", sentence).with_hint("log in again: portcullis login").into())
+    }
+
+    /// Makes more of a token or a pass. `None`: it has ended meanwhile.
+    fn raise(&self, caller: &Caller, token: &str, factor: &FactorId) -> Option<Taken> {
         let fresh = self.engine.now().plus(FRESH);
         // A pass dies with its connection, so it needs no end of its own.
         let until = if caller.through().is_some() { caller.expires() } else { fresh.min(caller.expires()) };
         let raised = Raised { factor: factor.clone(), until };
-        self.authenticator.raise(token, &raised).map(|_| until)
+        let (info, token) = self.authenticator.raise(token, &raised, self.random())?;
+        Some(Taken { until, login: token.map(|token| LoggedIn { token, info }) })
     }
 
     async fn forget_secret(&self, factor: &FactorId) {
@@ -265,17 +295,23 @@ impl App {
     }
 
     async fn code_refused(&self, caller: &Caller, identity: &IdentityName, why: &str) -> AppError {
-        self.note_code(caller, identity, why).await;
+        // There are few of them, and none may be lost among what else the same person is refused.
+        if let Err(error) = self.keep(&caller.actor(), code_fact(caller, identity, why)).await {
+            tracing::error!(%error, %identity, "a wrong code could not be kept in the ledger");
+        }
         Refusal::new("code-refused", "this is no one-time code of yours now")
             .with_hint("type the code that the app shows now, and see that the clock of the phone is right")
             .into()
     }
 
     async fn note_code(&self, caller: &Caller, identity: &IdentityName, why: &str) {
-        let (reason, address) = (why.to_owned(), caller.address().to_string());
-        let fact = Fact::FactorRefused { identity: identity.clone(), reason, address };
-        self.note(caller.subject(), &caller.actor(), fact, None).await;
+        self.note(caller.subject(), &caller.actor(), code_fact(caller, identity, why), None).await;
     }
+}
+
+fn code_fact(caller: &Caller, identity: &IdentityName, why: &str) -> Fact {
+    let (reason, address) = (why.to_owned(), caller.address().to_string());
+    Fact::FactorRefused { identity: identity.clone(), reason, address }
 }
 
 /// An error with all that lies behind it, for the log.

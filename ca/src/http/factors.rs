@@ -11,7 +11,7 @@ use super::extract::{Json, Path, Query, Who};
 use super::gate::Bearer;
 use super::problem::Fault;
 use super::{Shared, view};
-use crate::app::AppError;
+use crate::app::{AppError, Taken};
 
 /// Whose authenticators to list.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -48,17 +48,17 @@ pub(super) async fn begin(State(app): State<Shared>, Who(caller): Who) -> Result
 /// The first code of a new authenticator.
 #[utoipa::path(post, path = "/v1/factors/{id}/confirm", tag = "factors", params(("id" = String, Path)),
     request_body = wire::Code, security(("token" = [])),
-    responses((status = 200, body = wire::FactorView), (status = "default", body = Problem)))]
+    responses((status = 200, body = wire::FactorConfirmed), (status = "default", body = Problem)))]
 pub(super) async fn confirm(
     State(app): State<Shared>,
     Who(caller): Who,
     Extension(Bearer(token)): Extension<Bearer>,
     Path(id): Path<FactorId>,
     Json(body): Json<wire::Code>,
-) -> Result<Json<wire::FactorView>, Fault> {
-    let added = app.confirm_factor(&caller, &token, &id, &body.code).await?;
+) -> Result<Json<wire::FactorConfirmed>, Fault> {
+    let (added, code) = app.confirm_factor(&caller, &token, &id, &body.code).await?;
     let identity = caller.identity()?.clone();
-    Ok(Json(shown(identity, &added)))
+    Ok(Json(wire::FactorConfirmed { factor: shown(identity, &added), taken: taken(&code) }))
 }
 
 /// Removes an authenticator: one's own takes a one-time code of late, another's the right to administer.
@@ -77,7 +77,8 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes a one-time code, good once: it makes more of the session token, or of the pass, that it comes with.
+/// Takes a one-time code, good once: it makes more of the pass that it comes with; a session token is over, and the answer
+/// has the one that takes its place and is worth more.
 #[utoipa::path(post, path = "/v1/factors/verify", tag = "factors", request_body = wire::Code, security(("token" = [])),
     responses((status = 200, body = wire::CodeTaken), (status = "default", body = Problem)))]
 pub(super) async fn verify(
@@ -86,8 +87,16 @@ pub(super) async fn verify(
     Extension(Bearer(token)): Extension<Bearer>,
     Json(body): Json<wire::Code>,
 ) -> Result<Json<wire::CodeTaken>, Fault> {
-    let until = app.verify_code(&caller, &token, &body.code).await?;
-    Ok(Json(wire::CodeTaken { until: until.into() }))
+    let code = app.verify_code(&caller, &token, &body.code).await?;
+    Ok(Json(taken(&code)))
+}
+
+fn taken(code: &Taken) -> wire::CodeTaken {
+    let login = code.login.as_ref().map(|login| wire::LoginResponse {
+        token: login.token.expose().to_owned(),
+        expires: login.info.expires.into(),
+    });
+    wire::CodeTaken { until: code.until.into(), login }
 }
 
 fn shown(identity: IdentityName, factor: &Factor) -> wire::FactorView {

@@ -36,7 +36,7 @@ async fn enrol(site: &Site, client: &Client) -> App {
     let app = App { id: begun.id.clone(), secret: TotpSecret::from_base32(&begun.secret).unwrap() };
     assert!(begun.otpauth.starts_with("otpauth://totp/ca.test:") && begun.otpauth.contains(&begun.secret));
     let confirmed = client.confirm_factor(&begun.id, &app.shows(site)).await.unwrap();
-    assert_eq!(confirmed.id, begun.id);
+    assert_eq!(confirmed.factor.id, begun.id);
     app
 }
 
@@ -352,4 +352,63 @@ async fn a_touch_does_where_any_factor_will() {
     assert!(alice.explain(&coded).await.unwrap().paths[0].lacks.is_empty());
     let lacks = &alice.explain(&explain()).await.unwrap().paths[0].lacks;
     assert_eq!(lacks, &["a one-time code or a touched security key"]);
+}
+
+/// Somebody who has copied the session token, and nothing else.
+fn copy_of(site: &Site, login: &wire::LoginResponse) -> Client {
+    site.anonymous().with_token(login.token.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_makes_no_more_of_a_copied_token() {
+    let site = site().await;
+    let alice = site.client("alice");
+    let login = alice.login().await.unwrap();
+    let early = copy_of(&site, &login);
+    let app = enrol(&site, &alice).await;
+    assert_eq!(code(early.whoami().await), "unauthenticated", "the first code ended it");
+    let login = site.client("alice").login().await.unwrap();
+    let (alice, copy) = (copy_of(&site, &login), copy_of(&site, &login));
+    assert!(copy.whoami().await.is_ok());
+    let taken = alice.verify_code(&app.next(&site)).await.unwrap();
+    assert_eq!(taken.login.unwrap().expires.0, login.expires.0, "it lives no longer for it");
+    assert!(alice.whoami().await.unwrap().code_until.is_some());
+    assert_eq!(code(copy.whoami().await), "unauthenticated");
+    assert_eq!(code(copy.begin_factor().await), "unauthenticated");
+    // A pass is good for its proxy alone and goes on.
+    let passed = pass(&site, "alice", "root+dev1").await;
+    assert!(passed.verify_code(&app.next(&site)).await.unwrap().login.is_none());
+    assert!(passed.requests(None, true, None).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_token_sets_up_no_authenticator() {
+    let site = site().await;
+    let login = site.client("alice").login().await.unwrap();
+    let thief = copy_of(&site, &login);
+    site.clock.advance(Span::from_minutes(10));
+    assert_eq!(code(thief.begin_factor().await), "login-too-old");
+    let app = enrol(&site, &site.client("alice")).await;
+    // Once an administrator has removed it, no token from before is good for anything.
+    let login = site.client("alice").login().await.unwrap();
+    let thief = copy_of(&site, &login);
+    let remove = wire::RemoveFactor { identity: Some("alice".to_owned()), reason: Some("stolen".to_owned()) };
+    site.client("adam").remove_factor(&app.id, &remove).await.unwrap();
+    assert_eq!(code(thief.begin_factor().await), "unauthenticated");
+    enrol(&site, &site.client("alice")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_guess_is_lost_among_other_refusals() {
+    let site = site().await;
+    let alice = site.client("alice");
+    enrol(&site, &alice).await;
+    for _ in 0..60 {
+        alice.file_request(&ask("root", "nowhere", 60), &unique()).await.unwrap_err();
+    }
+    for _ in 0..5 {
+        assert_eq!(code(alice.verify_code(&wire::Code { code: "000000".to_owned() }).await), "code-refused");
+    }
+    let refused = |record: &&model::Record| matches!(record.entry.fact, Fact::FactorRefused { .. });
+    assert_eq!(ledger(&site).await.iter().filter(refused).count(), 5);
 }

@@ -3,11 +3,12 @@
 use std::io::{BufRead as _, Read as _};
 
 use api::Client;
-use api::wire::{Code, ExplainRequest, FileRequest, Time};
+use api::wire::{Code, CodeTaken, ExplainRequest, FileRequest, Time};
 use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::token::StoredToken;
 
 /// How often somebody may mistype it.
 const TRIES: usize = 3;
@@ -47,12 +48,12 @@ pub(crate) async fn give(
     let mut first = first;
     for _ in 1..TRIES {
         let code = first.take().map_or_else(|| typed(context, PROMPT), Ok)?;
-        match verify(client, &code).await {
+        match verify(context, client, &code).await {
             Err(error) if is_mistake(&error) && context.output.can_ask() => context.output.note(error),
             answer => return answer,
         }
     }
-    verify(client, &typed(context, PROMPT)?).await
+    verify(context, client, &typed(context, PROMPT)?).await
 }
 
 /// Offers to give a code before a request is filed that has a way with one which is shorter than any other. An empty
@@ -107,6 +108,19 @@ pub(crate) fn is_mistake(error: &CliError) -> bool {
     matches!(error.api_code(), Some("code-refused" | "code-used"))
 }
 
-async fn verify(client: &Client, code: &Zeroizing<String>) -> Result<Time, CliError> {
-    Ok(client.verify_code(&Code { code: code.to_string() }).await?.until)
+async fn verify(context: &Context, client: &Client, code: &Zeroizing<String>) -> Result<Time, CliError> {
+    let taken = client.verify_code(&Code { code: code.to_string() }).await?;
+    keep(context, &taken)?;
+    Ok(taken.until)
+}
+
+/// Keeps the session token that takes the place of the one that a code was given with.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn keep(context: &Context, taken: &CodeTaken) -> Result<(), CliError> {
+    match &taken.login {
+        Some(login) => StoredToken::write(&context.home()?, &context.profile()?, login),
+        None => Ok(()),
+    }
 }

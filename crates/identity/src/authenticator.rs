@@ -248,10 +248,16 @@ impl Authenticator {
     }
 
     /// Makes more of a token, or of a pass, that a one-time code was given with. `None`: there is none.
-    pub fn raise(&self, token: &str, raised: &Raised) -> Option<Arc<TokenInfo>> {
+    ///
+    /// A token is exchanged for a new one, `random`, which is the answer's; a copy of the old one that somebody else has
+    /// is worth nothing from then on. A pass is good for its own proxy only, and stays.
+    pub fn raise(&self, token: &str, raised: &Raised, random: [u8; 32]) -> Option<(Arc<TokenInfo>, Option<Token>)> {
         let hash = Token::from_text(token).ok()?.hash();
-        let own = lock(&self.tokens).raise(&hash, raised);
-        own.or_else(|| lock(&self.passes).raise(token, raised))
+        let new = Token::from_random(random);
+        if let Some(info) = lock(&self.tokens).exchange(&hash, new.hash(), raised) {
+            return Some((info, Some(new)));
+        }
+        lock(&self.passes).raise(token, raised).map(|info| (info, None))
     }
 
     /// Ends one pass: its connection is closed. Whether there was one.
@@ -409,6 +415,15 @@ impl Tokens {
         let known = self.by_hash.get_mut(hash)?;
         *known = Arc::new(TokenInfo { raised: Some(raised.clone()), ..TokenInfo::clone(known) });
         Some(Arc::clone(known))
+    }
+
+    /// The same under another name.
+    pub(crate) fn exchange(&mut self, old: &TokenHash, new: TokenHash, raised: &Raised) -> Option<Arc<TokenInfo>> {
+        let known = self.remove(old)?;
+        let info = Arc::new(TokenInfo { raised: Some(raised.clone()), ..TokenInfo::clone(&known) });
+        self.by_subject.entry(info.subject.clone()).or_default().push(new);
+        self.by_hash.insert(new, Arc::clone(&info));
+        Some(info)
     }
 
     pub(crate) fn remove(&mut self, hash: &TokenHash) -> Option<Arc<TokenInfo>> {

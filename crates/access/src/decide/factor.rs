@@ -11,6 +11,7 @@ impl Desk<'_> {
     pub(super) fn add_factor(&self, add: &AddFactor) -> Result<Vec<Entry>, Refusal> {
         let AddFactor { factor, step, shown } = add;
         let identity = self.person("add an authenticator")?;
+        self.by_themselves()?;
         let own = self.state.factors_of(identity).count();
         if self.state.factors().any(|(_, known)| known.id == *factor) {
             return Err(Refusal::new("id-taken", format!("there is already a factor {factor}")).with_hint("try again"));
@@ -29,6 +30,7 @@ impl Desk<'_> {
 
     pub(super) fn remove_factor(&self, remove: &RemoveFactor) -> Result<Vec<Entry>, Refusal> {
         let RemoveFactor { identity, factor, reason, may_administer, shown } = remove;
+        self.by_themselves()?;
         let own = self.actor.identity() == Some(identity);
         if !own {
             self.allowed(*may_administer, &format!("remove an authenticator of {identity}"), "--action administer")?;
@@ -41,6 +43,14 @@ impl Desk<'_> {
         let reason = reason.clone().map(String::from);
         let removed = Fact::FactorRemoved { identity: identity.clone(), factor: factor.clone(), reason };
         Ok(vec![self.entry(correlation(), removed)])
+    }
+
+    /// What a proxy passes on never changes what its people prove themselves with.
+    fn by_themselves(&self) -> Result<(), Refusal> {
+        match self.actor.through() {
+            None => Ok(()),
+            Some(proxy) => Err(Refusal::new("not-allowed", format!("no authenticator is changed through {proxy}"))),
+        }
     }
 
     pub(super) fn use_factor(&self, using: &UseFactor) -> Result<Vec<Entry>, Refusal> {

@@ -73,6 +73,17 @@ fn nobody_gets_rid_of_it_with_the_key_alone() {
 }
 
 #[test]
+fn no_proxy_changes_what_its_people_prove_themselves_with() {
+    let mut world = World::default();
+    let through = Actor::Through { identity: "alice".parse().unwrap(), proxy: "proxy1".parse().unwrap() };
+    assert_eq!(world.act(&through, add(1, 100), at(0)).unwrap_err().code, "not-allowed");
+    world.must("alice", add(1, 100), at(1));
+    let shown = access::RemoveFactor { shown: true, may_administer: true, ..remove(1) };
+    assert_eq!(world.act(&through, shown, at(2)).unwrap_err().code, "not-allowed");
+    world.act(&through, using(1, 101), at(3)).unwrap();
+}
+
+#[test]
 fn a_path_that_wants_a_code_is_taken_with_one() {
     let wants = |factor| {
         let mut path = path("factor", 60, 0, &[]);

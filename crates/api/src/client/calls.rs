@@ -238,16 +238,21 @@ impl Client {
     ///
     /// # Errors
     /// Any error of a call.
-    pub async fn confirm_factor(&self, id: &FactorId, body: &wire::Code) -> Answer<wire::FactorView> {
-        self.call(Method::POST, &format!("/v1/factors/{id}/confirm"), Some(body), None).await
+    pub async fn confirm_factor(&self, id: &FactorId, body: &wire::Code) -> Answer<wire::FactorConfirmed> {
+        let answer: wire::FactorConfirmed =
+            self.call(Method::POST, &format!("/v1/factors/{id}/confirm"), Some(body), None).await?;
+        self.take_up(&answer.taken);
+        Ok(answer)
     }
 
-    /// `POST /v1/factors/verify`: a one-time code, which is good once.
+    /// `POST /v1/factors/verify`: a one-time code, which is good once. The client goes on with the new session token.
     ///
     /// # Errors
     /// Any error of a call.
     pub async fn verify_code(&self, body: &wire::Code) -> Answer<wire::CodeTaken> {
-        self.call(Method::POST, "/v1/factors/verify", Some(body), None).await
+        let taken: wire::CodeTaken = self.call(Method::POST, "/v1/factors/verify", Some(body), None).await?;
+        self.take_up(&taken);
+        Ok(taken)
     }
 
     /// `GET /v1/factors`

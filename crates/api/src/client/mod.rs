@@ -179,6 +179,13 @@ impl Client {
         &self.url
     }
 
+    /// Goes on with the session token that a one-time code was given for.
+    pub(crate) fn take_up(&self, taken: &wire::CodeTaken) {
+        if let Some(login) = &taken.login {
+            self.set_token(Some(login.token.clone()));
+        }
+    }
+
     /// Logs in with the client's credentials and keeps the token.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::fmt;
 use model::{FactorId, IdentityName};
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::{LoginResponse, Time};
 
 /// The answer to `POST /v1/factors`: a secret for an authenticator app, shown once. It counts after
 /// `POST /v1/factors/{id}/confirm` with a first code.
@@ -37,6 +37,20 @@ pub struct CodeTaken {
     /// From this moment on it takes another code.
     #[schema(value_type = String)]
     pub until: Time,
+    /// The session token that is worth more: it takes the place of the one that the call came with, which is over.
+    /// Absent for a pass, which stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<LoginResponse>,
+}
+
+/// The answer to the first code of an authenticator.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FactorConfirmed {
+    /// It counts from now on.
+    pub factor: FactorView,
+    /// What the code has made of the session token, as in [`CodeTaken`].
+    #[serde(flatten)]
+    pub taken: CodeTaken,
 }
 
 /// `POST /v1/factors/{id}/remove`

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::Tone;
 use crate::show::field;
+use crate::token::StoredToken;
 use crate::words::distance;
 use crate::{ask, code};
 
@@ -80,7 +81,14 @@ async fn add(context: &Context) -> Result<(), CliError> {
         ));
     }
     let client = context.client().await?;
-    let begun = code::with(context, &client, || async { Ok(client.begin_factor().await?) }).await?;
+    let begun = match code::with(context, &client, || async { Ok(client.begin_factor().await?) }).await {
+        Err(error) if error.api_code() == Some("login-too-old") => {
+            let login = client.login().await?;
+            StoredToken::write(&context.home()?, &context.profile()?, &login)?;
+            client.begin_factor().await?
+        }
+        begun => begun?,
+    };
     show(context, &begun)?;
     let added = confirm(context, &client, &begun).await?;
     context.output.answer(&added, |added| {
@@ -112,7 +120,11 @@ async fn confirm(context: &Context, client: &Client, begun: &Enrolment) -> Resul
                 context.output.note(error);
                 tries += 1;
             }
-            answer => return answer,
+            answer => {
+                let confirmed = answer?;
+                code::keep(context, &confirmed.taken)?;
+                return Ok(confirmed.factor);
+            }
         }
     }
 }
