@@ -141,11 +141,11 @@ impl App {
         caller.identity()?;
         self.rules().demand(caller, Action::Administer, self.engine.now())?;
         let _turn = self.rotating.lock().await;
-        let actor = caller.actor();
+        let (actor, shown) = (caller.actor(), caller.factors().totp);
         let key = match step {
             Step::Stage => {
                 // A key is made only when the step would be taken.
-                let ask = self.rotation(ca, step, None);
+                let ask = self.rotation(ca, step, None, shown);
                 self.engine.peek(|state, now| decide(state, &actor, ask.into(), now))?;
                 let (keys, entropy) = (Arc::clone(&self.keys), Arc::clone(&self.entropy));
                 let made = blocking(move || Ok(keys.stage(ca, &*entropy)));
@@ -157,7 +157,7 @@ impl App {
             // It may have taken its turn since it was let in: what holds now counts.
             self.rules().demand(caller, Action::Administer, now)?;
             self.must_hold(state, ca, step)?;
-            Ok(self.rotation(ca, step, key.clone()).into())
+            Ok(self.rotation(ca, step, key.clone(), shown).into())
         };
         let stepped = self.engine.execute(&actor, build, |_, _| ()).await;
         // Also when it was refused: a key that nobody was told of does not stay.
@@ -204,7 +204,7 @@ impl App {
         }
     }
 
-    fn rotation(&self, ca: Authority, step: Step, key: Option<String>) -> RotateCa {
+    fn rotation(&self, ca: Authority, step: Step, key: Option<String>, shown: bool) -> RotateCa {
         let step = match step {
             Step::Stage => {
                 let signs = identity::fingerprint(self.house().signs(ca));
@@ -214,7 +214,7 @@ impl App {
             Step::Retire => CaStep::Retire,
             Step::Cancel => CaStep::Cancel,
         };
-        RotateCa { ca, step, may_rotate: true }
+        RotateCa { ca, step, may_rotate: true, shown }
     }
 
     fn ca_state(&self, state: &State, ca: Authority) -> CaState {

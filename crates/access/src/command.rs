@@ -444,6 +444,8 @@ pub struct RotateCa {
     pub step: CaStep,
     /// Whether policy lets the actor do so.
     pub may_rotate: bool,
+    /// Whether a one-time code was given of late: who has an authenticator must.
+    pub shown: bool,
 }
 
 /// A step in replacing the key of a CA.

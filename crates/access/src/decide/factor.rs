@@ -34,6 +34,8 @@ impl Desk<'_> {
         let own = self.actor.identity() == Some(identity);
         if !own {
             self.allowed(*may_administer, &format!("remove an authenticator of {identity}"), "--action administer")?;
+            let administrator = self.person("remove an authenticator")?;
+            self.with_code(administrator, *shown, &format!("to remove an authenticator of {identity}"))?;
         }
         known(self.state, identity, factor)?;
         // Not even administrators remove their own without it: with their key alone nobody must get rid of it.
@@ -43,6 +45,14 @@ impl Desk<'_> {
         let reason = reason.clone().map(String::from);
         let removed = Fact::FactorRemoved { identity: identity.clone(), factor: factor.clone(), reason };
         Ok(vec![self.entry(correlation(), removed)])
+    }
+
+    /// Refuses somebody who has an authenticator and gave no code of it.
+    pub(super) fn with_code(&self, identity: &IdentityName, shown: bool, what: &str) -> Result<(), Refusal> {
+        if shown || self.state.factors_of(identity).next().is_none() {
+            return Ok(());
+        }
+        Err(needed(format!("{what} takes a code of your authenticator")))
     }
 
     /// What a proxy passes on never changes what its people prove themselves with.

@@ -9,12 +9,14 @@ use crate::state::Beside;
 
 impl Desk<'_> {
     pub(super) fn rotate(&self, rotate: &RotateCa) -> Result<Vec<Entry>, Refusal> {
-        let RotateCa { ca, step, may_rotate } = rotate;
+        let RotateCa { ca, step, may_rotate, shown } = rotate;
         let ca = *ca;
-        self.person("replace a key of the CA")?;
+        let identity = self.person("replace a key of the CA")?;
         // What a proxy passes on can never move what proxies are judged by.
         let may = *may_rotate && self.actor.through().is_none();
         self.allowed(may, &format!("replace the key of the {ca} CA"), "--action administer")?;
+        // A stolen token alone must not close every server to its house.
+        self.with_code(identity, *shown, &format!("to replace the key of the {ca} CA"))?;
         let known = self.state.ca_keys(ca);
         let wrong = |sentence: String, next: &str| {
             let run = format!("run: portcullis ca rotate {ca} {next}");

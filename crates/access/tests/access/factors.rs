@@ -73,6 +73,20 @@ fn nobody_gets_rid_of_it_with_the_key_alone() {
 }
 
 #[test]
+fn an_administrators_token_alone_takes_nobodys_authenticator_and_replaces_no_key() {
+    let mut world = World::default();
+    world.must("alice", add(1, 100), at(0));
+    let step = access::CaStep::Stage { key: "SHA256:new".to_owned(), signs: "SHA256:old".to_owned() };
+    let stage = access::RotateCa { ca: model::Authority::User, step, may_rotate: true, shown: false };
+    let remove = access::RemoveFactor { may_administer: true, ..remove(1) };
+    world.must("carol", add(2, 100), at(1));
+    assert_eq!(world.refused("carol", remove.clone(), at(2)).code, "factor-needed");
+    assert_eq!(world.refused("carol", stage.clone(), at(2)).code, "factor-needed");
+    world.must("carol", access::RotateCa { shown: true, ..stage }, at(3));
+    world.must("carol", access::RemoveFactor { shown: true, ..remove }, at(3));
+}
+
+#[test]
 fn no_proxy_changes_what_its_people_prove_themselves_with() {
     let mut world = World::default();
     let through = Actor::Through { identity: "alice".parse().unwrap(), proxy: "proxy1".parse().unwrap() };

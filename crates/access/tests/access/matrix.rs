@@ -262,7 +262,7 @@ fn stage() -> access::CaStep {
 }
 
 fn rotate(step: access::CaStep) -> access::RotateCa {
-    access::RotateCa { ca: model::Authority::User, step, may_rotate: true }
+    access::RotateCa { ca: model::Authority::User, step, may_rotate: true, shown: false }
 }
 
 fn authority_commands() -> Vec<(&'static str, &'static str, Command)> {

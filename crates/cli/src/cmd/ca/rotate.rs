@@ -3,6 +3,7 @@
 use api::wire::{CaKeyState, CaStep};
 use model::Authority;
 
+use crate::code;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{Tone, clean};
@@ -61,7 +62,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let client = context.client().await?;
     let step = args.step.taken();
     let states = match (args.ca, step) {
-        (Some(ca), Some(step)) => vec![client.rotate_ca(ca, step).await?],
+        (Some(ca), Some(step)) => {
+            vec![code::with(context, &client, || async { Ok(client.rotate_ca(ca, step).await?) }).await?]
+        }
         (wanted, _) => {
             let all = client.ca_keys().await?.items;
             all.into_iter().filter(|state| wanted.is_none_or(|wanted| state.ca == wanted)).collect()
