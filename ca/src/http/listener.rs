@@ -258,8 +258,14 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for Seen<S> {
 
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.read_in_time(cx, polled)
+        let read = self.read_in_time(cx, polled);
+        if matches!(read, Poll::Ready(Err(_))) {
+            // An error says that nothing was read, and readers rely on that.
+            buf.set_filled(before);
+        }
+        read
     }
 }
 

@@ -81,6 +81,20 @@ async fn somebody_without_a_token_does_not_stay_however_many_bytes_come() {
     trickle.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_came_before_the_end_is_not_read_behind_it() {
+    let guard = Guard::new(4, Patience { stranger: SHORT, ..ENDLESS });
+    let standing = Standing::new();
+    standing.ask();
+    let (mut ours, mut peer) = pair(&guard, standing).await;
+    peer.write_all(b"two").await.unwrap();
+    assert_eq!(ours.read_u8().await.unwrap(), b't');
+    tokio::time::advance(SHORT * 2).await;
+    let mut rest = Vec::new();
+    assert_eq!(ours.read_to_end(&mut rest).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(rest.is_empty());
+}
+
 /// With a clock of the test's own: requests put the end off, and nothing else does.
 #[tokio::test(start_paused = true)]
 async fn each_request_gives_somebody_without_a_token_the_same_time_again() {
