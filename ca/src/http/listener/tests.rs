@@ -83,7 +83,7 @@ async fn somebody_without_a_token_does_not_stay_however_many_bytes_come() {
 
 #[tokio::test(start_paused = true)]
 async fn what_came_before_the_end_is_not_read_behind_it() {
-    let guard = Guard::new(4, Patience { stranger: SHORT, ..ENDLESS });
+    let guard = Guard::new(4, Patience { first: SHORT, stranger: SHORT, ..ENDLESS });
     let standing = Standing::new();
     standing.ask();
     let (mut ours, mut peer) = pair(&guard, standing).await;
