@@ -22,6 +22,8 @@ use crate::prompt::{Left, duration, needed};
 use crate::session::{Visit, Wish};
 use crate::words::Words;
 
+/// What is asked for unless somebody says otherwise, as `portcullis request` does.
+const USUAL: Span = Span::from_minutes(30);
 /// How often one looks whether somebody has decided.
 const EVERY: Duration = Duration::from_secs(1);
 /// How often somebody who waits is sent a sign of life.
@@ -202,7 +204,7 @@ async fn ask(desk: &Desk, terminal: &mut Terminal, place: &Destination) -> Resul
         false => None,
     };
     let longest = longest(&explained);
-    let duration = duration(terminal, "for how long?", longest, longest).await?;
+    let duration = duration(terminal, "for how long?", longest.min(USUAL), longest).await?;
     let filing = FileRequest {
         target: place.target.clone(),
         login: place.login.clone(),

@@ -23,7 +23,7 @@ pub(super) struct Sought {
     #[arg(long, value_name = "PATTERN")]
     path: Option<PathPattern>,
     /// Only a file with this content, moved whole
-    #[arg(long, value_name = "DIGEST")]
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
     sha256: Option<String>,
     /// Only what was written or changed on the target
     #[arg(long, conflicts_with = "downloads")]
@@ -34,6 +34,16 @@ pub(super) struct Sought {
     /// Only what the grant refused
     #[arg(long)]
     refused: bool,
+}
+
+/// A digest as `sha256sum` prints it. Less of one would be found nowhere, which must not look like an answer.
+fn digest(text: &str) -> Result<String, String> {
+    let whole = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if whole {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("a SHA-256 has 64 hex digits, as sha256sum prints them".to_owned())
+    }
 }
 
 /// An operation, with who and where.
@@ -188,7 +198,10 @@ mod tests {
 
     #[test]
     fn what_is_sought_is_found_and_nothing_else() {
-        let up = r#"{"op":"close","path":"/srv/in/d/x","or":"/srv/x","written":{"bytes":1,"from":0,"to":1,"sha256":"ab12"},"result":"done"}"#;
+        let sum = "ab12".repeat(16);
+        let up = format!(
+            r#"{{"op":"close","path":"/srv/in/d/x","or":"/srv/x","written":{{"bytes":1,"from":0,"to":1,"sha256":"{sum}"}},"result":"done"}}"#
+        );
         let no = r#"{"op":"open","path":"/etc/shadow","read":true,"result":{"refused":{"reason":"no"}}}"#;
         let list = r#"{"op":"list","path":"/srv/in","entries":3,"result":"done"}"#;
         for (arguments, found) in [
@@ -199,11 +212,18 @@ mod tests {
             (&["--uploads"], [true, false, false]),
             (&["--downloads"], [false, true, false]),
             (&["--refused"], [false, true, false]),
-            (&["--sha256", "AB12"], [true, false, false]),
-            (&["--sha256", "ab"], [false, false, false]),
+            (&["--sha256", &sum.to_uppercase()], [true, false, false]),
+            (&["--sha256", &"0".repeat(64)], [false, false, false]),
             (&["--uploads", "--path", "/etc/**"], [false, false, false]),
         ] {
-            assert_eq!([up, no, list].map(|operation| fits(arguments, operation)), found, "{arguments:?}");
+            assert_eq!([up.as_str(), no, list].map(|operation| fits(arguments, operation)), found, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn less_than_a_digest_is_none() {
+        for text in ["", "ab12", &"zz".repeat(32), &"0".repeat(65)] {
+            assert!(digest(text).is_err(), "{text}");
         }
     }
 }
