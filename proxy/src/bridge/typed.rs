@@ -52,7 +52,9 @@ impl Typed {
         let mut on = Vec::new();
         while !typed.is_empty() {
             if let Some(question) = &self.question {
-                match question.try_send(typed.slice(..typed.len().min(ONE))) {
+                // Copied, because a part of a packet would keep all of it in memory.
+                let kept = typed.get(..ONE).map_or_else(|| typed.clone(), Bytes::copy_from_slice);
+                match question.try_send(kept) {
                     // Whoever types more than a question could ever take has it thrown away.
                     Ok(()) | Err(TrySendError::Full(_)) => break,
                     Err(TrySendError::Closed(_)) => self.question = None,
@@ -156,7 +158,9 @@ mod tests {
     fn a_question_is_not_given_more_of_a_message_than_anybody_would_type() {
         let (mut typed, mut wanted) = typed();
         on(&mut typed, b"\x1de");
-        assert!(typed.take(vec![b'x'; 10 * ONE].into()).is_empty());
+        let packet = Bytes::from(vec![b'x'; 10 * ONE]);
+        assert!(typed.take(packet.clone()).is_empty());
+        assert!(packet.is_unique(), "nobody keeps it");
         let Ok(Aside::Extend(mut answers)) = wanted.try_recv() else { panic!("a question") };
         assert_eq!(answers.try_recv().unwrap().len(), ONE);
         assert!(answers.try_recv().is_err(), "the rest is thrown away");
