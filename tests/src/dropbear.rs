@@ -1,7 +1,7 @@
 //! A real dropbear, which knows no certificates: it lets in whoever holds a key of its `authorized_keys`.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::process::{Background, run, wait_for};
+use crate::process::{Background, run};
 use crate::sshd::Sshd;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -45,10 +45,7 @@ impl Dropbear {
         command.args(["/usr/sbin/dropbear", "-F", "-E", "-s", "-m", "-p", &address.to_string(), "-r"]).arg(&host_key);
         command.arg("-P").arg(folder.join("pid"));
         let mut process = Background::start("dropbear", &mut command, &folder.join("log"))?;
-        wait_for("dropbear to listen", LIMIT, || {
-            process.check()?;
-            Ok(TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok().map(drop))
-        })?;
+        process.listens(address, LIMIT)?;
         Ok(Self { process, address, folder: folder.to_owned() })
     }
 

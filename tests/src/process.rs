@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -136,6 +137,17 @@ impl Background {
             None => Ok(()),
             Some(status) => bail!("{} ended with {status}:\n{}", self.name, self.log()),
         }
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Errors
+    /// It has ended, or does not listen within the limit.
+    pub fn listens(&mut self, address: SocketAddr, limit: Duration) -> Result<()> {
+        wait_for(&format!("{} to listen", self.name.clone()), limit, || {
+            self.check()?;
+            Ok(TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok().map(drop))
+        })
     }
 
     /// Waits for its end.

@@ -253,6 +253,20 @@ impl Site {
         self.servers.iter().map(Background::log).collect()
     }
 
+    /// A session of alice's that lasts, once it has begun.
+    ///
+    /// # Errors
+    /// It does not begin.
+    pub fn live_session(&self) -> Result<Background> {
+        let mut ssh = self.alice.stock("ssh", &[PLACE, "echo begun; sleep 600"]);
+        let mut live = Background::start("ssh", &mut ssh, &self.path("ssh.log"))?;
+        wait_for("the session", LIMIT, || {
+            live.check()?;
+            Ok(live.log().contains("begun").then_some(()))
+        })?;
+        Ok(live)
+    }
+
     /// Waits until the ledger has a record of this kind under this grant, and returns it.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! A real `sshd` that trusts the CA key and nothing else.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::process::{Background, run, wait_for};
+use crate::process::{Background, run};
 
 /// Where free ports are looked for.
 const PORTS: Range<u16> = 12_000..32_000;
@@ -114,10 +114,7 @@ impl Sshd {
         let mut command = Command::new("/usr/sbin/sshd");
         command.args(["-D", "-e", "-f"]).arg(file("sshd_config"));
         let mut process = Background::start("sshd", &mut command, &file("log"))?;
-        wait_for("sshd to listen", LIMIT, || {
-            process.check()?;
-            Ok(TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok().map(drop))
-        })?;
+        process.listens(address, LIMIT)?;
         Ok(Self { process, address, folder: folder.to_owned() })
     }
 

@@ -5,24 +5,10 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use portcullis_tests::{Background, Finished, Layout, PLACE, Site, wait_for};
+use portcullis_tests::{Finished, Layout, PLACE, Site, wait_for};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(60);
-
-/// A session that lasts.
-fn live(site: &Site) -> Result<Background> {
-    let mut live = Background::start(
-        "ssh",
-        &mut site.alice.stock("ssh", &[PLACE, "echo begun; sleep 600"]),
-        &site.path("ssh.log"),
-    )?;
-    wait_for("the session", SOON, || {
-        live.check()?;
-        Ok(live.log().contains("begun").then_some(()))
-    })?;
-    Ok(live)
-}
 
 fn rotate(site: &Site, ca: &str, step: &str) -> Result<Value> {
     let states = site.carol.json(&["ca", "rotate", ca, step])?;
@@ -71,7 +57,7 @@ fn is_refused(site: &Site, why: &str) -> Result<()> {
 fn the_user_ca_is_replaced_while_a_proxy_is_away() -> Result<()> {
     let mut site = Site::with(Layout::Apart, None)?;
     let grant = site.grant("50m")?;
-    let mut live = live(&site)?;
+    let mut live = site.live_session()?;
     let refused = site.alice.portcullis(&["ca", "rotate", "user", "--stage"])?;
     ensure!(!refused.status.success(), "{refused:?}");
 
@@ -114,7 +100,7 @@ fn the_user_ca_is_replaced_while_a_proxy_is_away() -> Result<()> {
 fn the_host_ca_is_replaced_and_a_server_that_was_left_out_is_not_believed() -> Result<()> {
     let site = Site::start()?;
     site.grant("50m")?;
-    let mut live = live(&site)?;
+    let mut live = site.live_session()?;
     let staged = rotate(&site, "host", "--stage")?;
     gets_in(&site)?;
     let activated = rotate(&site, "host", "--activate")?;
@@ -143,7 +129,7 @@ fn the_host_ca_is_replaced_and_a_server_that_was_left_out_is_not_believed() -> R
 fn the_front_ca_is_replaced_for_who_has_learnt_the_next_one() -> Result<()> {
     let site = Site::start()?;
     site.grant("50m")?;
-    let mut live = live(&site)?;
+    let mut live = site.live_session()?;
     let known_hosts = site.alice.folder().join("known_hosts");
     let before = fs::read_to_string(&known_hosts)?;
     rotate(&site, "front", "--stage")?;

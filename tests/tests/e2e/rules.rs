@@ -4,28 +4,15 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use portcullis_tests::{Background, PLACE, Site, wait_for};
+use portcullis_tests::{PLACE, Site, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
-
-fn live_session(site: &Site) -> Result<Background> {
-    let mut live = Background::start(
-        "ssh",
-        &mut site.alice.stock("ssh", &[PLACE, "echo begun; sleep 600"]),
-        &site.path("ssh.log"),
-    )?;
-    wait_for("the session", SOON, || {
-        live.check()?;
-        Ok(live.log().contains("begun").then_some(()))
-    })?;
-    Ok(live)
-}
 
 #[test]
 fn a_lock_drops_the_live_refuses_the_new_and_lifts() -> Result<()> {
     let site = Site::start()?;
     let grant = site.grant("30m")?;
-    let mut live = live_session(&site)?;
+    let mut live = site.live_session()?;
     let lock = site.carol.json(&["lock", "identity:alice", "--reason", "laptop stolen"])?;
     ensure!(!live.end(SOON)?.success(), "the session went on");
     let ended = site.record(&grant, "session.ended")?.to_string();
@@ -47,7 +34,7 @@ fn a_lock_drops_the_live_refuses_the_new_and_lifts() -> Result<()> {
 fn a_policy_that_no_longer_allows_a_session_ends_it_and_a_broken_one_changes_nothing() -> Result<()> {
     let site = Site::start()?;
     let grant = site.grant("30m")?;
-    let mut live = live_session(&site)?;
+    let mut live = site.live_session()?;
     let file = site.folder().join("policy.cedar");
     let policy = fs::read_to_string(&file)?;
 
@@ -75,7 +62,7 @@ fn a_policy_that_no_longer_allows_a_session_ends_it_and_a_broken_one_changes_not
 fn a_person_who_leaves_the_directory_is_out_at_once() -> Result<()> {
     let site = Site::start()?;
     let grant = site.grant("30m")?;
-    let mut live = live_session(&site)?;
+    let mut live = site.live_session()?;
     let file = site.folder().join("directory.toml");
     let directory = fs::read_to_string(&file)?;
     let start = directory.find("[[identity]]\nname = \"alice\"").expect("alice is in the directory");

@@ -1,6 +1,6 @@
 //! The calls, in the order of the API's nouns.
 
-use model::{FactorId, LockId, RecordingId, RequestId, SessionId, TargetName};
+use model::{LockId, RecordingId, RequestId, SessionId, TargetName};
 use reqwest::Method;
 
 use super::{Client, ClientError};
@@ -224,53 +224,6 @@ impl Client {
     /// Any error of a call.
     pub async fn end_pass(&self) -> Answer<()> {
         self.call(Method::POST, "/v1/logout", NOTHING, None).await
-    }
-
-    /// `POST /v1/factors`: a secret for an authenticator, shown once.
-    ///
-    /// # Errors
-    /// Any error of a call.
-    pub async fn begin_factor(&self) -> Answer<wire::Enrolment> {
-        self.call(Method::POST, "/v1/factors", NOTHING, None).await
-    }
-
-    /// `POST /v1/factors/{id}/confirm`
-    ///
-    /// # Errors
-    /// Any error of a call.
-    pub async fn confirm_factor(&self, id: &FactorId, body: &wire::Code) -> Answer<wire::FactorConfirmed> {
-        let answer: wire::FactorConfirmed =
-            self.call(Method::POST, &format!("/v1/factors/{id}/confirm"), Some(body), None).await?;
-        self.take_up(&answer.taken);
-        Ok(answer)
-    }
-
-    /// `POST /v1/factors/verify`: a one-time code, which is good once. The client goes on with the new session token.
-    ///
-    /// # Errors
-    /// Any error of a call.
-    pub async fn verify_code(&self, body: &wire::Code) -> Answer<wire::CodeTaken> {
-        let taken: wire::CodeTaken = self.call(Method::POST, "/v1/factors/verify", Some(body), None).await?;
-        self.take_up(&taken);
-        Ok(taken)
-    }
-
-    /// `GET /v1/factors`
-    ///
-    /// # Errors
-    /// Any error of a call.
-    pub async fn factors(&self, identity: Option<&str>) -> Answer<wire::Page<wire::FactorView>> {
-        let mut query = Query::default();
-        query.add("identity", identity);
-        self.get(&query.on("/v1/factors")).await
-    }
-
-    /// `POST /v1/factors/{id}/remove`
-    ///
-    /// # Errors
-    /// Any error of a call.
-    pub async fn remove_factor(&self, id: &FactorId, body: &wire::RemoveFactor) -> Answer<()> {
-        self.call(Method::POST, &format!("/v1/factors/{id}/remove"), Some(body), None).await
     }
 
     /// `POST /v1/sessions/{id}/reports`
@@ -509,10 +462,10 @@ pub struct LedgerFilter<'a> {
 }
 
 #[derive(Default)]
-struct Query(String);
+pub(super) struct Query(String);
 
 impl Query {
-    fn add(&mut self, name: &str, value: Option<&str>) {
+    pub(super) fn add(&mut self, name: &str, value: Option<&str>) {
         let Some(value) = value else { return };
         self.0.push(if self.0.is_empty() { '?' } else { '&' });
         self.0.push_str(name);
@@ -526,7 +479,7 @@ impl Query {
         }
     }
 
-    fn on(&self, path: &str) -> String {
+    pub(super) fn on(&self, path: &str) -> String {
         format!("{path}{}", self.0)
     }
 }

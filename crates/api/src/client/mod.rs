@@ -2,6 +2,7 @@
 
 mod calls;
 mod events;
+mod factors;
 mod house;
 mod target_keys;
 
