@@ -16,7 +16,7 @@ fn more_time_is_asked_for_in_the_session_approved_and_had() -> Result<()> {
     alice.shows("in 42")?;
     alice.types("\r\u{1d}t")?;
     alice.shows("portcullis: root@web1 has ")?;
-    alice.shows(&format!(" UTC with {grant}"))?;
+    alice.shows(&format!(" with {grant}"))?;
 
     alice.types("\r\u{1d}e")?;
     alice.shows(&format!("portcullis: more time for {grant}, which has "))?;
