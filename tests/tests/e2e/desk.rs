@@ -57,7 +57,9 @@ impl Terminal {
     /// Another command, in a terminal that knows control sequences, with its own surroundings.
     pub(crate) fn with(command: &Command) -> Result<Self> {
         let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
-        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        // `script` gives the line to a shell.
+        let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"));
+        let words: Vec<_> = words.into_iter().map(quoted).collect();
         let mut script = Command::new("script");
         for (name, value) in command.get_envs() {
             match value {

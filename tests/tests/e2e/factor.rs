@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use identity::TotpSecret;
 use model::Timestamp;
-use portcullis_tests::{Finished, Layout, Site, run, wait_for};
+use portcullis_tests::{Finished, Layout, Site, Way, run, wait_for};
 use store::{Clock as _, SystemClock};
 
+use crate::clients::Scripted;
 use crate::desk::{Terminal, words};
 
 const SOON: Duration = Duration::from_secs(90);
@@ -111,6 +112,13 @@ fn a_code_at_the_door_in_the_terminal_and_at_the_command_line() -> Result<()> {
     let (from, there) = (from.display().to_string(), format!("PLACE:{}", to.display()));
     typing(&site, "scp", &app.code()?, &[], &[&from, &there])?.ok()?;
     ensure!(fs::read_to_string(&to)? == "precious", "another file arrived");
+    // paramiko asks for the log-in service once more before its second method, and for the code on its own terminal.
+    let paramiko = Scripted::paramiko(&site)?.with_plain_key()?;
+    let mut paramiko = Terminal::with(&paramiko.call(Way::Plus, &["run", "echo $((6*7))"])?)?;
+    paramiko.shows("authentication code:")?;
+    paramiko.types(&format!("{}\r", app.code()?))?;
+    paramiko.shows("42")?;
+    ensure!(paramiko.ends()? == 0, "{}", paramiko.said());
 
     // At the command line, for a quarter of an hour; until the authenticator goes.
     let mut login = site.alice.command(&["login", "--code"]);

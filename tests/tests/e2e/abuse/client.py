@@ -18,8 +18,8 @@ from asyncssh.packet import Boolean, Byte, String, UInt32
 SOON = 60
 LINGER = "exec tail -f /dev/null --pid=$PPID"
 # The messages of RFC 4250, section 4.1.2.
-IGNORE, NEWKEYS, USERAUTH_REQUEST, GLOBAL_REQUEST, OPEN, OPENED, ADJUST, DATA, CLOSE, REQUEST = (
-    2, 21, 50, 80, 90, 91, 93, 94, 97, 98)
+IGNORE, SERVICE_REQUEST, SERVICE_ACCEPT, NEWKEYS, USERAUTH_REQUEST, GLOBAL_REQUEST, OPEN, OPENED, ADJUST, DATA, CLOSE, REQUEST = (
+    2, 5, 6, 21, 50, 80, 90, 91, 93, 94, 97, 98)
 ODD = ["web%1", "web@1", "a@b%c", "\x1b[2J\x07", "\r\nweb1", "web1\0", "w\u202eeb", "", " ", "a+b", "%n%n%s", "x" * 65536]
 
 
@@ -241,9 +241,35 @@ async def drip_at_the_door(route):
         print("closed", flush=True)
 
 
+async def services(route):
+    """Asks for the log-in service a thousand times before it logs in; says how often it was told yes."""
+    accepted = []
+
+    class Client(asyncssh.SSHClient):
+        def connection_made(self, conn):
+            self.conn = conn
+
+        async def kbdint_auth_requested(self):
+            count = lambda *packet: accepted.append(packet)
+            self.conn._packet_handlers = {**self.conn._packet_handlers, SERVICE_ACCEPT: count}
+            for _ in range(1000):
+                self.conn._transport.write(packet(self.conn, SERVICE_REQUEST, String("ssh-userauth")))
+            return ""
+
+    try:
+        async with asyncssh.connect(
+            route["host"], route["port"], username=route["user"], known_hosts=None, agent_path=None, config=None,
+            client_keys=None, client_factory=Client,
+        ):
+            print("logged in", flush=True)
+    except (OSError, asyncssh.Error) as error:
+        print(type(error).__name__, len(accepted), flush=True)
+
+
 VERBS = [
     malformed, overflow, bytes_one_by_one, unread_requests, unread_openings, channels, jumps, names_to_jump_to,
     names_to_forward_to, names_to_log_in_as, drip_at_the_door,
+    services,
 ]
 route, verb = sys.argv[1:]
 asyncio.run({run.__name__: run for run in VERBS}[verb](json.loads(route)))

@@ -53,6 +53,14 @@ fn whoever_drips_is_shown_out_before_and_during_the_log_in() -> Result<()> {
     siege.stands()
 }
 
+#[test]
+fn whoever_asks_for_the_log_in_without_end_is_answered_as_often_as_there_are_attempts() -> Result<()> {
+    let siege = Siege::with("max-auth-tries = 7", &[])?;
+    let said = siege.abuse("web1", "services")?;
+    ensure!(said.text() == "PermissionDenied 7\n", "{said:?}");
+    siege.stands()
+}
+
 /// Connects from one of the loopback's many addresses; whether one may stay.
 async fn knock(from: u8, port: u16) -> Result<Option<tokio::net::TcpStream>> {
     let socket = TcpSocket::new_v4()?;

@@ -87,6 +87,13 @@ impl<'a> Scripted<'a> {
         Ok(self)
     }
 
+    /// The same with the key of alice's that the directory has, and no certificate.
+    pub(crate) fn with_plain_key(mut self) -> Result<Self> {
+        let fields = self.more.as_object_mut().context("an object")?;
+        fields.insert("key".to_owned(), json!(self.site.alice.key()));
+        Ok(self)
+    }
+
     /// The same, offering an agent to the target.
     pub(super) fn with_agent(mut self, socket: &Path) -> Result<Self> {
         self.more.as_object_mut().context("an object")?.insert("agent".to_owned(), json!(socket));
