@@ -4,15 +4,39 @@
 //! way into a server.
 
 use access::{DestroyTargetKey, MakeTargetKey, Refusal, State, TargetKey};
-use model::{Actor, TargetAuth, TargetName, Timestamp};
+use model::{Actor, Seq, Subject, TargetAuth, TargetName, Timestamp};
 use policy::Action;
 use ssh_key::public::KeyData;
+use store::Query;
 
 use super::engine::blocking;
+use super::ledger::unreadable;
 use super::{App, AppError, Caller};
 use crate::keys::KeysError;
 
+/// How many keys of one target are looked through for the last that was destroyed.
+const DESTROYED: usize = 1_000;
+
 impl App {
+    /// The key of a target that knows no certificates, as it is: who looks makes none.
+    ///
+    /// # Errors
+    /// The caller may not administer, there is no such target or it takes certificates, or there is no key: then whether
+    /// there was one.
+    pub async fn target_key(&self, caller: &Caller, name: &TargetName) -> Result<TargetKey, AppError> {
+        self.rules().demand(caller, Action::Administer, self.engine.now())?;
+        self.must_take_key(name)?;
+        if let Some(key) = self.engine.read(|state, _| state.target_key(name).cloned()).await? {
+            return Ok(key);
+        }
+        let sentence = match self.last_key_destroyed(name).await? {
+            Some(at) => format!("the key of {name} was destroyed at {}", at.to_second()),
+            None => format!("no key was made for {name} yet"),
+        };
+        let hint = format!("to make one: portcullis target key {name} --new");
+        Err(Refusal::new("no-target-key", sentence).with_hint(hint).into())
+    }
+
     /// The key of a target that knows no certificates. It is made when there is none, and with `rotate` in the place of
     /// the one that there is, which is destroyed.
     ///
@@ -27,11 +51,7 @@ impl App {
         self.rules().demand(caller, Action::Administer, self.engine.now())?;
         // One at a time: else two would be made for one target, and one of them be lost.
         let _turn = self.waiting.lock().await;
-        if !self.takes_key(name).ok_or_else(|| AppError::not_found("target", name))? {
-            let refusal = Refusal::new("no-target-key", format!("{name} takes certificates, and so needs no key"));
-            let hint = format!("if its server knows none: portcullis target add {name} --replace --target-key …");
-            return Err(refusal.with_hint(hint).into());
-        }
+        self.must_take_key(name)?;
         let old = self.engine.read(|state, _| state.target_key(name).cloned()).await?;
         match old {
             Some(key) if !rotate => Ok(key),
@@ -93,6 +113,24 @@ impl App {
             TargetAuth::TargetKey => true,
             TargetAuth::Certificate => false,
         })
+    }
+
+    fn must_take_key(&self, name: &TargetName) -> Result<(), AppError> {
+        if self.takes_key(name).ok_or_else(|| AppError::not_found("target", name))? {
+            return Ok(());
+        }
+        let refusal = Refusal::new("no-target-key", format!("{name} takes certificates, and so needs no key"));
+        let hint = format!("if its server knows none: portcullis target add {name} --replace --target-key …");
+        Err(refusal.with_hint(hint).into())
+    }
+
+    /// When the last key of a target was destroyed, if there ever was one: the state has forgotten it.
+    async fn last_key_destroyed(&self, name: &TargetName) -> Result<Option<Timestamp>, AppError> {
+        let kind = Some("target.key-destroyed".to_owned());
+        let query = Query { subject: Some(Subject::from_text(format!("target:{name}"))), kind, ..Query::default() };
+        let store = self.store();
+        let found = blocking(move || store.find(&query, Seq(0), DESTROYED).map_err(|error| unreadable(&error))).await?;
+        Ok(found.last().map(|record| record.entry.time))
     }
 
     async fn new_target_key(

@@ -131,7 +131,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(recordings::content))
         .routes(routes!(targets::list))
         .routes(routes!(targets::register, targets::remove))
-        .routes(routes!(targets::make_key, targets::destroy_key))
+        .routes(routes!(targets::key, targets::make_key, targets::destroy_key))
         .routes(routes!(policy::explain))
         .routes(routes!(ledger::records))
         .routes(routes!(ledger::checkpoint))

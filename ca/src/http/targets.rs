@@ -38,6 +38,18 @@ pub(super) async fn register(
     Ok(Json(view::target(app.register_target(&caller, &body.target, body.replace).await?)))
 }
 
+/// The key of a target that knows no certificates, if there is one.
+#[utoipa::path(get, path = "/v1/targets/{name}/key", tag = "targets", params(("name" = String, Path)),
+    security(("token" = [])),
+    responses((status = 200, body = wire::TargetKey), (status = "default", body = Problem)))]
+pub(super) async fn key(
+    State(app): State<Shared>,
+    Who(caller): Who,
+    Path(name): Path<TargetName>,
+) -> Result<Json<wire::TargetKey>, Fault> {
+    Ok(Json(view::target_key(app.target_key(&caller, &name).await?)))
+}
+
 /// The key of a target that knows no certificates, made now if there is none, or anew.
 #[utoipa::path(post, path = "/v1/targets/{name}/key", tag = "targets", params(("name" = String, Path)),
     request_body = wire::MakeTargetKey, security(("token" = [])),

@@ -69,6 +69,7 @@ const ROWS: &[(&str, &str, [u16; 6])] = &[
     ("GET", "/v1/targets", [401, 200, 200, 200, 200, 403]),
     ("PUT", "/v1/targets/{name}", [401, 403, 403, 403, 200, 403]),
     ("DELETE", "/v1/targets/{name}", [401, 403, 403, 403, 204, 403]),
+    ("GET", "/v1/targets/{name}/key", [401, 403, 403, 403, 409, 403]),
     ("POST", "/v1/targets/{name}/key", [401, 403, 403, 403, 409, 403]),
     ("DELETE", "/v1/targets/{name}/key", [401, 403, 403, 403, 404, 403]),
     ("POST", "/v1/policy/explain", [401, 403, 200, 403, 200, 403]),

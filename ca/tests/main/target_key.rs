@@ -25,7 +25,7 @@ async fn site() -> (Site, wire::TargetKey) {
     let site = Site::start().await;
     let adam = site.client("adam");
     adam.register_target(&web9()).await.unwrap();
-    let key = adam.target_key(&"web9".parse().unwrap(), &wire::MakeTargetKey::default()).await.unwrap();
+    let key = adam.make_target_key(&"web9".parse().unwrap(), &wire::MakeTargetKey::default()).await.unwrap();
     (site, key)
 }
 
@@ -178,7 +178,7 @@ async fn a_target_that_takes_certificates_has_no_key() {
     assert!(matches!(session.credential, wire::Credential::Certificate(_)));
     assert_eq!(code(proxy.sign_for_target(&session.session, &ask("root").0).await), "no-target-key");
     let web1 = "web1".parse().unwrap();
-    assert_eq!(code(adam.target_key(&web1, &wire::MakeTargetKey::default()).await), "no-target-key");
+    assert_eq!(code(adam.make_target_key(&web1, &wire::MakeTargetKey::default()).await), "no-target-key");
 
     // One that was taken from the directory's file is left; its key signs nothing, and is kept.
     let session = opened(&site).await;
@@ -201,6 +201,8 @@ async fn without_a_pinned_host_key_or_a_key_nothing_is_opened() {
     let refused = adam.register_target(&unpinned).await.unwrap_err();
     assert!(refused.to_string().contains("no pinned host key"), "{refused}");
     adam.register_target(&web9()).await.unwrap();
+    let none = adam.target_key(&"web9".parse().unwrap()).await.unwrap_err();
+    assert!(none.to_string().contains("no key was made for web9 yet"), "{none}");
 
     let grant = site.grant("root", "web9", 30).await;
     let certificate = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
@@ -217,7 +219,7 @@ async fn a_key_is_made_once_anew_when_asked_and_destroyed_with_its_target() {
     let (mut site, first) = site().await;
     let name = "web9".parse().unwrap();
     let keep = wire::MakeTargetKey::default();
-    let again = site.client("adam").target_key(&name, &keep).await.unwrap();
+    let again = site.client("adam").make_target_key(&name, &keep).await.unwrap();
     assert_eq!(again.fingerprint, first.fingerprint);
     let listed = site.client("adam").targets().await.unwrap().items;
     let web9_now = listed.iter().find(|target| target.name == name).unwrap();
@@ -238,7 +240,7 @@ async fn a_key_is_made_once_anew_when_asked_and_destroyed_with_its_target() {
     assert!(logs_in(&first.public_key, &session_id, "root", &answer));
 
     let before = files(&site);
-    let second = adam.target_key(&name, &wire::MakeTargetKey { rotate: true }).await.unwrap();
+    let second = adam.make_target_key(&name, &wire::MakeTargetKey { rotate: true }).await.unwrap();
     assert_ne!(second.fingerprint, first.fingerprint);
     let after = files(&site);
     assert!(after.len() == 2 && before.iter().all(|file| !after.contains(file)), "{before:?} {after:?}");
@@ -254,10 +256,19 @@ async fn a_key_is_made_once_anew_when_asked_and_destroyed_with_its_target() {
     adam.register_target(&wire::RegisterTarget { replace: true, ..web9() }).await.unwrap();
     assert_eq!(files(&site), after);
 
+    // Who looks makes none.
+    adam.destroy_target_key(&name).await.unwrap();
+    let none = adam.target_key(&name).await.unwrap_err();
+    assert_eq!(none.code(), Some("no-target-key"));
+    assert!(none.to_string().contains("the key of web9 was destroyed at 20"), "{none}");
+    assert!(files(&site).is_empty());
+    let third = adam.make_target_key(&name, &keep).await.unwrap();
+    assert_eq!(adam.target_key(&name).await.unwrap().fingerprint, third.fingerprint);
+
     adam.remove_target(&name).await.unwrap();
     assert!(files(&site).is_empty());
     let counted = kinds(&ledger(&site).await);
-    assert_eq!((counted["target.key-made"], counted["target.key-destroyed"]), (2, 2));
+    assert_eq!((counted["target.key-made"], counted["target.key-destroyed"]), (3, 3));
     assert_eq!(code(adam.destroy_target_key(&name).await), "not-found");
     assert!(portcullis_ca_verifies(&site).await);
 }

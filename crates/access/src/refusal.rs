@@ -96,7 +96,7 @@ impl Refusal {
     #[must_use]
     pub fn no_target_key(target: &TargetName) -> Self {
         Refusal::new("no-target-key", format!("there is no target key for {target}")).with_hint(format!(
-            "an administrator makes it, and puts it into the authorized_keys there: portcullis target key {target}"
+            "an administrator makes it, and puts it into the authorized_keys there: portcullis target key {target} --new"
         ))
     }
 

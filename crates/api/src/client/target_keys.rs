@@ -8,11 +8,19 @@ use super::calls::{Answer, NOTHING};
 use crate::wire;
 
 impl Client {
+    /// `GET /v1/targets/{name}/key`: who looks makes none.
+    ///
+    /// # Errors
+    /// Any error of a call; `no-target-key` where there is none.
+    pub async fn target_key(&self, name: &TargetName) -> Answer<wire::TargetKey> {
+        self.call(Method::GET, &format!("/v1/targets/{name}/key"), NOTHING, None).await
+    }
+
     /// `POST /v1/targets/{name}/key`: there is a key afterwards.
     ///
     /// # Errors
     /// Any error of a call.
-    pub async fn target_key(&self, name: &TargetName, body: &wire::MakeTargetKey) -> Answer<wire::TargetKey> {
+    pub async fn make_target_key(&self, name: &TargetName, body: &wire::MakeTargetKey) -> Answer<wire::TargetKey> {
         self.call(Method::POST, &format!("/v1/targets/{name}/key"), Some(body), None).await
     }
 

@@ -130,7 +130,14 @@ fn a_target_key_from_its_making_to_its_end() -> Result<()> {
     site.carol.portcullis(&["target", "key", "web1", "--destroy"])?.ok()?;
     let none = ssh()?;
     ensure!(!none.status.success() && none.stderr.contains("there is no target key for web1"), "{none:?}");
-    site.carol.portcullis(&["target", "key", "web1"])?.ok()?;
+    // Who only looks makes none.
+    let looked = site.carol.portcullis(&["target", "key", "web1"])?;
+    let says = ["the key of web1 was destroyed at ", "portcullis target key web1 --new"];
+    ensure!(!looked.status.success() && says.iter().all(|text| looked.stderr.contains(text)), "{looked:?}");
+    ensure!(fingerprint(&site.carol.json(&["target", "list"])?).is_none(), "a key was made by looking");
+    site.carol.portcullis(&["target", "key", "web1", "--new"])?.ok()?;
+    let twice = site.carol.portcullis(&["target", "key", "web1", "--new"])?;
+    ensure!(!twice.status.success() && twice.stderr.contains("--rotate"), "{twice:?}");
     site.carol.portcullis(&["target", "remove", "web1"])?.ok()?;
     let left = fs::read_dir(site.data().join("keys").join("targets"))?.count();
     ensure!(left == 0, "{left} files of keys are left");

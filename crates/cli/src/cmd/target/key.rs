@@ -6,6 +6,7 @@ use model::{TargetAuth, TargetName};
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::show::moment;
 use crate::words::listed;
 
 /// What such a server must not do for whoever logs in, as dropbear and OpenSSH both write it. Neither is asked for what
@@ -17,6 +18,9 @@ const NO_FORWARDS: &str = "no-port-forwarding,no-agent-forwarding,no-X11-forward
 pub(super) struct Args {
     /// The server
     name: TargetName,
+    /// Make the key, where there is none
+    #[arg(long, conflicts_with_all = ["rotate", "destroy"])]
+    new: bool,
     /// Make a new key; the old one is destroyed, and lets nobody in any more
     #[arg(long)]
     rotate: bool,
@@ -28,11 +32,17 @@ pub(super) struct Args {
     forwards: bool,
 }
 
-/// What is printed, and of which key.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Wish {
-    pub(super) rotate: bool,
-    pub(super) forwards: bool,
+/// Which key is printed. Nobody makes one by looking.
+#[derive(Clone, Copy)]
+pub(super) enum Which {
+    /// The one that there is.
+    There,
+    /// The one that there is, or else one that is made.
+    Any,
+    /// One that is made, where there is none.
+    New,
+    /// One that takes the place of another.
+    Rotated,
 }
 
 /// Runs the verb.
@@ -42,7 +52,12 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         return destroy(context, &client, &args.name).await;
     }
     let target = super::find(&client, &args.name).await?;
-    show(context, &client, &target, Wish { rotate: args.rotate, forwards: args.forwards }).await
+    let which = match (args.new, args.rotate) {
+        (true, _) => Which::New,
+        (false, true) => Which::Rotated,
+        (false, false) => Which::There,
+    };
+    show(context, &client, &target, which, args.forwards).await
 }
 
 /// Prints the line that the server must know.
@@ -50,10 +65,11 @@ pub(super) async fn show(
     context: &Context,
     client: &Client,
     target: &wire::TargetView,
-    wish: Wish,
+    which: Which,
+    forwards: bool,
 ) -> Result<(), CliError> {
-    let key = client.target_key(&target.name, &MakeTargetKey { rotate: wish.rotate }).await?;
-    let line = line(&key.public_key, wish.forwards);
+    let key = key(context, client, &target.name, which).await?;
+    let line = line(&key.public_key, forwards);
     let output = &context.output;
     if output.is_json() {
         return output.json(&serde_json::json!({ "target": target, "key": key, "authorized-keys": line }));
@@ -65,10 +81,28 @@ pub(super) async fn show(
          /etc/dropbear/authorized_keys. No other key should stand there, and nobody else may write the file.",
         listed(&target.logins)
     ));
-    if wish.rotate {
+    if matches!(which, Which::Rotated) {
         output.note(format_args!("the old key is destroyed: until this one stands there, nobody gets in"));
     }
     Ok(())
+}
+
+async fn key(context: &Context, client: &Client, name: &TargetName, which: Which) -> Result<wire::TargetKey, CliError> {
+    let rotate = match which {
+        Which::There => return Ok(client.target_key(name).await?),
+        Which::Any => false,
+        Which::New => match client.target_key(name).await {
+            Ok(there) => {
+                let made = moment(context.now(), there.made.0);
+                let hint = format!("portcullis target key {name} prints it, and --rotate puts another in its place");
+                return Err(CliError::failed(format!("{name} has a key already, which was made {made}"), hint));
+            }
+            Err(error) if error.code() == Some("no-target-key") => false,
+            Err(error) => return Err(error.into()),
+        },
+        Which::Rotated => true,
+    };
+    Ok(client.make_target_key(name, &MakeTargetKey { rotate }).await?)
 }
 
 /// What enrolling such a server is.
@@ -82,7 +116,7 @@ pub(super) async fn instead(
         let hint = format!("put the line of portcullis target key {} there yourself", target.name);
         return Err(CliError::usage(format!("{} takes a target key: --apply does not write it", target.name), hint));
     }
-    show(context, client, target, Wish::default()).await
+    show(context, client, target, Which::There, false).await
 }
 
 /// How proxies log in to a server, in a list.

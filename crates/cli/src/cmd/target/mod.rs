@@ -175,7 +175,7 @@ async fn add(context: &Context, args: &Add) -> Result<(), CliError> {
         context.output.note(format_args!("{} is registered, with the logins {}", view.name, listed(&view.logins)));
     }
     if args.target_key {
-        return key::show(context, &client, &view, key::Wish { rotate: false, forwards: args.forwards }).await;
+        return key::show(context, &client, &view, key::Which::Any, args.forwards).await;
     }
     let enrolled = enrol(context, &client, &view, remote.as_ref(), host_key.as_ref()).await;
     enrolled.map_err(|error| match args.enrolment.apply {
