@@ -51,6 +51,12 @@ impl Attempts {
         }
     }
 
+    /// Forgets the wrong codes of somebody who has nothing left that they could have been for. Only where somebody else took it
+    /// away: who guesses must not begin anew by setting another one up.
+    pub(super) fn forget(&self, identity: &IdentityName) {
+        self.lock().remove(identity);
+    }
+
     /// Forgets what counts no more.
     pub(super) fn sweep(&self, now: Timestamp) {
         self.lock().retain(|_, own| {

@@ -241,9 +241,13 @@ impl App {
             let (identity, factor, reason) = (identity.clone(), factor.clone(), reason.cloned());
             Ok(RemoveFactor { identity, factor, reason, may_administer, shown }.into())
         };
-        self.engine.execute(&caller.actor(), build, |_, _| ()).await?;
+        let left = |state: &State, _: &super::Applied| state.factors_of(identity).next().is_some();
+        let left = self.engine.execute(&caller.actor(), build, left).await?;
         self.forget_secret(factor).await;
         if identity != me {
+            if !left {
+                self.attempts.forget(identity);
+            }
             // Who has stolen the phone may have a token as well, and must not be the first to set up the next one.
             self.authenticator.revoke_subject(&Subject::Identity(identity.clone()));
         }
@@ -270,7 +274,9 @@ impl App {
             return Ok(());
         }
         let sentence = format!("to set up an authenticator takes a login of the last {LOGIN}");
-        Err(Refusal::new("login-too-old", sentence).with_hint("log in again: portcullis login").into())
+        Err(Refusal::new("login-too-old", sentence)
+            .with_hint("log in again: portcullis login; then portcullis factor add")
+            .into())
     }
 
     /// Makes more of a token or a pass. `None`: it has ended meanwhile.

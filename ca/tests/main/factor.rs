@@ -179,6 +179,47 @@ async fn who_guesses_waits_and_so_does_a_good_code() {
     assert_eq!(facts.iter().filter(refused).count(), 7);
 }
 
+/// Wrong codes are for the authenticators that somebody has: once an administrator has taken the last one away, they hold up
+/// nobody's next.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_clears_the_wait_and_nobody_else_does() {
+    let site = site().await;
+    let wrong = wire::Code { code: "not it".to_owned() };
+    let guess = async || {
+        let alice = site.client("alice");
+        let mut last = String::new();
+        for _ in 0..6 {
+            last = code(alice.verify_code(&wrong).await);
+        }
+        assert_eq!(last, "too-many");
+    };
+    // Her own: removed by a code of the other one, and set up anew.
+    let alice = site.client("alice");
+    let first = enrol(&site, &alice).await;
+    let second = enrol(&site, &alice).await;
+    guess().await;
+    alice.remove_factor(&first.id, &wire::RemoveFactor::default()).await.unwrap();
+    assert_eq!(code(alice.verify_code(&second.next(&site)).await), "too-many", "her own removal clears nothing");
+    let begun = alice.begin_factor().await.unwrap();
+    let shown = TotpSecret::from_base32(&begun.secret).unwrap().code(site.clock.now()).unwrap();
+    assert_eq!(code(alice.confirm_factor(&begun.id, &wire::Code { code: shown }).await), "too-many");
+
+    // An administrator's, as long as one is left that could be guessed, does not either.
+    site.clock.advance(Span::from_minutes(15));
+    alice.login().await.unwrap();
+    alice.verify_code(&second.next(&site)).await.unwrap();
+    let third = enrol(&site, &alice).await;
+    guess().await;
+    let adam = site.client("adam");
+    let remove = wire::RemoveFactor { identity: Some("alice".to_owned()), reason: None };
+    adam.remove_factor(&second.id, &remove).await.unwrap();
+    assert_eq!(code(site.client("alice").verify_code(&third.next(&site)).await), "too-many");
+    adam.remove_factor(&third.id, &remove).await.unwrap();
+    let alice = site.client("alice");
+    let fourth = enrol(&site, &alice).await;
+    alice.verify_code(&fourth.next(&site)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_alone_adds_and_removes_nothing_beside_an_authenticator() {
     let site = site().await;
@@ -387,7 +428,13 @@ async fn an_old_token_sets_up_no_authenticator() {
     let login = site.client("alice").login().await.unwrap();
     let thief = copy_of(&site, &login);
     site.clock.advance(Span::from_minutes(10));
-    assert_eq!(code(thief.begin_factor().await), "login-too-old");
+    let ClientError::Problem(late) = thief.begin_factor().await.unwrap_err() else { panic!("the CA did not answer") };
+    assert_eq!(
+        (late.code.as_str(), late.detail.contains("a login of the last 10m")),
+        ("login-too-old", true),
+        "{late}"
+    );
+    assert!(late.hint.as_deref().is_some_and(|hint| hint.contains("portcullis login")), "{late:?}");
     let app = enrol(&site, &site.client("alice")).await;
     // Once an administrator has removed it, no token from before is good for anything.
     let login = site.client("alice").login().await.unwrap();
