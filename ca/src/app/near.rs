@@ -24,27 +24,37 @@ pub(super) struct Seeker<'a> {
     pub(super) from: IpAddr,
 }
 
+/// What somebody may have meant by a place that they typed.
+pub(super) enum Meant {
+    /// That very one: they may ask for it.
+    Itself,
+    /// Another one, which is near.
+    Place(String),
+    /// None that they may ask for.
+    Nothing,
+}
+
 impl App {
-    /// The place nearest to `login@target` among those that the person may ask for; `None` when they may ask for that
-    /// very one, and when nothing is near.
-    pub(super) fn near_place(&self, seeker: Seeker<'_>, login: &str, target: &str) -> Option<String> {
+    /// The place nearest to `login@target` among those that the person may ask for.
+    pub(super) fn near_place(&self, seeker: Seeker<'_>, login: &str, target: &str) -> Meant {
         let (rules, now) = (self.rules(), self.engine.now());
         let may =
             |target: &Target, login: &Login| rules.may_ask(seeker.name, seeker.shown, target, login, seeker.from, now);
         let typed = target.parse::<TargetName>().ok().and_then(|name| rules.directory.target(&name));
         if typed.is_some_and(|typed| typed.logins.iter().any(|known| known.as_str() == login && may(typed, known))) {
-            return None;
+            return Meant::Itself;
         }
         let near = rules.directory.targets().take(COMPARED);
         let near = near.filter_map(|known| Some((distance(target, known.name.as_str())?, known)));
         let mut near: Vec<(usize, &Target)> = near.collect();
         near.sort_by_key(|(distance, _)| *distance);
-        near.into_iter().take(LOOKS).find_map(|(_, found)| {
+        let place = near.into_iter().take(LOOKS).find_map(|(_, found)| {
             let open: Vec<&Login> = found.logins.iter().filter(|login| may(found, login)).collect();
             let meant = nearest(login, open.iter().map(|login| login.as_str()));
             let meant = meant.or_else(|| open.first().map(|login| login.as_str()))?;
             Some(format!("{meant}@{}", found.name))
-        })
+        });
+        place.map_or(Meant::Nothing, Meant::Place)
     }
 
     /// That there is no such target or login, with the place that the caller may have meant. One that policy hides from
@@ -62,8 +72,8 @@ impl App {
         };
         let seeker = Seeker { name: who.name, shown: who.shown, from: caller.address() };
         Err(match self.near_place(seeker, spec.login.as_str(), spec.target.as_str()) {
-            Some(place) => error.with_near(place),
-            None => error,
+            Meant::Place(place) => error.with_near(place),
+            Meant::Itself | Meant::Nothing => error,
         })
     }
 

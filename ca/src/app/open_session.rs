@@ -14,7 +14,7 @@ use ssh_key::Certificate;
 use ssh_key::certificate::CertType;
 
 use super::issue::intend;
-use super::near::Seeker;
+use super::near::{Meant, Seeker};
 use super::presence::{LogIn, meant_for};
 use super::rights::{How, Matter, Rules};
 use super::{App, AppError, Caller};
@@ -222,8 +222,10 @@ impl App {
         let shown = grant.and_then(asked).unwrap_or_default();
         let seeker = Seeker { name: identity, shown, from: errand.address };
         match self.near_place(seeker, errand.login, errand.target) {
-            Some(place) => refusal.with_hint(format!("did you mean {place}?")).into(),
-            None => refusal.into(),
+            Meant::Place(place) => refusal.with_hint(format!("did you mean {place}?")).into(),
+            // To ask for what nobody gives them, or is not there, is no advice.
+            Meant::Nothing => refusal.with_hint(MAY_ASK).into(),
+            Meant::Itself => refusal.into(),
         }
     }
 
@@ -464,6 +466,9 @@ pub(super) fn standing(
 fn digest(certificate: &Certificate) -> Option<String> {
     certificate.to_bytes().ok().map(|bytes| hex::encode(Sha256::digest(bytes)))
 }
+
+/// Where somebody looks who asked for a place that is none for them.
+const MAY_ASK: &str = "to see what you may ask for: portcullis target list, or ssh PROXY targets";
 
 fn no_grant(login: &str, target: &str) -> AppError {
     Refusal::new("no-active-grant", format!("no active grant for {login}@{target}"))

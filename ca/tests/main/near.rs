@@ -67,6 +67,10 @@ async fn the_door_names_the_nearest_and_does_not_tell_the_hidden_from_the_absent
     // A slip away from the hidden one does not name it either.
     let near_hidden = knock("root", "dve1").await;
     assert!(!format!("{near_hidden:?}").contains("dev1"), "{near_hidden:?}");
+    // Where nothing is near, she is not told to ask for what is not there.
+    let far = knock("root", "quite-another").await.hint.unwrap();
+    assert!(far.contains("portcullis target list") && far.contains("ssh PROXY targets"), "{far}");
+    assert!(!far.contains("quite-another"), "{far}");
     // What she may ask for, and has no grant for, is asked for and not mistyped.
     let deploy = knock("deploy", "web1").await;
     assert!(deploy.hint.unwrap().contains("portcullis request deploy@web1"));
