@@ -28,6 +28,8 @@ pub(crate) struct Pass {
     authenticator: bool,
     /// Whether a one-time code is to be asked for before they are in.
     wants_code: bool,
+    /// Whether their answers to others' requests are passed on.
+    reviews: bool,
 }
 
 /// Why nobody is known by a key.
@@ -57,6 +59,11 @@ impl Pass {
     /// Whether a one-time code is to be asked for before they are in.
     pub(crate) const fn wants_code(&self) -> bool {
         self.wants_code
+    }
+
+    /// Whether their answers to others' requests are passed on.
+    pub(crate) const fn reviews(&self) -> bool {
+        self.reviews
     }
 }
 
@@ -117,7 +124,8 @@ pub(crate) async fn buy(
         let _place = place;
         let bought = control.buy_pass(&ask).await?;
         let (token, touch) = (Arc::new(Zeroizing::new(bought.token)), bought.touch);
-        let pass = Pass { control, token, touch, authenticator: bought.authenticator, wants_code: bought.code };
+        let (authenticator, wants_code, reviews) = (bought.authenticator, bought.code, bought.reviews);
+        let pass = Pass { control, token, touch, authenticator, wants_code, reviews };
         Ok((bought.identity, Arc::new(pass)))
     });
     let answer: Result<(IdentityName, Arc<Pass>), ControlError> = match tokio::time::timeout(limit, call).await {

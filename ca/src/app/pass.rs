@@ -117,6 +117,12 @@ impl App {
         Ok(Caller::new(info, address, locked).raised(raised).at_desk(desk))
     }
 
+    /// Whether the directory lets the calling proxy pass reviews on.
+    pub fn passes_reviews_on(&self, caller: &Caller) -> bool {
+        let directory = self.directory.current();
+        caller.proxy().is_ok_and(|proxy| directory.proxy(proxy).is_some_and(|proxy| proxy.desk >= Desk::Review))
+    }
+
     /// Ends the session token, or the pass, that a call came with.
     pub fn end_token(&self, caller: &Caller, token: &str) {
         match caller.through() {

@@ -31,6 +31,7 @@ pub(super) async fn buy(
         touch: bought.info.touch,
         authenticator: wanted.authenticator,
         code: wanted.code,
+        reviews: app.passes_reviews_on(&caller),
         expires: bought.info.expires.into(),
     }))
 }

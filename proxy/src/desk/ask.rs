@@ -229,8 +229,8 @@ async fn second_factor(desk: &Desk, terminal: &mut Terminal, explained: &Explana
     if with.is_empty() || (!needed && !desk.authenticator) {
         return Ok(());
     }
-    let without = if needed { "" } else { " (an empty line goes on without)" };
-    terminal.say(&format!("a one-time code is wanted for {}{without}", with.join(", "))).await;
+    let without = if needed { "" } else { " (press enter to ask without one)" };
+    terminal.say(&format!("{} takes a one-time code{without}", with.join(", "))).await;
     if code::ask(desk, terminal).await? || !needed {
         return Ok(());
     }
@@ -241,7 +241,7 @@ async fn second_factor(desk: &Desk, terminal: &mut Terminal, explained: &Explana
 /// Waits until a request is decided. One that was filed here and is given up is cancelled, so that nobody approves what
 /// nobody waits for.
 async fn wait(desk: &Desk, terminal: &mut Terminal, request: Request, own: bool) -> Result<(), Over> {
-    let id = request.id.clone();
+    let (id, asked) = (request.id.clone(), Span::from_seconds(request.duration));
     let mut guard = own.then(|| {
         let (client, person) = (desk.client.clone(), desk.person.clone());
         GivenUp { client, person, id: Some(id.clone()) }
@@ -265,9 +265,7 @@ async fn wait(desk: &Desk, terminal: &mut Terminal, request: Request, own: bool)
                             guard.id = None;
                             what
                         }
-                        Err(_) => {
-                            "could not be cancelled yet: look with portcullis requests, or at the desk".to_owned()
-                        }
+                        Err(_) => "could not be cancelled yet: look with ssh PROXY requests".to_owned(),
                     },
                     None => "is left pending: it was asked for elsewhere".to_owned(),
                 };
@@ -284,7 +282,8 @@ async fn wait(desk: &Desk, terminal: &mut Terminal, request: Request, own: bool)
     if let (RequestState::Approved, Some(grant)) = (decided.state, &decided.grant) {
         let by: Vec<&str> = grant.approvers.iter().map(|name| name.as_str()).collect();
         let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(" and ")) };
-        terminal.say(&format!("portcullis: {id} is approved{by}")).await;
+        let shorter = show::shorter(grant, asked).map(|given| format!(" for {given} (you asked for {asked})"));
+        terminal.say(&format!("portcullis: {id} is approved{by}{}", shorter.unwrap_or_default())).await;
         return Ok(());
     }
     let refused = decided.reviews.iter().find(|review| !review.approved);

@@ -27,8 +27,17 @@ pub(super) enum Command {
 /// An id as it was typed: whole, or a beginning.
 pub(super) type Id = String;
 
-/// What everybody may read.
-pub(super) const HELP: &[&str] = &[
+/// How others' requests are answered where the proxy passes no answers on.
+pub(super) const NO_REVIEWS: &str = "to answer somebody else's: portcullis approve ID; this proxy passes no answers on";
+
+/// What somebody may read: all commands, but for answers where none is passed on.
+pub(super) fn help(reviews: bool) -> impl Iterator<Item = &'static str> {
+    let answers = |line: &&str| ["approve ", "deny ", "withdraw "].iter().any(|verb| line.starts_with(verb));
+    let shown = HELP.iter().copied().filter(move |line| reviews || !answers(line));
+    shown.chain((!reviews).then_some(NO_REVIEWS))
+}
+
+const HELP: &[&str] = &[
     "requests [--json]                      what waits for you, and what you asked for",
     "requests ID [--json]                   one of them",
     "grants [--json]                        what is open for you",
@@ -40,7 +49,7 @@ pub(super) const HELP: &[&str] = &[
     "cancel ID                              take your own request back",
     "extend ID [TIME] --reason WHY          ask for more time on your own grant, 30m unless you say",
     "release ID                             give your own grant back",
-    "whoami, help, quit",
+    "whoami, help or ?, quit",
     "The beginning of an ID is enough.",
 ];
 
@@ -64,7 +73,7 @@ impl Command {
         let mut line = Line::read(text)?;
         let json = line.json;
         let command = match line.verb.as_str() {
-            "" | "help" | "--help" | "-h" => Self::Help,
+            "" | "help" | "--help" | "-h" | "?" => Self::Help,
             "whoami" => Self::WhoAmI,
             "grants" => Self::Grants { json },
             "requests" if line.rest.is_empty() => Self::Requests { json },
@@ -192,6 +201,20 @@ mod tests {
         let Command::Request { login, target, duration, reason, ticket } = asked else { panic!() };
         assert_eq!((login.as_str(), target.as_str(), duration), ("root", "web1", Span::from_hours(1)));
         assert_eq!((reason.as_str(), ticket), ("the disk is full", None));
+    }
+
+    #[test]
+    fn a_question_mark_is_help() {
+        assert_eq!(Command::read("?"), Ok(Command::Help));
+        assert_eq!(Command::read("help"), Ok(Command::Help));
+    }
+
+    #[test]
+    fn where_no_reviews_are_passed_on_the_help_says_so() {
+        let said = |reviews| help(reviews).collect::<Vec<_>>().join("\n");
+        assert!(said(true).contains("approve ID") && said(true).contains("deny ID"));
+        assert!(!said(false).contains("\ndeny ID") && said(false).contains(NO_REVIEWS), "{}", said(false));
+        assert!(said(false).contains("request LOGIN@TARGET"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ const INTERRUPTED: u32 = 130;
 
 /// Runs the menu to its end; the exit code.
 pub(super) async fn run(desk: &Desk, terminal: &mut Terminal) -> Option<u32> {
-    terminal.say(&format!("{}: say help for what there is, quit to leave", desk.person.identity)).await;
+    terminal.say(&format!("{}: ? shows what there is, quit leaves", desk.person.identity)).await;
     overview(desk, terminal).await;
     loop {
         match terminal.line("portcullis> ").await {
@@ -37,7 +37,7 @@ async fn overview(desk: &Desk, terminal: &Terminal) {
             list(terminal, "open for you", open).await;
             list(terminal, "you may ask for", targets.iter().take(8).map(show::target).collect()).await;
             list(terminal, "you asked for", own.iter().map(show::request).collect()).await;
-            list(terminal, "waits for you", waiting.iter().map(show::request).collect()).await;
+            run::waits(desk, terminal, &waiting).await;
             run::not_looked_at(terminal, left).await;
         }
         Err(error) => drop(run::complain(terminal, &error).await),

@@ -44,6 +44,8 @@ pub(crate) struct Desk {
     person: Person,
     touch: bool,
     authenticator: bool,
+    /// Whether answers to others' requests are passed on from here.
+    reviews: bool,
 }
 
 impl Desk {
@@ -51,8 +53,8 @@ impl Desk {
     pub(crate) fn of(gate: &Arc<Gate>, person: &Person) -> Option<Self> {
         let Shown::Key(pass) = &person.shown else { return None };
         let client = gate.control.desk(pass.token())?;
-        let (touch, authenticator) = (pass.touch(), pass.authenticator());
-        Some(Self { gate: gate.clone(), client, person: person.clone(), touch, authenticator })
+        let (touch, authenticator, reviews) = (pass.touch(), pass.authenticator(), pass.reviews());
+        Some(Self { gate: gate.clone(), client, person: person.clone(), touch, authenticator, reviews })
     }
 
     fn now(&self) -> Timestamp {

@@ -7,7 +7,7 @@ use api::ids::{Unclear, unique};
 use api::wire::{Approve, Deny, ExplainRequest, Extend, FileRequest, Request, RequestState};
 use model::RequestId;
 
-use super::command::{Command, HELP};
+use super::command::{Command, NO_REVIEWS, help};
 use super::show::{self, SCREEN};
 use super::terminal::Terminal;
 use super::{Desk, code};
@@ -143,7 +143,7 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
     match command {
         Command::Help | Command::Quit => {
             terminal.say("The proxy's desk. To a server: ssh LOGIN+TARGET@PROXY, or ssh -J PROXY LOGIN@TARGET").await;
-            for line in HELP {
+            for line in help(desk.reviews) {
                 terminal.say(line).await;
             }
         }
@@ -174,7 +174,7 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
                 let all: Vec<&Request> = waiting.iter().chain(&own).collect();
                 terminal.data(show::json(&all)).await;
             } else {
-                list(terminal, "waits for you", waiting.iter().map(show::request).collect()).await;
+                waits(desk, terminal, &waiting).await;
                 list(terminal, "you asked for", own.iter().map(show::request).collect()).await;
             }
             not_looked_at(terminal, left).await;
@@ -275,6 +275,14 @@ fn in_turn(requests: Vec<Request>) -> Vec<Request> {
     let mut numbered: Vec<(usize, Request)> = numbered.collect();
     numbered.sort_by_key(|(turn, _)| *turn);
     numbered.into_iter().map(|(_, request)| request).collect()
+}
+
+/// What waits for this person; and how it is answered, where it cannot be answered here.
+pub(super) async fn waits(desk: &Desk, terminal: &Terminal, waiting: &[Request]) {
+    list(terminal, "waits for you", waiting.iter().map(show::request).collect()).await;
+    if !desk.reviews && !waiting.is_empty() {
+        terminal.say(&format!("  {NO_REVIEWS}")).await;
+    }
 }
 
 /// Says that there is more than what was looked at.

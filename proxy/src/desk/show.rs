@@ -45,7 +45,11 @@ pub(super) fn in_full(request: &Request, now: Timestamp, columns: usize) -> Vec<
     lines.push(format!("filed    {}", clock(request.filed.0, now)));
     lines.extend(request.paths.iter().flat_map(|path| pieces("lacks    ", &lacks(path))));
     for review in &request.reviews {
-        let verdict = if review.approved { "approved by" } else { "denied by" };
+        let verdict = match (review.approved, review.duration) {
+            (true, Some(seconds)) => format!("approved for {} by", Span::from_seconds(seconds)),
+            (true, None) => "approved by".to_owned(),
+            (false, _) => "denied by".to_owned(),
+        };
         let comment = review.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
         lines.extend(pieces("", &format!("{verdict} {}{comment}", review.reviewer)));
     }
@@ -53,6 +57,12 @@ pub(super) fn in_full(request: &Request, now: Timestamp, columns: usize) -> Vec<
         lines.push(format!("grant    {} until {}", open.state, clock(open.ends.0, now)));
     }
     lines
+}
+
+/// For how long a grant is, where that is less than what was asked for.
+pub(super) fn shorter(grant: &Grant, asked: Span) -> Option<Span> {
+    let seconds = u32::try_from(grant.ends.0.since(grant.starts.0).as_secs()).unwrap_or(u32::MAX);
+    Some(Span::from_seconds(seconds)).filter(|given| *given < asked)
 }
 
 /// A grant in one line.

@@ -699,7 +699,7 @@ impl Control for Line {
         let expires = Timestamp::from_micros(now().micros() + 1_800_000_000).into();
         let authenticator = lock(&self.0.code).is_some();
         let code = authenticator && ask.target.is_some();
-        Ok(Pass { token, identity, touch: seen.touched(), authenticator, code, expires })
+        Ok(Pass { token, identity, touch: seen.touched(), authenticator, code, reviews: true, expires })
     }
 
     async fn verify_code(&self, pass: &Arc<Zeroizing<String>>, code: &Zeroizing<String>) -> Result<(), ControlError> {

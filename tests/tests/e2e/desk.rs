@@ -159,7 +159,7 @@ fn asked_approved_and_used_with_nothing_but_ssh() -> Result<()> {
     ensure!(approved.text().contains("approved"), "{approved:?}");
 
     // The same connection goes on, with the same terminal.
-    alice.shows("is approved by bob")?;
+    alice.shows("is approved by bob for 10m (you asked for 20m)")?;
     alice.shows("m left), recorded")?;
     alice.types("echo $((6*7)) in $(tty)\r")?;
     alice.shows("42 in /dev/pts/")?;
@@ -234,11 +234,36 @@ fn the_menu_shows_what_is_theirs_and_no_word_of_others_acts_upon_a_terminal() ->
     let mut bob = Terminal::start(&site, &site.bob, "bob")?;
     bob.shows("waits for you:")?;
     bob.shows("portcullis> ")?;
+    bob.types("?\r")?;
+    bob.shows("approve ID [--for 20m]")?;
     bob.types("requests\rapprove nonsense\rwhoami\rquit\r")?;
     bob.shows("no request that you may see begins with nonsense")?;
     ensure!(bob.ends()? == 0, "{}", bob.said());
     let said = bob.said();
     ensure!(said.contains("alice") && !said.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{said:?}");
+    Ok(())
+}
+
+/// Who cannot answer here is not invited to.
+#[test]
+fn where_the_proxy_passes_no_answers_on_the_desk_says_so() -> Result<()> {
+    let site = Site::start()?;
+    let ask = ["request", "root@web1", "--for", "30m", "--reason", "look", "--no-wait"];
+    site.alice.portcullis(&ask)?.ok()?;
+    let told = "to answer somebody else's: portcullis approve ID";
+    let here = ssh(&site, &site.bob, "bob", &["requests"])?.ok()?.text();
+    ensure!(here.contains("waits for you:") && !here.contains(told), "{here}");
+    let file = site.folder().join("directory.toml");
+    let directory = std::fs::read_to_string(&file)?;
+    std::fs::write(&file, directory.replace("desk = \"review\"", "desk = \"ask\""))?;
+    wait_for("the directory", SOON, || {
+        let listed = ssh(&site, &site.bob, "bob", &["requests"])?.ok()?.text();
+        Ok((listed.contains("alice") && listed.contains(told)).then_some(()))
+    })?;
+    let help = ssh(&site, &site.bob, "bob", &["help"])?.ok()?.text();
+    ensure!(help.contains(told) && !help.contains("deny ID") && help.contains("release ID"), "{help}");
+    let own = ssh(&site, &site.alice, "alice", &["requests"])?.ok()?.text();
+    ensure!(own.contains("you asked for:") && !own.contains(told), "{own}");
     Ok(())
 }
 

@@ -43,6 +43,10 @@ pub struct Pass {
     /// Whether a one-time code is to be asked for now: where they go takes one. `POST /v1/factors/verify` with the pass.
     #[serde(default)]
     pub code: bool,
+    /// Whether the directory lets this proxy pass on what they answer to the requests of others. Only for what it says to
+    /// them: the CA looks again at each answer.
+    #[serde(default)]
+    pub reviews: bool,
     /// When it dies, at the latest.
     #[schema(value_type = String)]
     pub expires: Time,
