@@ -25,7 +25,8 @@ pub(crate) fn advice(refused: Option<&CertificateRefused>, why: Option<&Words>, 
             "this proxy lets people in by certificate, or by a key that is registered; it was shown neither",
         )
         .hint(format!("with a grant, run portcullis cert {place} and come back"))
-        .hint(format!("without one, run portcullis request {place} --for 30m first"));
+        .hint(format!("without one, run portcullis request {place} --for 30m first"))
+        .hint("or with nothing but ssh and a registered key: ssh -t -i KEY asks for one right here");
     };
     let said = Words::say(format!("your certificate opens nothing here: {refused}"));
     if *refused == CertificateRefused::Expired {

@@ -9,7 +9,7 @@ use api::wire::{Credential, OpenedSession};
 use model::{IdentityName, NameError, Obligations, RequestId, SessionId, TargetAddress, TargetName, Timestamp};
 use ssh_key::{Certificate, PrivateKey, PublicKey};
 
-use crate::auth::{Authorities, Person};
+use crate::auth::{Authorities, Person, Shown};
 use crate::destination::Destination;
 use crate::trust::HostTrust;
 
@@ -27,6 +27,7 @@ pub(crate) struct Permit {
     obligations: Obligations,
     deadline: Timestamp,
     seq: u64,
+    by_key: bool,
 }
 
 /// What opens the target.
@@ -111,6 +112,7 @@ impl Permit {
             obligations: answer.obligations,
             deadline: answer.deadline.0,
             seq: answer.seq,
+            by_key: matches!(person.shown, Shown::Key(_)),
         })
     }
 
@@ -161,5 +163,10 @@ impl Permit {
     /// The place in the ledger from which a revocation of this session may stand.
     pub(crate) const fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// Whether its person came with a plain key, and so perhaps with nothing but ssh.
+    pub(crate) const fn is_by_key(&self) -> bool {
+        self.by_key
     }
 }

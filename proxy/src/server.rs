@@ -204,7 +204,8 @@ impl Door {
     /// Asks who is half-way in for a code, or takes the answer.
     async fn go_on(&mut self, mut half_way: HalfWay, user: &str, response: Option<Response<'_>>) -> Auth {
         let Some(mut response) = response else {
-            let words = Words::say("a one-time code is wanted here").hint("an empty line goes on without");
+            let words = Words::say("a one-time code is asked for here: type the one that your authenticator app shows")
+                .hint("or press enter to go on without one; what takes one is refused then");
             self.half_way = Some(half_way);
             return code::prompt(&words);
         };

@@ -11,6 +11,11 @@ use crate::permit::Permit;
 /// The most characters of a line: what others wrote is in it.
 const LIMIT: usize = 512;
 
+/// How a path says that it gives less time than what was asked for.
+const TIME: &str = "a time of at most ";
+/// How long a line may be, so that it is one on any terminal.
+const COLUMNS: usize = 80;
+
 /// A message to a person, in lines without line ends. Nothing in it is a control character, whoever wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words(Vec<String>);
@@ -76,6 +81,22 @@ pub(crate) fn request(asked: &Destination) -> String {
     format!("run portcullis request {asked} --for 30m")
 }
 
+/// How the person of a session does what `portcullis` does: who came with a plain key may have nothing but ssh, and says it to
+/// the desk, which is nobody who asks for a reason.
+fn by(permit: &Permit, command: &str) -> String {
+    let reasoned = ["request ", "extend "].iter().any(|verb| command.starts_with(verb));
+    match (permit.is_by_key(), reasoned) {
+        (false, _) => format!("portcullis {command}"),
+        (true, false) => format!("ssh PROXY {command}"),
+        (true, true) => format!("ssh PROXY {command} --reason WHY"),
+    }
+}
+
+/// How somebody who had access gets it again.
+fn once_more(permit: &Permit) -> String {
+    format!("run {}", by(permit, &format!("request {} --for 30m", permit.destination())))
+}
+
 /// Why a session ended; `None` when the person ended it.
 pub(crate) fn ended(end: &SessionEnd, permit: &Permit) -> Option<Words> {
     let asked = permit.destination();
@@ -87,7 +108,7 @@ pub(crate) fn ended(end: &SessionEnd, permit: &Permit) -> Option<Words> {
             Words::say(format!("the connection to {} is lost: {error}", asked.target))
         }
         SessionEnd::Expired => Words::say(format!("the session on {asked} ended: the time of {grant} is up"))
-            .hint(format!("to go on, {}", request(asked))),
+            .hint(format!("to go on, {}", once_more(permit))),
         SessionEnd::Idle => {
             let limit = permit.obligations().idle_limit.map_or_else(String::new, |limit| format!(" for {limit}"));
             Words::say(format!("the session on {asked} ended: nothing passed{limit}"))
@@ -95,7 +116,7 @@ pub(crate) fn ended(end: &SessionEnd, permit: &Permit) -> Option<Words> {
         SessionEnd::Revoked { by, reason, .. } => {
             let why = because(reason.as_deref());
             Words::say(format!("the session on {asked} was ended: {grant} was revoked by {}{why}", who(by)))
-                .hint(format!("to ask again, {}", request(asked)))
+                .hint(format!("to ask again, {}", once_more(permit)))
         }
         SessionEnd::Released { .. } => Words::say(format!("the session on {asked} ended: {grant} was released")),
         SessionEnd::Locked { lock, reason, .. } => {
@@ -120,10 +141,15 @@ fn because(reason: Option<&str>) -> String {
 
 /// That a session will end.
 pub(crate) fn warning(left: Span, at: Timestamp, now: Timestamp, permit: &Permit, key: EscapeKey) -> Words {
-    let (asked, grant) = (permit.destination(), permit.request());
+    let asked = permit.destination();
     let here = key.name().map(|key| format!("press enter, {key} and e, or ")).unwrap_or_default();
     Words::say(format!("this session on {asked} ends in {left}, at {}", clock(at, now)))
-        .hint(format!("to go on, {here}run portcullis extend {grant} --for 30m"))
+        .hint(format!("to go on, {here}run {}", longer(permit)))
+}
+
+/// How more time is asked for outside of the session.
+fn longer(permit: &Permit) -> String {
+    by(permit, &format!("extend {} --for 30m", permit.request()))
 }
 
 /// How much time is left of a session, what ends it first, and whether more was asked for.
@@ -149,9 +175,28 @@ pub(crate) fn question(ends: Timestamp, now: Timestamp, permit: &Permit, offer: 
     let (grant, left) = (permit.request(), left(ends, now));
     let takes = match offer.paths.iter().any(|path| path.lacks.is_empty()) {
         true => "no approval".to_owned(),
-        false => lacks(&offer.paths),
+        false => takes(&offer.paths),
     };
-    Words::say(format!("more time for {grant}, which has {left} left, takes {takes}; ctrl-c gives up"))
+    let longest = rounded(offer.longest);
+    Words::say(format!(
+        "more time for {grant}, which has {left} left, takes {takes}; at most {longest}; ctrl-c gives up"
+    ))
+}
+
+/// What more time takes, each alternative once and in one line.
+fn takes(paths: &[PathGap]) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for path in paths {
+        let (times, rest): (Vec<&str>, Vec<&str>) =
+            path.lacks.iter().map(String::as_str).partition(|lack| lack.starts_with(TIME));
+        let rest = if rest.is_empty() { "no approval".to_owned() } else { rest.join(" and ") };
+        let times = times.iter().filter_map(|time| time.strip_prefix(TIME));
+        let one = times.fold(rest, |rest, time| format!("{rest} for at most {time}"));
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all.join(", or ")
 }
 
 /// What became of a question for more time.
@@ -160,8 +205,10 @@ pub(crate) fn asked(filed: &Request, ends: Timestamp, now: Timestamp, permit: &P
     match filed.state {
         RequestState::Pending => {
             let lacks = lacks(&filed.paths);
-            Words::say(format!("{more} more for {grant} was asked for: {id} waits for {lacks}"))
-                .hint(format!("you are told here what becomes of it; to take it back, run portcullis cancel {id}"))
+            Words::say(format!("{more} more for {grant} was asked for: {id} waits for {lacks}")).hint(format!(
+                "you are told here what becomes of it; to take it back, run {}",
+                by(permit, &format!("cancel {id}"))
+            ))
         }
         RequestState::Approved => {
             let ends = filed.grant.as_ref().map_or(ends, |grant| grant.ends.0);
@@ -175,7 +222,6 @@ pub(crate) fn asked(filed: &Request, ends: Timestamp, now: Timestamp, permit: &P
 
 /// That more time cannot be had.
 pub(crate) fn no_more(error: &ControlError, permit: &Permit) -> Words {
-    let grant = permit.request();
     match error {
         ControlError::Refused { sentence, hint, .. } => {
             let words = Words::say(format!("no more time: {sentence}"));
@@ -185,7 +231,7 @@ pub(crate) fn no_more(error: &ControlError, permit: &Permit) -> Words {
             }
         }
         ControlError::Unavailable(why) => Words::say(format!("more time cannot be asked for now: {why}"))
-            .hint(format!("try again in a moment, or run portcullis extend {grant} --for 30m")),
+            .hint(format!("try again in a moment, or run {}", longer(permit))),
     }
 }
 
@@ -195,15 +241,24 @@ pub(crate) fn lacks(paths: &[PathGap]) -> String {
     paths.iter().map(lacks).collect::<Vec<_>>().join(" or ")
 }
 
-/// What a person reads before anything of the target: as whom, until when, that it is on record, and under what.
-pub(crate) fn greeting(recorded: bool, ends: Timestamp, now: Timestamp, permit: &Permit) -> Words {
+/// What a person with a terminal reads before anything of the target: as whom, until when, that it is on record, under what,
+/// and the key for more.
+pub(crate) fn greeting(recorded: bool, ends: Timestamp, now: Timestamp, permit: &Permit, key: EscapeKey) -> Words {
     let recorded = match (recorded, permit.obligations().record_input) {
         (true, true) => "recorded with what you type",
         (true, false) => "recorded",
         (false, _) => "not recorded",
     };
     let (asked, grant) = (permit.destination(), permit.request());
-    Words::say(format!("{asked} until {} ({} left), {recorded}, {grant}", clock(ends, now), left(ends, now)))
+    let session = format!("{asked} until {} ({} left), {recorded}, {grant}", clock(ends, now), left(ends, now));
+    with_help(Words::say(session), key)
+}
+
+/// Behind a greeting, how to get help: on its line where there is room, else on one of its own.
+fn with_help(words: Words, key: EscapeKey) -> Words {
+    let Some(help) = key.name().map(|key| format!("{key} ? for help")) else { return words };
+    let fits = words.first().chars().count() + "; ".len() + help.chars().count() <= COLUMNS;
+    if fits { Words(vec![format!("{}; {help}", words.first())]) } else { words.hint(help) }
 }
 
 /// That a session goes on for longer.
@@ -229,8 +284,11 @@ pub(crate) fn not_extended(why: NotExtended, ends: Timestamp, permit: &Permit) -
         NotExtended::Denied => "was denied",
         NotExtended::Undecided => "was not decided in time",
     };
-    Words::say(format!("more time for {grant} {why}: this session on {asked} ends at {}", minute(ends)))
-        .hint(format!("to see why, run portcullis requests; to ask again, portcullis extend {grant} --for 30m"))
+    Words::say(format!("more time for {grant} {why}: this session on {asked} ends at {}", minute(ends))).hint(format!(
+        "to see why, run {}; to ask again, {}",
+        by(permit, "requests"),
+        longer(permit)
+    ))
 }
 
 /// That the grant's path lacks what something needs.
@@ -255,9 +313,9 @@ pub(crate) fn only_recorded(what: &str, permit: &Permit) -> Words {
 
 /// That a grant is for one exact command, and this is not it.
 pub(crate) fn one_command(what: &str, command: &str, permit: &Permit) -> Words {
-    let (asked, grant) = (permit.destination(), permit.request());
+    let grant = permit.request();
     Words::say(format!("{what} is refused: {grant} allows one exact command: {command}"))
-        .hint(format!("for anything else, {}", request(asked)))
+        .hint(format!("for anything else, {}", once_more(permit)))
 }
 
 /// What a channel asks to run.
@@ -310,7 +368,11 @@ fn part(at: Timestamp, range: std::ops::Range<usize>) -> String {
 
 /// What is left, in whole minutes as long as there are some.
 pub(crate) fn left(ends: Timestamp, now: Timestamp) -> Span {
-    let seconds = u32::try_from(ends.since(now).as_secs()).unwrap_or(u32::MAX);
+    rounded(u32::try_from(ends.since(now).as_secs()).unwrap_or(u32::MAX))
+}
+
+/// So many seconds at most, in whole minutes as long as there are some.
+pub(crate) fn rounded(seconds: u32) -> Span {
     Span::from_seconds(if seconds < 120 { seconds } else { seconds / 60 * 60 })
 }
 
@@ -348,6 +410,32 @@ mod tests {
         assert_eq!(words.text(), "portcullis: a\u{fffd}[2J\u{fffd}2J\u{fffd}\u{fffd}b\u{fffd}c d");
         let words = Words::say("ä".repeat(LIMIT + 1));
         assert_eq!(words.text(), format!("portcullis: {}...", "ä".repeat(LIMIT)));
+    }
+
+    #[test]
+    fn the_key_for_help_stands_on_the_line_where_there_is_room() {
+        let greeting = |text: &str, key: &str| with_help(Words::say(text), key.parse().unwrap()).text();
+        assert_eq!(greeting("a@b until 14:32 UTC", "^]"), "portcullis: a@b until 14:32 UTC; ctrl-] ? for help");
+        let long = "x".repeat(COLUMNS - "portcullis: ".len() - "; ctrl-] ? for help".len());
+        assert_eq!(greeting(&long, "^]").chars().count(), COLUMNS);
+        assert!(greeting(&format!("{long}x"), "^]").ends_with("x\nportcullis: ctrl-] ? for help"));
+        assert_eq!(greeting("a@b", "none"), "portcullis: a@b");
+    }
+
+    #[test]
+    fn what_more_time_takes_is_one_line_in_words_that_can_be_typed() {
+        let path = |lacks: &[&str]| PathGap {
+            policy: "p".to_owned(),
+            lacks: lacks.iter().map(|lack| (*lack).to_owned()).collect(),
+            approvals: 0,
+            groups: Vec::new(),
+        };
+        let approval = path(&["1 approval by approvers"]);
+        assert_eq!(takes(&[approval.clone(), approval.clone()]), "1 approval by approvers");
+        let short = path(&["a time of at most 15m"]);
+        assert_eq!(takes(&[approval, short]), "1 approval by approvers, or no approval for at most 15m");
+        let both = path(&["2 approvals", "a time of at most 1h"]);
+        assert_eq!(takes(&[both]), "2 approvals for at most 1h");
     }
 
     #[test]

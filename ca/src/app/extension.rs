@@ -25,7 +25,7 @@ pub struct Offer {
     pub usual: Span,
     /// The longest that any path gives.
     pub longest: Span,
-    /// What each path would lack, least burden first.
+    /// What each path would lack that can be taken here, least burden first.
     pub gaps: Vec<PathGap>,
 }
 
@@ -57,7 +57,9 @@ impl App {
             // Where there is none, the decider says so in its own words.
             let usual = if longest == Span::ZERO { USUAL } else { USUAL.min(longest) };
             let file = FileRequest { spec: RequestSpec { duration: usual, ..spec }, ..file };
-            let gaps = decide(state, asker.actor(), file.into(), now)?.gaps;
+            let mut gaps = decide(state, asker.actor(), file.into(), now)?.gaps;
+            // What the asker themselves would have to show or name, they cannot here: those are no ways.
+            gaps.retain(|gap| !gap.needs_asker());
             Ok(Offer { usual, longest, gaps })
         })
     }

@@ -89,6 +89,30 @@ async fn a_proxy_that_may_pass_nothing_on_asks_for_nothing() {
     assert!(refused.to_string().contains("desk = \"sessions\" for proxy1"), "{refused}");
 }
 
+/// What is offered can be had there: a path that takes a one-time code cannot, for want of a place to give one.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_ways_that_can_be_gone_there_are_offered() {
+    let site = Site::start().await;
+    let (_, _, opened) = site.session("root", "web1").await;
+    let proxy = site.client("proxy:proxy1");
+    let with = "@id(\"with-a-code\") @approvals(\"0\") @factor(\"totp\")\n\
+                permit (principal, action == Action::\"request\", resource);";
+    site.write_policy(&format!("{}\n{with}", policy::EXAMPLE));
+    let explain = wire::ExplainRequest {
+        action: "request".to_owned(),
+        target: Some("web1".parse().unwrap()),
+        login: Some("root".parse().unwrap()),
+        ..wire::ExplainRequest::default()
+    };
+    eventually("the policy", || async {
+        let explained = site.client("alice").explain(&explain).await.unwrap();
+        explained.paths.iter().any(|path| path.policy == "with-a-code").then_some(())
+    })
+    .await;
+    let offer = proxy.offer_extension(&opened.session).await.unwrap();
+    assert!(!offer.paths.is_empty() && offer.paths.iter().all(|path| path.policy != "with-a-code"), "{offer:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_stops_it_and_so_does_a_policy_that_wants_no_requests_over_ssh() {
     let site = Site::start().await;

@@ -161,7 +161,8 @@ async fn greet(shared: &Shared, person: &ChannelWriteHalf<server::Msg>) -> Optio
     let live = &shared.live;
     let greeting = welcome.then(|| {
         let recorded = shared.tape.get().is_some_and(Tape::records);
-        words::greeting(recorded, *live.deadline().borrow(), shared.gate.now(), live.permit())
+        let (ends, key) = (*live.deadline().borrow(), shared.gate.config.escape);
+        words::greeting(recorded, ends, shared.gate.now(), live.permit(), key)
     });
     for words in greeting.into_iter().chain(live.regrets()).chain(refused) {
         if let Some(bytes) = shared.on_screen(|screen| notice::greeting(&words, screen))

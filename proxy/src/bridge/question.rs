@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use api::wire::{Extend, ExtensionOffer};
 use bytes::Bytes;
-use model::Span;
 use russh::{ChannelWriteHalf, client, server};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -116,7 +115,7 @@ impl Question<'_> {
         };
         let ends = *shared.live.deadline().borrow();
         self.remark(words::question(ends, shared.gate.now(), permit, &offer).first()).await;
-        let (usual, longest) = (Span::from_seconds(offer.usual), Span::from_seconds(offer.longest));
+        let (usual, longest) = (words::rounded(offer.usual), words::rounded(offer.longest));
         let answers = async {
             let more = duration(self, "for how much longer?", usual, longest).await?;
             let reason = needed(self, "why? ").await?;

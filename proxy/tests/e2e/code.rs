@@ -80,7 +80,12 @@ async fn a_good_code_lets_in_also_behind_wrong_ones() {
     let (world, alice) = world().await;
     let mut guest = half_way(&world, &alice).await;
     let (words, prompts) = asked(start(&mut guest, "root+web1").await);
-    assert!(words.contains("a one-time code is wanted") && prompts == prompt(), "{words} {prompts:?}");
+    assert!(
+        words.contains("a one-time code is asked for here")
+            && words.contains("press enter to go on without one")
+            && prompts == prompt(),
+        "{words} {prompts:?}"
+    );
     let (words, prompts) = asked(respond(&mut guest, "000001").await);
     assert!(words.contains("code-refused") && prompts == prompt(), "{words} {prompts:?}");
     // Apps show a gap in the middle.

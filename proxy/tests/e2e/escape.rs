@@ -111,8 +111,10 @@ async fn more_time_is_asked_for_while_the_session_goes_on() {
         let grant = world.authority.grant("alice", "root", "web1", HOUR);
         let mut terminal = shell(&alice, way).await;
         terminal.type_in("before\n\x1de");
-        let takes =
-            format!("portcullis: more time for {}, which has 59m left, takes 1 approval by approvers", grant.id);
+        let takes = format!(
+            "portcullis: more time for {}, which has 59m left, takes 1 approval by approvers; at most 1h; ctrl-c",
+            grant.id
+        );
         terminal.shows(&takes).await;
         terminal.shows("for how much longer? [30m] ").await;
         terminal.type_in("2h\r");
@@ -180,6 +182,26 @@ async fn the_answer_is_told_when_it_comes_and_a_refusal_at_once() {
     terminal.type_in("on\n");
     terminal.shows("   o   n\r\n$ ").await;
     assert_eq!(world.authority.extensions().len(), 1);
+}
+
+/// Who came with a plain key may have nothing but ssh.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_came_with_a_plain_key_is_told_the_way_of_ssh() {
+    let world = World::with(|config| config.warnings = vec![Span::from_minutes(59)]).await;
+    let alice = world.plain("alice");
+    let grant = world.authority.grant("alice", "root", "web1", Duration::from_secs(59 * 60 + 5));
+    let mut terminal = shell(&alice, Way::Plus).await;
+    terminal.shows(&format!("or run ssh PROXY extend {} --for 30m --reason WHY", grant.id)).await;
+    terminal.type_in("\x1de\rlonger\r");
+    terminal.shows("to take it back, run ssh PROXY cancel req-").await;
+    let id = world.authority.extensions().len();
+    assert_eq!(id, 1);
+    world.authority.deny_extension(&grant);
+    terminal.shows("to see why, run ssh PROXY requests; to ask again, ssh PROXY extend ").await;
+    world.authority.end_grant(&grant.id, GrantEnd::Revoked, "bob");
+    terminal.shows("to ask again, run ssh PROXY request root@web1 --for 30m --reason WHY").await;
+    terminal.end().await;
+    assert!(!terminal.said().contains("run portcullis"), "{:?}", terminal.said());
 }
 
 /// What a target draws is no key, also where it looks like one.

@@ -38,7 +38,11 @@ async fn who_has_a_terminal_reads_first_that_it_is_recorded() {
         assert!(said.starts_with("\x1b[2mportcullis: root@web1 until "), "{said:?}");
         // Between the two stands the day, when the hour crosses midnight.
         assert!(said.contains(" UTC"), "{said:?}");
-        assert!(said.contains(&format!(" (59m left), recorded, {}\x1b[0m\r\nfirst\r\n", grant.id)), "{said:?}");
+        let help = "\x1b[2mportcullis: ctrl-] ? for help\x1b[0m";
+        assert!(
+            said.contains(&format!(" (59m left), recorded, {}\x1b[0m\r\n{help}\r\nfirst\r\n", grant.id)),
+            "{said:?}"
+        );
         let recording = world.only_recording().await;
         let lines: Vec<&str> = recording.lines().filter(|line| line.contains("portcullis: ")).collect();
         assert!(matches!(lines[..], [marker] if marker.contains("\"m\"")), "{recording}");
@@ -56,7 +60,21 @@ async fn a_script_reads_nothing_of_ours() {
         assert_eq!(text(&output.stdout), "one\r\n", "{}", shown(&output));
         assert!(text(&output.stderr).contains(", recorded, "), "{}", shown(&output));
         let output = alice.run(way, "root@web1", "echo two").await;
-        assert_eq!((text(&output.stdout), text(&output.stderr)), ("two\n".into(), String::new()));
+        assert_eq!((text(&output.stdout), text(&output.stderr)), ("two\n".into(), String::new()), "not even a key");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_greeting_names_no_key_that_there_is_not() {
+    for (key, named) in [("^A", Some("ctrl-a ? for help")), ("none", None)] {
+        let world = World::with(|config| config.escape = key.parse().unwrap()).await;
+        let alice = world.person("alice");
+        world.authority.grant("alice", "root", "web1", HOUR);
+        let mut terminal = in_terminal(&alice, Way::Plus, "echo first");
+        terminal.end().await;
+        let said = terminal.said();
+        assert_eq!(said.contains("for help"), named.is_some(), "{said:?}");
+        assert!(named.is_none_or(|named| said.contains(named)), "{said:?}");
     }
 }
 

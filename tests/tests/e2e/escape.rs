@@ -12,6 +12,7 @@ fn more_time_is_asked_for_in_the_session_approved_and_had() -> Result<()> {
     // With a certificate, so without a pass.
     let mut alice = Terminal::with(&site.alice.stock("ssh", &["-t", PLACE]))?;
     alice.shows(&format!("recorded, {grant}"))?;
+    alice.shows("portcullis: ctrl-] ? for help")?;
     alice.types("echo in $((6*7))\r")?;
     alice.shows("in 42")?;
     alice.types("\r\u{1d}t")?;
@@ -20,7 +21,8 @@ fn more_time_is_asked_for_in_the_session_approved_and_had() -> Result<()> {
 
     alice.types("\r\u{1d}e")?;
     alice.shows(&format!("portcullis: more time for {grant}, which has "))?;
-    alice.shows("takes 1 approval by approvers; ctrl-c gives up")?;
+    alice.shows("takes 1 approval by approvers; at most ")?;
+    alice.shows("; ctrl-c gives up")?;
     alice.shows("for how much longer? [30m] ")?;
     alice.types("20m\r")?;
     alice.shows("why? ")?;
