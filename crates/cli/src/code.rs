@@ -13,6 +13,9 @@ use crate::token::StoredToken;
 /// How often somebody may mistype it.
 const TRIES: usize = 3;
 
+/// What somebody does first who has no authenticator.
+const SET_UP: &str = "to set an authenticator up: portcullis factor add";
+
 /// What is asked in front of a code.
 const PROMPT: &str = "authentication code: ";
 
@@ -28,23 +31,36 @@ pub(crate) async fn with<T, F: Future<Output = Result<T, CliError>>>(
 ) -> Result<T, CliError> {
     match call().await {
         Err(error) if error.api_code() == Some("factor-needed") && context.output.can_ask() => {
+            if !could_give(client).await {
+                return Err(error.with_hint(SET_UP));
+            }
             context.output.note(error);
-            give(context, client, None).await?;
+            asked_for(context, client, None).await?;
             call().await
         }
         answer => answer,
     }
 }
 
-/// Asks for a code, unless one is given, and has the CA look at it. Until when it counts.
+/// Asks for a code, and has the CA look at it. Until when it counts.
 ///
 /// # Errors
 /// There is no authenticator, or no good code came.
-pub(crate) async fn give(
-    context: &Context,
-    client: &Client,
-    first: Option<Zeroizing<String>>,
-) -> Result<Time, CliError> {
+pub(crate) async fn give(context: &Context, client: &Client) -> Result<Time, CliError> {
+    if !could_give(client).await {
+        return Err(CliError::failed("you have no authenticator, and so no one-time code", SET_UP));
+    }
+    asked_for(context, client, None).await
+}
+
+/// Whether the caller has an authenticator: nobody is asked for what they cannot have. Where that cannot be looked up, the
+/// CA says so once a code came.
+async fn could_give(client: &Client) -> bool {
+    client.factors(None).await.map_or(true, |own| !own.items.is_empty())
+}
+
+/// Asks for a code, unless one is given, and has the CA look at it. Until when it counts.
+async fn asked_for(context: &Context, client: &Client, first: Option<Zeroizing<String>>) -> Result<Time, CliError> {
     let mut first = first;
     for _ in 1..TRIES {
         let code = first.take().map_or_else(|| typed(context, PROMPT), Ok)?;
@@ -56,8 +72,9 @@ pub(crate) async fn give(
     verify(context, client, &typed(context, PROMPT)?).await
 }
 
-/// Offers to give a code before a request is filed that has a way with one which is shorter than any other. An empty
-/// line goes on without. What fails here must not stand in the way: it is only an offer.
+/// Offers to give a code before a request is filed that has a way with one which is shorter than any other. Who has no
+/// authenticator is told so, and an empty line goes on without. What fails here must not stand in the way: it is only an
+/// offer.
 pub(crate) async fn offer(context: &Context, client: &Client, ask: &FileRequest) {
     if !context.output.can_ask() {
         return;
@@ -75,11 +92,16 @@ pub(crate) async fn offer(context: &Context, client: &Client, ask: &FileRequest)
     let at_once = explained.paths.iter().any(|path| path.taken && path.lacks.is_empty());
     let short = explained.paths.iter().find(|path| path.code && path.lacks.len() == 1);
     let (Some(path), true, false) = (short, explained.yes, at_once) else { return };
-    context.output.note(format_args!("{} gives it with a one-time code (an empty line goes on without)", path.policy));
+    let policy = &path.policy;
+    if !could_give(client).await {
+        context.output.note(format_args!("{policy} gives it at once with a one-time code; {SET_UP}"));
+        return;
+    }
+    context.output.note(format_args!("{policy} gives it at once with a one-time code; press enter to ask without one"));
     match typed(context, PROMPT) {
         Ok(code) if code.is_empty() => {}
         Ok(code) => {
-            if let Err(error) = give(context, client, Some(code)).await {
+            if let Err(error) = asked_for(context, client, Some(code)).await {
                 context.output.note(error);
             }
         }

@@ -127,6 +127,11 @@ impl CliError {
         Self::new(kind, format!("cannot {what} {}: {error}", path.display()), "check the path and its permissions")
     }
 
+    /// The same error, with something else to do about it.
+    pub(crate) fn with_hint(self, hint: impl fmt::Display) -> Self {
+        Self { hint: hint.to_string(), ..self }
+    }
+
     /// The same error, with one thing more to do about it.
     pub(crate) fn and_hint(mut self, more: impl fmt::Display) -> Self {
         self.hint = match self.hint.is_empty() {

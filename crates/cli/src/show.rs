@@ -74,7 +74,7 @@ pub(crate) fn grant(context: &Context, grant: &Grant) -> Result<(), CliError> {
     if let Some(reason) = &grant.reason {
         field(context, "reason", clean(reason))?;
     }
-    field(context, "sessions", grant.sessions)
+    field(context, "sessions", format_args!("{} live", grant.sessions))
 }
 
 /// What one path of the policy still lacks.

@@ -86,6 +86,13 @@ fn a_code_at_the_door_in_the_terminal_and_at_the_command_line() -> Result<()> {
     let ask = ["request", "root@web1", "--for", "30m", "--reason", "a look", "--no-wait"];
     let refused = site.alice.portcullis(&ask)?;
     ensure!(refused.status.code() == Some(1) && refused.stderr.contains("portcullis login --code"), "{refused:?}");
+    // Who has no authenticator is asked for nothing that it makes.
+    let place = ["request", "root@web1", "--reason", "look"];
+    for command in [&place[..], &["login", "--code"]] {
+        let mut alice = Terminal::with(&site.alice.command(command))?;
+        alice.shows("to set an authenticator up: portcullis factor add")?;
+        ensure!(alice.ends()? == 1 && !alice.said().contains("authentication code"), "{}", alice.said());
+    }
     let mut app = enrol(&site)?;
 
     // Nothing but ssh: the code behind the key, then why and for how long, then the session.

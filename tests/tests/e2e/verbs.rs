@@ -110,6 +110,8 @@ fn an_export_replaces_a_file_only_when_told_and_what_may_not_be_replayed_is_skip
 #[test]
 fn a_second_lock_and_the_removal_of_a_server_in_use_are_warned_of() -> Result<()> {
     let site = Site::start()?;
+    let ended = site.grant("30m")?;
+    site.bob.portcullis(&["revoke", &ended])?.ok()?;
     let grant = site.grant("30m")?;
     let place = ["lock", "identity:alice", "--reason", "laptop stolen"];
     let first = site.carol.portcullis(&place)?.ok()?;
@@ -120,6 +122,7 @@ fn a_second_lock_and_the_removal_of_a_server_in_use_are_warned_of() -> Result<()
 
     let removed = site.carol.portcullis(&["target", "remove", "web1"])?.ok()?;
     ensure!(removed.stderr.contains(&format!("careful: alice still has {grant} for root@web1")), "{removed:?}");
+    ensure!(!removed.stderr.contains(&ended), "what was revoked opens nothing: {removed:?}");
     ensure!(removed.text().contains("web1 is off the list"), "{removed:?}");
 
     // Its sshd still shows the certificate that it was given, and nobody looked: so nothing is claimed of it.

@@ -31,13 +31,19 @@ enum What {
 The secret is shown once, as a QR code and as text, and counts as soon as a first
 code was typed. A second authenticator takes a code of the first.")]
     Add(Add),
-    /// List your authenticators, or somebody's
+    /// List your authenticators, or as an administrator somebody's
+    #[command(after_help = "\
+Examples:
+  portcullis factor list
+  portcullis factor list --identity alice    # as an administrator")]
     List(List),
     /// Remove an authenticator: your own with a code of one of yours, another's as an administrator
     #[command(after_help = "\
 Examples:
   portcullis factor remove                   # your only one
-  portcullis factor remove --identity alice --reason \"lost her phone\"")]
+  portcullis factor remove ID                # one of yours
+  portcullis factor remove --identity alice --reason \"lost her phone\"
+                                             # all of hers, as an administrator")]
     Remove(Remove),
 }
 
@@ -83,7 +89,11 @@ async fn add(context: &Context) -> Result<(), CliError> {
     let client = context.client().await?;
     let begun = match code::with(context, &client, || async { Ok(client.begin_factor().await?) }).await {
         Err(error) if error.api_code() == Some("login-too-old") => {
-            let login = client.login().await?;
+            let login = client.login().await.map_err(|refused| {
+                let refused = CliError::from(refused);
+                let message = format!("{error}, and no login could be made: {refused}");
+                CliError::new(refused.kind(), message, "run portcullis login, and then portcullis factor add")
+            })?;
             StoredToken::write(&context.home()?, &context.profile()?, &login)?;
             client.begin_factor().await?
         }
@@ -93,7 +103,8 @@ async fn add(context: &Context) -> Result<(), CliError> {
     let added = confirm(context, &client, &begun).await?;
     context.output.answer(&added, |added| {
         context.output.line(format_args!("{}  counts from now on", context.output.tone(Tone::Strong, &added.id)))?;
-        field(context, "if lost", "an administrator runs: portcullis factor remove --identity YOU")
+        let whose = &added.identity;
+        field(context, "if lost", format_args!("an administrator runs: portcullis factor remove --identity {whose}"))
     })
 }
 

@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     pin_ledger_key(context, &home, &client.ca().await?.ledger_key, moved)?;
 
     if args.code {
-        code::give(context, &client, None).await?;
+        code::give(context, &client).await?;
     }
     let me = client.whoami().await?;
     if context.output.is_json() {

@@ -41,7 +41,10 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     }
     show::grant(context, &grant)?;
     if live > 0 {
-        receipts(context, &client, &grant).await?;
+        let sessions = pages::sessions(&client, false).await?;
+        for (name, line) in receipts(&sessions, &grant, live) {
+            field(context, name, line)?;
+        }
     }
     Ok(())
 }
@@ -56,22 +59,31 @@ async fn dropped(client: &Client, mut grant: Grant) -> Result<Grant, CliError> {
     Ok(grant)
 }
 
-/// How many sessions were cut and dropped, and how long the slowest took, as the ledger has it.
-async fn receipts(context: &Context, client: &Client, grant: &Grant) -> Result<(), CliError> {
-    let sessions = pages::sessions(client, false).await?;
+/// How many of the `live` sessions were cut and dropped, and how long the slowest took, as far as the caller may know. Who may
+/// revoke a grant may not always read its sessions, and so no receipt; that they have ended, the grant says.
+fn receipts(sessions: &[Session], grant: &Grant, live: u32) -> Vec<(&'static str, String)> {
+    let left = grant.sessions;
     let ended = || sessions.iter().filter(|session| ended_by_revocation(session, grant));
     let cuts = slowest(ended().filter_map(|session| session.cut_micros));
-    if let Some((sessions, micros)) = cuts {
+    let cut = cuts.map(|(sessions, micros)| {
         let sessions = count(sessions, "session");
-        field(context, "cut", format_args!("{sessions} within {}: nothing passed any more", milliseconds(micros)))?;
-    }
-    match slowest(ended().filter_map(|session| session.drop_micros)) {
+        ("cut", format!("{sessions} within {}: nothing passed any more", milliseconds(micros)))
+    });
+    let drops = slowest(ended().filter_map(|session| session.drop_micros));
+    let seen = sessions.iter().any(|session| session.request == grant.id);
+    let dropped = match drops {
         Some((sessions, micros)) => {
-            let sessions = count(sessions, "session");
-            field(context, "dropped", format_args!("{sessions} within {}: connections closed", milliseconds(micros)))
+            format!("{} within {}: connections closed", count(sessions, "session"), milliseconds(micros))
         }
-        None => field(context, "dropped", "no receipt yet: portcullis sessions --all shows it when it comes"),
-    }
+        None if seen => "no receipt yet: portcullis sessions --all shows it when it comes".to_owned(),
+        None if left > 0 => format!("{} not confirmed yet: portcullis grants {} counts them", many(left), grant.id),
+        None => format!("{}; how fast is for who may see sessions", many(live)),
+    };
+    cut.into_iter().chain([("dropped", dropped)]).collect()
+}
+
+fn many(sessions: u32) -> String {
+    count(usize::try_from(sessions).unwrap_or(usize::MAX), "session")
 }
 
 /// Whether the revocation ended it: a grant is revoked once, and what was killed or expired before is no receipt of it.
@@ -95,22 +107,43 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn only_what_the_revocation_ended_counts() {
-        let grant: Grant = serde_json::from_value(json!({
+    fn grant(sessions: u32) -> Grant {
+        serde_json::from_value(json!({
             "id": "req-000000000000", "identity": "alice", "target": "web1", "login": "root", "state": "revoked",
             "policy": "p", "approvers": [], "starts": "2026-11-20T18:00:00Z", "ends": "2026-11-20T18:30:00Z",
-            "sessions": 0,
+            "sessions": sessions,
         }))
-        .unwrap();
-        let session = |request: &str, end: Option<SessionEnd>| -> Session {
-            serde_json::from_value(json!({
-                "id": "ses-000000000000", "request": request, "identity": "alice", "target": "web1", "login": "root",
-                "address": "127.0.0.1", "proxy": "proxy1", "opened": "2026-11-20T18:00:00Z",
-                "end": end.map(|end| end.to_string()), "recordings": [],
-            }))
-            .unwrap()
-        };
+        .unwrap()
+    }
+
+    fn session(request: &str, end: Option<SessionEnd>) -> Session {
+        serde_json::from_value(json!({
+            "id": "ses-000000000000", "request": request, "identity": "alice", "target": "web1", "login": "root",
+            "address": "127.0.0.1", "proxy": "proxy1", "opened": "2026-11-20T18:00:00Z",
+            "end": end.map(|end| end.to_string()), "recordings": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn who_may_not_see_the_sessions_is_told_that_they_are_gone() {
+        let said = |sessions: &[Session], left| receipts(sessions, &grant(left), 1);
+        assert_eq!(said(&[], 0), [("dropped", "1 session; how fast is for who may see sessions".to_owned())]);
+        assert!(said(&[], 1)[0].1.starts_with("1 session not confirmed yet"));
+        let other = session("req-000000000001", None);
+        assert_eq!(said(&[other], 0), said(&[], 0), "another's is no receipt");
+        let by = Actor::Identity("bob".parse().unwrap());
+        let end = SessionEnd::Revoked { by, at: Timestamp::from_seconds(0), reason: None };
+        let mut own = session("req-000000000000", Some(end));
+        assert!(said(&[own.clone()], 0)[0].1.starts_with("no receipt yet"));
+        (own.cut_micros, own.drop_micros) = (Some(2000), Some(3000));
+        let names: Vec<_> = said(&[own], 0).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["cut", "dropped"]);
+    }
+
+    #[test]
+    fn only_what_the_revocation_ended_counts() {
+        let grant = grant(0);
         let (by, at) = (Actor::Identity("bob".parse().unwrap()), Timestamp::from_seconds(0));
         let revoked = SessionEnd::Revoked { by: by.clone(), at, reason: None };
         let killed = SessionEnd::Cut { by, at, reason: "revoked by mistake".to_owned() };

@@ -62,7 +62,8 @@ pub(crate) async fn start(config: &ProxyConfig, api: &str, root_pem: &str) -> Re
         not_started(
             "the proxy cannot start",
             &error,
-            "the CA's directory must list the proxy with its key, and its portcullis.toml must have it below [[ca.proxy]]",
+            "the CA must know it: its key under [[proxy]] in the CA's directory.toml, its address under [[ca.proxy]] in the \
+             CA's portcullis.toml",
         )
     })?;
     Ok(Started { proxy, host_key, listener, address })

@@ -13,8 +13,8 @@ use crate::words::{count, listed};
 /// Replace the key of the user, host or front CA while everything runs, step by step
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without a step: how it stands, and what comes next. docs/enrolment.md says what
-servers and people do between the steps.
+Without a step: how it stands, and what comes next. deploy/README.md says what
+people do between the steps, and docs/enrolment.md what servers need.
 Examples:
   portcullis ca rotate
   portcullis ca rotate user --stage

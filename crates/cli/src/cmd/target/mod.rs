@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use api::Client;
-use api::wire::{self, HostSubject, IssueHostCertificate, RegisterTarget};
+use api::wire::{self, GrantState, HostSubject, IssueHostCertificate, RegisterTarget};
 use identity::files;
 use model::{Login, Target, TargetAddress, TargetAuth, TargetName};
 
@@ -125,8 +125,8 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         Action::Remove { name } => {
             let client = context.client().await?;
             // Looked at before: afterwards the CA may show them to nobody. What fails here must not stand in the way.
-            let mut open = pages::grants(&client, None, false).await.unwrap_or_default();
-            open.retain(|grant| grant.target == *name);
+            let grants = pages::grants(&client, None, false).await.unwrap_or_default();
+            let open = grants.into_iter().filter(|grant| still_opens(grant, name));
             client.remove_target(name).await?;
             for grant in open {
                 context.output.note(format_args!(
@@ -368,6 +368,14 @@ async fn list(context: &Context) -> Result<(), CliError> {
     });
     let nothing = "no server that you may see (portcullis target add registers one)";
     context.output.table(["NAME", "LOGINS", "LABELS", "ADDRESSES", "HOST KEY", "LOG-IN BY"], rows.collect(), nothing)
+}
+
+/// Whether a grant lets somebody in there, now or later.
+fn still_opens(grant: &wire::Grant, name: &TargetName) -> bool {
+    match grant.state {
+        GrantState::Scheduled | GrantState::Active => grant.target == *name,
+        GrantState::Expired | GrantState::Revoked | GrantState::Released => false,
+    }
 }
 
 async fn find(client: &Client, name: &TargetName) -> Result<wire::TargetView, CliError> {
