@@ -1,4 +1,6 @@
 //! The binary from outside.
 
 #[cfg(test)]
+mod hints;
+#[cfg(test)]
 mod transcripts;
