@@ -118,6 +118,9 @@ async fn upkeep(app: Arc<App>, tls: Arc<Tls>, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => return,
         }
         app.sweep();
+        if let Err(error) = app.take_up_keys().await {
+            tracing::error!(%error, "the files of the CA keys are not yet as the ledger has them; it is tried again");
+        }
         match tls.renew(&app.keys, app.clock.now()) {
             Ok(true) => tracing::info!(expires = %tls.expires(), "the API has a new TLS certificate"),
             Ok(false) => {}

@@ -200,6 +200,13 @@ impl Engine {
         core.broken.clone().or_else(|| core.careful.clone())
     }
 
+    /// Whether the state has all that the ledger has taken, so far as anybody can tell.
+    #[must_use]
+    pub fn caught_up(&self) -> bool {
+        let core = self.inner.lock();
+        core.broken.is_none() && core.careful.is_none() && self.inner.store.tail() == core.next
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {

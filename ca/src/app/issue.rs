@@ -98,7 +98,7 @@ impl App {
                 approvers: &grant.approvers,
                 ends: grant.ends,
             };
-            let made = self.settings.profiles.person(&person, &self.house().signing, self.fresh(), now);
+            let made = self.settings.profiles.person(&person, &self.house(state)?.signing, self.fresh(), now);
             intend(&mut prepared, made, Some(&ask.request), false, Some(caller.key()))
         };
         self.engine.execute(&caller.actor(), build, |_, _| ()).await?;
@@ -116,9 +116,9 @@ impl App {
         let key = identity::parse_public_key(public_key).map_err(|error| AppError::Invalid(error.to_string()))?;
         let (names, authority) = self.host_names(caller, host)?;
         let mut prepared = None;
-        let build = |_: &State, now: Timestamp| {
+        let build = |state: &State, now: Timestamp| {
             let ask = HostAsk { key: key.key_data(), names: &names };
-            let (profiles, house) = (&self.settings.profiles, self.house());
+            let (profiles, house) = (&self.settings.profiles, self.house(state)?);
             let made = match authority {
                 Authority::Front => profiles.front(&ask, &house.signing, self.fresh(), now),
                 Authority::Host | Authority::User => profiles.host(&ask, &house.signing, self.fresh(), now),

@@ -108,8 +108,8 @@ pub struct App {
     waiting: tokio::sync::Mutex<rules::Waiting>,
     keys: Arc<Keys>,
     target_keys: Arc<TargetKeys>,
-    /// Which of them sign and are trusted.
-    house: RwLock<Arc<House>>,
+    /// Which of them sign and are trusted, by the state that was last looked at.
+    house: RwLock<Option<Arc<House>>>,
     /// One step in replacing a key at a time.
     rotating: tokio::sync::Mutex<()>,
     checkpoints: ::ledger::Signer,
@@ -160,7 +160,7 @@ impl App {
             policies,
             directory,
             waiting: tokio::sync::Mutex::default(),
-            house: RwLock::new(Arc::new(House::of(&keys))),
+            house: RwLock::default(),
             rotating: tokio::sync::Mutex::default(),
             keys,
             target_keys,

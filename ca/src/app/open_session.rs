@@ -17,6 +17,7 @@ use super::issue::intend;
 use super::near::{Meant, Seeker};
 use super::presence::{LogIn, meant_for};
 use super::rights::{How, Matter, Rules};
+use super::rotate::House;
 use super::{App, AppError, Caller};
 use crate::certificate::{Prepared, SessionAsk};
 
@@ -332,8 +333,9 @@ impl App {
             }
         }
         let mut prepared = None;
-        let mut certify = |_: &State, now: Timestamp| {
-            let made = self.prepare_session(&permit, &approvers, key, &settings.sources, now);
+        let mut certify = |state: &State, now: Timestamp| {
+            let house = self.house(state)?;
+            let made = self.prepare_session(&permit, &approvers, key, &settings.sources, &house, now);
             intend(&mut prepared, made, Some(permit.request()), false, None)
         };
         let intending = self.engine.begin(&actor, &mut certify, &|_, _| ()).await;
@@ -360,6 +362,7 @@ impl App {
         approvers: &BTreeSet<IdentityName>,
         key: &ssh_key::PublicKey,
         sources: &crate::certificate::SourceAddresses,
+        house: &House,
         now: Timestamp,
     ) -> Result<Prepared, crate::certificate::LintError> {
         let ask = SessionAsk {
@@ -375,7 +378,7 @@ impl App {
             sources,
             command: permit.command(),
         };
-        self.settings.profiles.session(&ask, &self.house().signing, self.fresh(), now)
+        self.settings.profiles.session(&ask, &house.signing, self.fresh(), now)
     }
 
     /// Checks everything about a person's certificate that it shows by itself. The proxy has checked it too; it is not
@@ -387,7 +390,8 @@ impl App {
             return Err(refuse("it is no user certificate"));
         }
         // The whole key, not its fingerprint alone.
-        if !self.house().signed(Authority::User).any(|key| key == certificate.signature_key()) {
+        let house = self.engine.peek(|state, _| self.house(state))?;
+        if !house.signed(Authority::User).any(|key| key == certificate.signature_key()) {
             return Err(refuse("another CA signed it"));
         }
         let now = self.engine.now().seconds();

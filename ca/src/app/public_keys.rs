@@ -7,6 +7,7 @@ use store::Query;
 
 use super::engine::blocking;
 use super::ledger::unreadable;
+use super::rotate::House;
 use super::{App, AppError};
 
 /// How many changes of the front CA's key are looked through. It has changed once or twice in a lifetime.
@@ -33,13 +34,12 @@ impl App {
     /// # Errors
     /// A key that cannot be written, which is a fault of ours.
     pub async fn public_keys(&self) -> Result<PublicKeys, AppError> {
-        // Whoever asks because a fact said that a key has changed is not told the old ones.
-        let _turn = self.rotating.lock().await;
+        let house = self.engine.read(|state, _| self.house(state)).await??;
         let proxies = self.settings.proxies.iter();
         Ok(PublicKeys {
-            user_ca: self.trusted(Authority::User)?,
-            host_ca: self.trusted(Authority::Host)?,
-            front_ca: self.trusted(Authority::Front)?,
+            user_ca: trusted(&house, Authority::User)?,
+            host_ca: trusted(&house, Authority::Host)?,
+            front_ca: trusted(&house, Authority::Front)?,
             ledger_key: self.ledger_key(),
             proxies: proxies.map(|(name, at)| (name.clone(), at.host.to_string(), at.port)).collect(),
         })
@@ -55,7 +55,8 @@ impl App {
             // Replaced in the ledger, which knows it therefore.
             return Ok(());
         }
-        let key = identity::fingerprint(self.house().signs(Authority::Front));
+        let house = self.engine.peek(|state, _| self.house(state))?;
+        let key = identity::fingerprint(house.signs(Authority::Front));
         let query = Query { kind: Some("front-ca.loaded".to_owned()), ..Query::default() };
         let store = self.store();
         let look = move || store.find(&query, Seq(0), CHANGES).map_err(|error| unreadable(&error));
@@ -72,16 +73,21 @@ impl App {
     /// The host CA's public keys, each in the OpenSSH one-line form.
     ///
     /// # Errors
-    /// One cannot be written, which is a fault of ours.
-    pub fn host_ca(&self) -> Result<String, AppError> {
-        self.trusted(Authority::Host)
+    /// The ledger failed meanwhile, or one cannot be written, which is a fault of ours.
+    pub async fn host_ca(&self) -> Result<String, AppError> {
+        let mut house = self.engine.peek(|state, _| self.house(state))?;
+        if house.trusted(Authority::Host).count() > 1 {
+            // A key more than one is a fact, and told only once that is durable. Else no session waits for it.
+            house = self.engine.read(|state, _| self.house(state)).await??;
+        }
+        trusted(&house, Authority::Host)
     }
+}
 
-    fn trusted(&self, ca: Authority) -> Result<String, AppError> {
-        let comment = format!("portcullis {ca}-ca");
-        let lines: Result<Vec<_>, _> = self.house().trusted(ca).map(|key| line(key, &comment)).collect();
-        Ok(lines?.join("\n"))
-    }
+fn trusted(house: &House, ca: Authority) -> Result<String, AppError> {
+    let comment = format!("portcullis {ca}-ca");
+    let lines: Result<Vec<_>, _> = house.trusted(ca).map(|key| line(key, &comment)).collect();
+    Ok(lines?.join("\n"))
 }
 
 fn line(key: &KeyData, comment: &str) -> Result<String, AppError> {

@@ -1,7 +1,7 @@
 //! Replace the key of a CA, in three steps: everybody learns to trust the next key, then it signs, then the old one goes.
 //!
 //! The ledger says which key signs and which are trusted, and the files follow: what a crash leaves half done, the next
-//! start or the next step finishes. No private key leaves the CA, so whoever orders a step gets none.
+//! start, the next step or the next minute finishes. No private key leaves the CA, so whoever orders a step gets none.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,43 +47,40 @@ pub struct CaState {
 /// The public keys of the CAs that are in force: those that sign, and those that are trusted besides.
 #[derive(Debug)]
 pub(super) struct House {
+    /// What the ledger says, of which the rest is made.
+    known: [Option<CaKeys>; 3],
     pub(super) signing: Authorities,
     beside: Vec<(Authority, KeyData, bool)>,
 }
 
 impl House {
     /// As the files have it; a ledger may know better.
-    pub(super) fn of(keys: &Keys) -> Self {
+    fn of(keys: &Keys) -> Self {
         let signing = Authorities {
             user: keys.user_ca().public_key().clone(),
             host: keys.host_ca().public_key().clone(),
             front: keys.front_ca().public_key().clone(),
             own: keys.all_public(),
         };
-        Self { signing, beside: Vec::new() }
+        Self { known: [None, None, None], signing, beside: Vec::new() }
     }
 
-    /// As the ledger has it. A key that is not here is not trusted.
-    fn by(keys: &Keys, known: &[(Authority, CaKeys)]) -> Self {
+    /// As the ledger has it. A key that is not here is not trusted; without the one that signs there is no house.
+    fn by(keys: &Keys, known: [Option<CaKeys>; 3]) -> Result<Self, AppError> {
         let mut house = Self::of(keys);
-        for (ca, CaKeys { signs, beside, .. }) in known {
-            let held = |key: &str| {
-                let held = keys.of_ca(*ca, key).map(|key| key.public_key().clone());
-                if held.is_none() {
-                    tracing::error!(%ca, key, "the ledger has a key trusted that is not among the key files");
+        for (ca, known) in Authority::ALL.into_iter().zip(&known) {
+            let Some(CaKeys { signs, beside, .. }) = known else { continue };
+            let held = |key: &str| keys.of_ca(ca, key).map(|key| key.public_key().clone());
+            *house.signs_mut(ca) = held(signs).ok_or_else(|| missing(ca, signs))?;
+            if let Some(beside) = beside {
+                match held(beside.key()) {
+                    Some(key) => house.beside.push((ca, key, matches!(beside, Beside::Previous(_)))),
+                    None => tracing::error!(%ca, key = beside.key(), "a key that the ledger has trusted is not here"),
                 }
-                held
-            };
-            if let Some(key) = held(signs) {
-                *house.signs_mut(*ca) = key;
-            }
-            if let Some(beside) = beside
-                && let Some(key) = held(beside.key())
-            {
-                house.beside.push((*ca, key, matches!(beside, Beside::Previous(_))));
             }
         }
-        house
+        house.known = known;
+        Ok(house)
     }
 
     pub(super) const fn signs(&self, ca: Authority) -> &KeyData {
@@ -116,9 +113,20 @@ impl House {
 }
 
 impl App {
-    /// The keys of the CAs that are in force.
-    pub(super) fn house(&self) -> Arc<House> {
-        Arc::clone(&self.house.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    /// The keys of the CAs that are in force by this state, and by no other: whatever became of a step, and of whoever
+    /// ordered it.
+    ///
+    /// # Errors
+    /// A key that signs is not here. Nothing is signed or believed with another in its place.
+    pub(super) fn house(&self, state: &State) -> Result<Arc<House>, AppError> {
+        let known = Authority::ALL.map(|ca| state.ca_keys(ca).cloned());
+        let kept = self.house.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        if let Some(house) = kept.filter(|house| house.known == known) {
+            return Ok(house);
+        }
+        let house = Arc::new(House::by(&self.keys, known)?);
+        *self.house.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::clone(&house));
+        Ok(house)
     }
 
     /// The keys of every CA, and how far a replacement is.
@@ -128,7 +136,7 @@ impl App {
     pub async fn ca_keys(&self, caller: &Caller) -> Result<Vec<CaState>, AppError> {
         caller.identity()?;
         self.rules().demand(caller, Action::Administer, self.engine.now())?;
-        self.engine.read(|state, _| Authority::ALL.map(|ca| self.ca_state(state, ca)).to_vec()).await
+        self.engine.read(|state, _| Authority::ALL.into_iter().map(|ca| self.ca_state(state, ca)).collect()).await?
     }
 
     /// Takes the next step in replacing the key of a CA.
@@ -145,8 +153,10 @@ impl App {
         let key = match step {
             Step::Stage => {
                 // A key is made only when the step would be taken.
-                let ask = self.rotation(ca, step, None, shown);
-                self.engine.peek(|state, now| decide(state, &actor, ask.into(), now))?;
+                self.engine.peek(|state, now| {
+                    let ask = self.rotation(state, ca, step, None, shown)?;
+                    Ok::<_, AppError>(decide(state, &actor, ask.into(), now)?)
+                })?;
                 let (keys, entropy) = (Arc::clone(&self.keys), Arc::clone(&self.entropy));
                 let made = blocking(move || Ok(keys.stage(ca, &*entropy)));
                 Some(made.await?.map_err(|error| unwritable(&error))?.fingerprint())
@@ -157,36 +167,43 @@ impl App {
             // It may have taken its turn since it was let in: what holds now counts.
             self.rules().demand(caller, Action::Administer, now)?;
             self.must_hold(state, ca, step)?;
-            Ok(self.rotation(ca, step, key.clone(), shown).into())
+            Ok(self.rotation(state, ca, step, key.clone(), shown)?.into())
         };
         let stepped = self.engine.execute(&actor, build, |_, _| ()).await;
         // Also when it was refused: a key that nobody was told of does not stay.
-        let taken = self.take_up_keys().await;
+        let taken = self.keep_keys().await;
         stepped?;
         taken?;
         tracing::warn!(%ca, ?step, by = %caller.subject(), "the key of a CA is being replaced");
-        self.engine.read(|state, _| self.ca_state(state, ca)).await
+        self.engine.read(|state, _| self.ca_state(state, ca)).await?
     }
 
-    /// Brings files and memory in line with what the ledger says: durably, because a key that is destroyed does not come
-    /// back.
+    /// Brings the files in line with what the ledger says: at the start, and now and then, for what a step could not do
+    /// itself.
     ///
     /// # Errors
     /// The ledger cannot be read, names a key that is not here, or a file cannot be changed.
     pub(crate) async fn take_up_keys(&self) -> Result<(), AppError> {
-        let of = |state: &State, ca| state.ca_keys(ca).cloned().map(|known| (ca, known));
-        let all = |state: &State, _| Authority::ALL.into_iter().filter_map(|ca| of(state, ca)).collect::<Vec<_>>();
-        let known = self.engine.read(all).await?;
-        // What is trusted follows the ledger at once, and also where a file cannot be destroyed.
-        let house = Arc::new(House::by(&self.keys, &known));
-        *self.house.write().unwrap_or_else(std::sync::PoisonError::into_inner) = house;
+        let _turn = self.rotating.lock().await;
+        self.keep_keys().await
+    }
+
+    /// Durably, because a key that is destroyed does not come back. What signs and is trusted is the state's and waits for
+    /// no file: see [`App::house`].
+    async fn keep_keys(&self) -> Result<(), AppError> {
+        if !self.engine.caught_up() {
+            // A step may be in the ledger that the state does not know, and so its key.
+            tracing::warn!("the files of the CA keys wait until the ledger takes facts again");
+            return Ok(());
+        }
+        let known = self.engine.read(|state, _| Authority::ALL.map(|ca| (ca, state.ca_keys(ca).cloned()))).await?;
         let keys = Arc::clone(&self.keys);
         let kept = blocking(move || {
-            let keep = |ca| match known.iter().find(|(of, _)| *of == ca) {
-                Some((_, CaKeys { signs, beside, .. })) => keys.keep(ca, signs, beside.as_ref().map(Beside::key)),
+            let keep = |(ca, known): (Authority, Option<CaKeys>)| match known {
+                Some(CaKeys { signs, beside, .. }) => keys.keep(ca, &signs, beside.as_ref().map(Beside::key)),
                 None => keys.keep(ca, &keys.first_of(ca), None),
             };
-            Ok(Authority::ALL.into_iter().try_for_each(keep))
+            Ok(known.into_iter().try_for_each(keep))
         });
         kept.await?.map_err(|error| unwritable(&error))
     }
@@ -200,35 +217,42 @@ impl App {
         };
         match self.keys.of_ca(ca, wanted) {
             Some(_) => Ok(()),
-            None => Err(AppError::Unavailable(format!("{wanted} is not among the key files of the {ca} CA"))),
+            None => Err(missing(ca, wanted)),
         }
     }
 
-    fn rotation(&self, ca: Authority, step: Step, key: Option<String>, shown: bool) -> RotateCa {
+    fn rotation(
+        &self,
+        state: &State,
+        ca: Authority,
+        step: Step,
+        key: Option<String>,
+        shown: bool,
+    ) -> Result<RotateCa, AppError> {
         let step = match step {
             Step::Stage => {
-                let signs = identity::fingerprint(self.house().signs(ca));
+                let signs = identity::fingerprint(self.house(state)?.signs(ca));
                 CaStep::Stage { key: key.unwrap_or_default(), signs }
             }
             Step::Activate => CaStep::Activate,
             Step::Retire => CaStep::Retire,
             Step::Cancel => CaStep::Cancel,
         };
-        RotateCa { ca, step, may_rotate: true, shown }
+        Ok(RotateCa { ca, step, may_rotate: true, shown })
     }
 
-    fn ca_state(&self, state: &State, ca: Authority) -> CaState {
-        match state.ca_keys(ca) {
+    fn ca_state(&self, state: &State, ca: Authority) -> Result<CaState, AppError> {
+        Ok(match state.ca_keys(ca) {
             Some(CaKeys { signs, beside, since }) => {
                 let waits = ca == Authority::Host && matches!(beside, Some(Beside::Previous(_)));
                 let left = if waits { self.left(state, signs) } else { Vec::new() };
                 CaState { ca, signs: signs.clone(), beside: beside.clone(), since: Some(*since), left }
             }
             None => {
-                let signs = identity::fingerprint(self.house().signs(ca));
+                let signs = identity::fingerprint(self.house(state)?.signs(ca));
                 CaState { ca, signs, beside: None, since: None, left: Vec::new() }
             }
-        }
+        })
     }
 
     /// The targets that show no certificate of this key, as far as the state remembers, and have no pinned key.
@@ -245,6 +269,10 @@ impl App {
         let lacks = directory.targets().filter(|target| target.host_keys.is_empty() && !names.contains(&target.name));
         lacks.map(|target| target.name.clone()).collect()
     }
+}
+
+fn missing(ca: Authority, key: &str) -> AppError {
+    AppError::Unavailable(format!("{key} is not among the key files of the {ca} CA"))
 }
 
 fn unwritable(error: &KeysError) -> AppError {

@@ -51,7 +51,7 @@ pub(super) async fn enter(
         // The proxy will never know of it, so it would stay open for ever.
         app.abandon(&caller, opened.permit.session()).await;
     }
-    Ok(Json(view::opened(opened, app.host_ca()?)))
+    Ok(Json(view::opened(opened, app.host_ca().await?)))
 }
 
 /// Somebody's address, as their proxy tells it.

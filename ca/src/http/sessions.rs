@@ -49,7 +49,7 @@ pub(super) async fn open(
         // The proxy will never know of it, so it would stay open for ever.
         app.abandon(&caller, opened.permit.session()).await;
     }
-    Ok(Json(view::opened(opened, app.host_ca()?)))
+    Ok(Json(view::opened(opened, app.host_ca().await?)))
 }
 
 /// What a proxy saw in one of its sessions (proxies only).

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod distrust;
 #[cfg(test)]
+mod doubt;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod extension;

@@ -1,6 +1,7 @@
 //! Another key for a CA, step by step: who trusts what, what crashes leave, and who may do it.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use api::ClientError;
 use api::wire::{self, CaKeyState, CaStep, HostSubject};
@@ -217,4 +218,34 @@ async fn steps_have_an_order_and_leave_no_key_behind_when_they_are_refused() {
     step(&site, Authority::Front, CaStep::Activate).await;
     assert_eq!(refused(CaStep::Stage).await, "wrong-step");
     assert_eq!(refused(CaStep::Activate).await, "wrong-step");
+}
+
+/// The ledger may have taken a step and its answer be lost: what signs and is trusted is what the ledger says, as soon as
+/// anybody knows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_fails_and_is_in_the_ledger_counts_as_soon_as_that_is_known() {
+    let mut site = Site::start_with_keys().await;
+    let grant = site.grant("root", "web1", 30).await;
+    let before = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+    let mut certified = Vec::new();
+    for (step, trusted) in [(CaStep::Stage, 2), (CaStep::Activate, 2), (CaStep::Retire, 1)] {
+        let adam = site.client("adam");
+        adam.login().await.unwrap();
+        site.denies.store(true, Ordering::SeqCst);
+        assert_eq!(code(adam.rotate_ca(Authority::User, step).await), "unavailable");
+        // The next fact finds the one that was denied.
+        site.token("alice").await;
+        let state = adam.ca_keys().await.unwrap().items.remove(0);
+        let keys = listed(&site.anonymous().ca().await.unwrap().user_ca);
+        assert_eq!((keys.first(), keys.len()), (Some(&state.signs), trusted), "after {step:?}: {state:?}");
+        let after = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
+        assert_eq!(signer(&after), state.signs);
+        certified.push(state.signs);
+    }
+    assert!(certified[0] != certified[1] && certified[1] == certified[2], "{certified:?}");
+    assert!(knock(&site, &before).await.unwrap_err().to_string().contains("another CA signed it"));
+    // The old key's file goes later: here at the next start.
+    crash(&mut site).await;
+    assert_eq!(files(&site, "user-ca"), ["user-ca", "user-ca.pub"]);
+    assert_eq!(in_file(&site.dir.path().join("keys/user-ca.pub")), certified[2]);
 }

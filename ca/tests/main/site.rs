@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{PrivateKey, Signature, SigningKey};
 use store::{Clock, Disk, DiskFile, Embedded, Options, SimulatedDisk, Store, SystemClock, SystemEntropy};
 use tempfile::TempDir;
+
+use crate::doubt::Doubtful;
 
 /// The longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,6 +83,8 @@ pub(crate) struct Site {
     pub(crate) disk: SimulatedDisk,
     pub(crate) running: Option<Running>,
     delay: Arc<AtomicU64>,
+    /// The next facts are taken, and the CA is told that they were not.
+    pub(crate) denies: Arc<AtomicBool>,
     raw: RawConfig,
     /// Keys of its own, in its folder; else those of the house, in memory only.
     own_keys: bool,
@@ -198,14 +202,14 @@ impl Site {
         raw.limits.calls_per_identity = 10_000;
         raw.limits.logins_per_identity = 100_000;
         change(&mut raw);
-        let mut site = Self { dir, clock: Arc::default(), disk, running: None, delay: Arc::default(), raw, own_keys };
+        let mut site = Self { dir, clock: Arc::default(), disk, running: None, delay: Arc::default(), denies: Arc::default(), raw, own_keys };
         site.up().await;
         site
     }
 
     /// Starts the CA on what is there.
     pub(crate) async fn up(&mut self) {
-        let store = self.store();
+        let store = Arc::new(Doubtful { store: self.store(), denies: Arc::clone(&self.denies) });
         let keys = match self.own_keys {
             true => Arc::new(Keys::open(self.dir.path(), &passphrase()).unwrap()),
             false => Arc::clone(&house().keys),
