@@ -67,7 +67,7 @@ pub(crate) enum CertificateRefused {
 }
 
 /// The keys that may sign person certificates.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Authorities(Vec<KeyData>);
 
 impl Authorities {
@@ -83,6 +83,11 @@ impl Authorities {
             .map(|line| PublicKey::from_openssh(line).map(|key| key.key_data().clone()))
             .collect::<Result<_, _>>()?;
         if keys.is_empty() { Err(ssh_key::Error::PublicKey) } else { Ok(Self(keys)) }
+    }
+
+    /// Their SHA-256 fingerprints.
+    pub(crate) fn fingerprints(&self) -> Vec<String> {
+        self.0.iter().map(|key| key.fingerprint(HashAlg::Sha256).to_string()).collect()
     }
 
     /// Whether this is the key that signs now: the first. Others are trusted while one takes the place of another.

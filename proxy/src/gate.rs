@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use model::{IdentityName, Timestamp};
 use recordings::Vault;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::ambient::Ambient;
 use crate::auth::Authorities;
@@ -42,6 +42,8 @@ pub(crate) struct Gate {
     /// Connections that carry others, by person.
     pub(crate) jumps: Arc<Limit<IdentityName>>,
     pub(crate) authorities: RwLock<Authorities>,
+    /// Told when those have changed.
+    pub(crate) trusts_others: Notify,
 }
 
 impl Gate {
@@ -55,6 +57,10 @@ impl Gate {
     }
 
     pub(crate) fn set_authorities(&self, authorities: Authorities) {
-        *self.authorities.write().unwrap_or_else(PoisonError::into_inner) = authorities;
+        let mut known = self.authorities.write().unwrap_or_else(PoisonError::into_inner);
+        if *known != authorities {
+            *known = authorities;
+            self.trusts_others.notify_one();
+        }
     }
 }

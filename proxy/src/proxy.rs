@@ -133,6 +133,7 @@ impl Proxy {
             registry: registry.clone(),
             hosts,
             authorities: RwLock::new(authorities),
+            trusts_others: tokio::sync::Notify::new(),
         });
         let background = vec![
             tokio::spawn(revocations.follow(control)),

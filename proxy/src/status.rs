@@ -1,5 +1,6 @@
-//! Every few seconds the CA is told how this proxy does: how old its knowledge of revocations is, and which host key it
-//! shows. Who asks the CA sees a proxy that has not heard a revocation, or does not take a new key up.
+//! Every few seconds the CA is told how this proxy does: how old its knowledge of revocations is, which host key it shows,
+//! and which keys of the user CA it trusts. Who asks the CA sees a proxy that has not heard a revocation, or does not take
+//! a new key up; and no key of the CA begins to sign for people whom a proxy would send away.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,12 @@ pub(crate) async fn tell(gate: Arc<Gate>) {
         if let Err(why) = gate.control.tell_status(&status).await {
             debug!("how this proxy does is not told: {why}");
         }
-        // What has changed with the host key is told at once.
-        let _ = tokio::time::timeout(EVERY, gate.hosts.key_changed()).await;
+        // What has changed with a key is told at once.
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = gate.hosts.key_changed() => {}
+            () = gate.trusts_others.notified() => {}
+        }
     }
 }
 
@@ -34,5 +39,6 @@ fn now(gate: &Gate) -> TellProxyStatus {
         host_key,
         host_key_error,
         host_key_refused: at.map(Into::into),
+        user_ca: gate.authorities().fingerprints(),
     }
 }

@@ -83,7 +83,7 @@ pub use recordings::{RecordingView, Replay, Wanted};
 pub use report::Report;
 pub use request::Ask;
 pub use reviewers::Reviewers;
-pub use rotate::{CaState, Step};
+pub use rotate::{CaState, Step, Turn};
 pub use status::Status;
 pub use target::TargetView;
 pub use views::{RequestView, SessionView};

@@ -12,6 +12,10 @@ use super::{App, AppError, Caller};
 
 /// The longest fingerprint that is kept.
 const FINGERPRINT: usize = 128;
+/// How many keys of a CA are kept: it has two at most.
+const KEYS: usize = 4;
+/// A proxy that has said nothing for so long is not there. They say something every five seconds.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// What one proxy says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct ProxyWord {
     pub host_key: String,
     /// Why and when another one was refused.
     pub refused: Option<(String, Timestamp)>,
+    /// Fingerprints of the user CA's keys that it trusts.
+    pub user_ca: Vec<String>,
 }
 
 /// What a proxy said last.
@@ -48,10 +54,21 @@ impl App {
         let name = caller.proxy()?.clone();
         let mut word = word;
         word.host_key = word.host_key.chars().take(FINGERPRINT).collect();
+        word.user_ca.truncate(KEYS);
+        word.user_ca.iter_mut().for_each(|key| *key = key.chars().take(FINGERPRINT).collect());
         word.refused = word.refused.map(|(why, at)| (shortened(why), at));
         let mut words = self.words.0.lock().unwrap_or_else(PoisonError::into_inner);
         words.insert(name, (word, self.engine.now()));
         Ok(())
+    }
+
+    /// The proxies that are there and do not say that they trust this key of the user CA.
+    pub(super) fn behind(&self, key: &str, now: Timestamp) -> Vec<ProxyName> {
+        let lacks = |state: &ProxyState| {
+            let there = state.word.as_ref().filter(|(_, told)| now.since(*told) < AWAY);
+            there.is_some_and(|(word, _)| !word.user_ca.iter().any(|known| known == key))
+        };
+        self.proxies(false).into_iter().filter(lacks).map(|state| state.name).collect()
     }
 
     /// The proxies of the directory, as they said last. Why a host key was refused is for those who write the file.

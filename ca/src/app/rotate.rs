@@ -29,6 +29,19 @@ pub enum Step {
     Cancel,
 }
 
+/// A step of a CA, and how it is meant.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Which CA.
+    pub ca: Authority,
+    /// Which step.
+    pub step: Step,
+    /// Fingerprint of the key that is meant.
+    pub key: Option<String>,
+    /// Whether it is taken although it shuts somebody out.
+    pub force: bool,
+}
+
 /// The keys of one CA as they are now.
 #[derive(Clone, Debug)]
 pub struct CaState {
@@ -142,10 +155,11 @@ impl App {
     /// Takes the next step in replacing the key of a CA.
     ///
     /// # Errors
-    /// The caller may not administer or calls through a proxy, it is not the time for this step, or the ledger or the key
-    /// files cannot take it. What is in the ledger counts; what is left to be done with the files, the next step or the
+    /// The caller may not administer or calls through a proxy, it is not the time for this step, it would be about another
+    /// key or shut somebody out, or the ledger or the key files cannot take it. What is in the ledger counts; what is left to be done with the files, the next step or the
     /// next start does.
-    pub async fn rotate_ca(&self, caller: &Caller, ca: Authority, step: Step) -> Result<CaState, AppError> {
+    pub async fn rotate_ca(&self, caller: &Caller, turn: &Turn) -> Result<CaState, AppError> {
+        let (ca, step) = (turn.ca, turn.step);
         caller.identity()?;
         self.rules().demand(caller, Action::Administer, self.engine.now())?;
         let _turn = self.rotating.lock().await;
@@ -154,7 +168,7 @@ impl App {
             Step::Stage => {
                 // A key is made only when the step would be taken.
                 self.engine.peek(|state, now| {
-                    let ask = self.rotation(state, ca, step, None, shown)?;
+                    let ask = self.rotation(state, turn, None, shown, now)?;
                     Ok::<_, AppError>(decide(state, &actor, ask.into(), now)?)
                 })?;
                 let (keys, entropy) = (Arc::clone(&self.keys), Arc::clone(&self.entropy));
@@ -167,7 +181,7 @@ impl App {
             // It may have taken its turn since it was let in: what holds now counts.
             self.rules().demand(caller, Action::Administer, now)?;
             self.must_hold(state, ca, step)?;
-            Ok(self.rotation(state, ca, step, key.clone(), shown)?.into())
+            Ok(self.rotation(state, turn, key.clone(), shown, now)?.into())
         };
         let stepped = self.engine.execute(&actor, build, |_, _| ()).await;
         // Also when it was refused: a key that nobody was told of does not stay.
@@ -224,21 +238,45 @@ impl App {
     fn rotation(
         &self,
         state: &State,
-        ca: Authority,
-        step: Step,
-        key: Option<String>,
+        turn: &Turn,
+        made: Option<String>,
         shown: bool,
+        now: Timestamp,
     ) -> Result<RotateCa, AppError> {
-        let step = match step {
+        let Turn { ca, step, key, force } = turn.clone();
+        let known = state.ca_keys(ca);
+        let mut rotate = RotateCa {
+            ca,
+            step: CaStep::Cancel,
+            key,
+            behind: Vec::new(),
+            left: Vec::new(),
+            force,
+            may_rotate: true,
+            shown,
+        };
+        rotate.step = match step {
             Step::Stage => {
                 let signs = identity::fingerprint(self.house(state)?.signs(ca));
-                CaStep::Stage { key: key.unwrap_or_default(), signs }
+                CaStep::Stage { key: made.unwrap_or_default(), signs }
             }
-            Step::Activate => CaStep::Activate,
-            Step::Retire => CaStep::Retire,
+            Step::Activate => {
+                // Proxies hold people's certificates against it; the host CA's keys are told to them with each session, and
+                // of the front CA's they show whatever people trust.
+                if let (Authority::User, Some(Beside::Next(next))) = (ca, known.and_then(|keys| keys.beside.as_ref())) {
+                    rotate.behind = self.behind(next, now);
+                }
+                CaStep::Activate
+            }
+            Step::Retire => {
+                if let (Authority::Host, Some(keys)) = (ca, known) {
+                    rotate.left = self.left(state, &keys.signs);
+                }
+                CaStep::Retire
+            }
             Step::Cancel => CaStep::Cancel,
         };
-        Ok(RotateCa { ca, step, may_rotate: true, shown })
+        Ok(rotate)
     }
 
     fn ca_state(&self, state: &State, ca: Authority) -> Result<CaState, AppError> {

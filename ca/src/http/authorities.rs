@@ -8,7 +8,7 @@ use model::Authority;
 use super::Shared;
 use super::extract::{Json, Path, Who};
 use super::problem::Fault;
-use crate::app::{CaState, Step};
+use crate::app::{CaState, Step, Turn};
 
 /// The keys of the CAs, and how far a replacement is.
 #[utoipa::path(get, path = "/v1/ca/keys", tag = "certificates", security(("token" = [])),
@@ -37,7 +37,8 @@ pub(super) async fn rotate(
         wire::CaStep::Retire => Step::Retire,
         wire::CaStep::Cancel => Step::Cancel,
     };
-    Ok(Json(view(app.rotate_ca(&caller, ca, step).await?)))
+    let turn = Turn { ca, step, key: body.key, force: body.force };
+    Ok(Json(view(app.rotate_ca(&caller, &turn).await?)))
 }
 
 fn view(state: CaState) -> wire::CaKeyState {

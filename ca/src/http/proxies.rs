@@ -19,9 +19,9 @@ pub(super) async fn tell(
     Who(caller): Who,
     Json(body): Json<wire::TellProxyStatus>,
 ) -> Result<StatusCode, Fault> {
-    let wire::TellProxyStatus { feed_age, feed_limit, host_key, host_key_error, host_key_refused } = body;
+    let wire::TellProxyStatus { feed_age, feed_limit, host_key, host_key_error, host_key_refused, user_ca } = body;
     let refused = host_key_error.zip(host_key_refused).map(|(why, at)| (why, at.0));
     let (feed_age, feed_limit) = (feed_age.map(Duration::from_millis), Duration::from_millis(feed_limit));
-    app.hear_proxy(&caller, ProxyWord { feed_age, feed_limit, host_key, refused })?;
+    app.hear_proxy(&caller, ProxyWord { feed_age, feed_limit, host_key, refused, user_ca })?;
     Ok(StatusCode::NO_CONTENT)
 }

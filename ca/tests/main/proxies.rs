@@ -20,6 +20,7 @@ async fn a_proxys_knowledge_ages_from_the_moment_at_which_it_says_how_old_it_is(
         host_key: "SHA256:key".repeat(1000),
         host_key_error: Some("it can be read by others".to_owned()),
         host_key_refused: Some(adam.status().await.unwrap().started),
+        user_ca: vec!["SHA256:key".repeat(1000); 2],
     };
     proxy.tell_proxy_status(&said).await.unwrap();
     site.clock.advance(Span::from_minutes(2));

@@ -4,14 +4,20 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use api::ClientError;
-use api::wire::{self, CaKeyState, CaStep, HostSubject};
+use api::wire::{self, CaKeyState, CaStep, HostSubject, RotateCa, TellProxyStatus};
 use model::{Authority, Fact};
 use ssh_key::Certificate;
 
 use crate::site::{Site, certificate_of, code, key_of, ledger};
 
 async fn step(site: &Site, ca: Authority, step: CaStep) -> CaKeyState {
-    site.client("adam").rotate_ca(ca, step).await.unwrap()
+    site.client("adam").rotate_ca(ca, &step.into()).await.unwrap()
+}
+
+/// The same whatever it breaks.
+async fn force(site: &Site, ca: Authority, step: CaStep) -> CaKeyState {
+    let ask = RotateCa { force: true, ..step.into() };
+    site.client("adam").rotate_ca(ca, &ask).await.unwrap()
 }
 
 fn signer(certificate: &str) -> String {
@@ -186,20 +192,24 @@ async fn the_other_two_change_in_the_same_way_and_servers_that_are_left_are_name
 async fn steps_have_an_order_and_leave_no_key_behind_when_they_are_refused() {
     let site = Site::start_with_keys().await;
     let adam = site.client("adam");
-    let refused = async |step| code(adam.rotate_ca(Authority::Front, step).await);
+    let refused = async |step: CaStep| code(adam.rotate_ca(Authority::Front, &step.into()).await);
     for early in [CaStep::Activate, CaStep::Retire, CaStep::Cancel] {
         assert_eq!(refused(early).await, "wrong-step");
     }
     let alone = ["front-ca", "front-ca.pub"];
     for nobody in ["alice", "sam", "proxy:proxy1"] {
-        assert_eq!(code(site.client(nobody).rotate_ca(Authority::Front, CaStep::Stage).await), "forbidden", "{nobody}");
+        assert_eq!(
+            code(site.client(nobody).rotate_ca(Authority::Front, &CaStep::Stage.into()).await),
+            "forbidden",
+            "{nobody}"
+        );
         assert_eq!(files(&site, "front-ca"), alone);
     }
     let proxy = site.client("proxy:proxy1");
     let pass = proxy.buy_pass(&crate::pass::visitor(&key_of("adam"), "root+web1")).await.unwrap();
     let through = proxy.with_pass(std::sync::Arc::new(zeroize::Zeroizing::new(pass.token)));
     assert_eq!(
-        code(through.rotate_ca(Authority::Front, CaStep::Stage).await),
+        code(through.rotate_ca(Authority::Front, &CaStep::Stage.into()).await),
         "forbidden",
         "an administrator at the desk"
     );
@@ -208,8 +218,9 @@ async fn steps_have_an_order_and_leave_no_key_behind_when_they_are_refused() {
     site.disk.set_room(Some(0));
     assert_eq!(refused(CaStep::Stage).await, "unavailable");
     site.disk.set_room(None);
-    let staged =
-        crate::site::eventually("room", || async { adam.rotate_ca(Authority::Front, CaStep::Stage).await.ok() });
+    let staged = crate::site::eventually("room", || async {
+        adam.rotate_ca(Authority::Front, &CaStep::Stage.into()).await.ok()
+    });
     let staged = staged.await;
     assert_eq!(refused(CaStep::Stage).await, "wrong-step");
     assert_eq!(refused(CaStep::Retire).await, "wrong-step");
@@ -232,7 +243,7 @@ async fn a_step_that_fails_and_is_in_the_ledger_counts_as_soon_as_that_is_known(
         let adam = site.client("adam");
         adam.login().await.unwrap();
         site.denies.store(true, Ordering::SeqCst);
-        assert_eq!(code(adam.rotate_ca(Authority::User, step).await), "unavailable");
+        assert_eq!(code(adam.rotate_ca(Authority::User, &step.into()).await), "unavailable");
         // The next fact finds the one that was denied.
         site.token("alice").await;
         let state = adam.ca_keys().await.unwrap().items.remove(0);
@@ -248,4 +259,62 @@ async fn a_step_that_fails_and_is_in_the_ledger_counts_as_soon_as_that_is_known(
     crash(&mut site).await;
     assert_eq!(files(&site, "user-ca"), ["user-ca", "user-ca.pub"]);
     assert_eq!(in_file(&site.dir.path().join("keys/user-ca.pub")), certified[2]);
+}
+
+/// No step shuts out people, servers or proxies that nobody thought of, and none is about another key than is meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_names_its_key_and_waits_for_those_whom_it_would_shut_out() {
+    let site = Site::start_with_keys().await;
+    let (adam, proxy) = (site.client("adam"), site.client("proxy:proxy1"));
+    let (user, host) = (Authority::User, Authority::Host);
+    let refused = async |ca, step: CaStep, key: Option<&str>| {
+        let ask = RotateCa { key: key.map(str::to_owned), ..step.into() };
+        let refused = adam.rotate_ca(ca, &ask).await.unwrap_err();
+        (refused.code().unwrap().to_owned(), refused.to_string())
+    };
+    let tell = async |trusted: &[&String]| {
+        let user_ca = trusted.iter().map(ToString::to_string).collect();
+        proxy.tell_proxy_status(&TellProxyStatus { user_ca, ..TellProxyStatus::default() }).await.unwrap();
+    };
+    let grant = site.grant("root", "web1", 30).await;
+    site.certificate("alice", &grant).await.unwrap();
+    let staged = step(&site, user, CaStep::Stage).await;
+    let (old, new) = (staged.signs, staged.next.unwrap());
+    tell(&[&old]).await;
+    let (code, why) = refused(user, CaStep::Activate, Some(&new)).await;
+    assert!(code == "proxies-behind" && why.contains("proxy1") && !why.contains("proxy2"), "{code}: {why}");
+    for (step, key) in [(CaStep::Activate, &old), (CaStep::Cancel, &old)] {
+        let (code, why) = refused(user, step, Some(key)).await;
+        assert!(code == "another-key" && why.contains(&new) && why.contains(&old), "{code}: {why}");
+    }
+    tell(&[&old, &new]).await;
+    let ask = RotateCa { key: Some(new.clone()), ..CaStep::Activate.into() };
+    adam.rotate_ca(user, &ask).await.unwrap();
+
+    assert_eq!(refused(user, CaStep::Retire, Some(&new)).await.0, "another-key");
+    let (code, why) = refused(user, CaStep::Retire, Some(&old)).await;
+    assert!(code == "old-key-in-use" && why.contains("alice") && why.contains(&old), "{code}: {why}");
+    site.certificate("alice", &grant).await.unwrap();
+    step(&site, user, CaStep::Retire).await;
+    // One whose grant is over holds nothing up; nor does a proxy that is away.
+    let brief = site.grant("deploy", "web1", 30).await;
+    site.certificate("alice", &brief).await.unwrap();
+    step(&site, user, CaStep::Stage).await;
+    site.clock.advance(model::Span::from_minutes(2));
+    step(&site, user, CaStep::Activate).await;
+    assert_eq!(refused(user, CaStep::Retire, None).await.0, "old-key-in-use");
+    for over in [&grant, &brief] {
+        site.client("alice").release(over).await.unwrap();
+    }
+    step(&site, user, CaStep::Retire).await;
+
+    let subject = HostSubject::Target { name: "dev1".parse().unwrap() };
+    let public_key = key_of("dev1").public_key().to_openssh().unwrap();
+    let certify = wire::IssueHostCertificate { host: subject, public_key };
+    adam.issue_host_certificate(&certify).await.unwrap();
+    step(&site, host, CaStep::Stage).await;
+    step(&site, host, CaStep::Activate).await;
+    let (code, why) = refused(host, CaStep::Retire, None).await;
+    assert!(code == "old-key-in-use" && why.contains("dev1"), "{code}: {why}");
+    force(&site, host, CaStep::Retire).await;
 }

@@ -202,7 +202,16 @@ impl Site {
         raw.limits.calls_per_identity = 10_000;
         raw.limits.logins_per_identity = 100_000;
         change(&mut raw);
-        let mut site = Self { dir, clock: Arc::default(), disk, running: None, delay: Arc::default(), denies: Arc::default(), raw, own_keys };
+        let mut site = Self {
+            dir,
+            clock: Arc::default(),
+            disk,
+            running: None,
+            delay: Arc::default(),
+            denies: Arc::default(),
+            raw,
+            own_keys,
+        };
         site.up().await;
         site
     }

@@ -442,6 +442,15 @@ pub struct RotateCa {
     pub ca: Authority,
     /// Which step.
     pub step: CaStep,
+    /// Fingerprint of the key that the actor means: the one that is to sign, or that is to be trusted no more. `None`: the
+    /// only one that the step can mean.
+    pub key: Option<String>,
+    /// The proxies that are there and do not trust the next key yet, which the state does not know.
+    pub behind: Vec<ProxyName>,
+    /// The targets that show no certificate of the host CA's new key and have no pinned key, which the state does not know.
+    pub left: Vec<TargetName>,
+    /// Whether the step is to be taken although it shuts somebody out.
+    pub force: bool,
     /// Whether policy lets the actor do so.
     pub may_rotate: bool,
     /// Whether a one-time code was given of late: who has an authenticator must.

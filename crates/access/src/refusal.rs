@@ -19,6 +19,7 @@ impl Refusal {
     /// Every code that the decider uses, sorted. An edge may add its own.
     pub const CODES: &[&'static str] = &[
         "already-reviewed",
+        "another-key",
         "bad-certificate",
         "bad-command",
         "bad-duration",
@@ -49,8 +50,10 @@ impl Refusal {
         "not-its-proxy",
         "not-the-asker",
         "not-the-system",
+        "old-key-in-use",
         "policy-forbids",
         "presence-spent",
+        "proxies-behind",
         "recording-not-open",
         "request-not-pending",
         "self-review",

@@ -11,8 +11,19 @@ use serde_json::Value;
 const SOON: Duration = Duration::from_secs(60);
 
 fn rotate(site: &Site, ca: &str, step: &str) -> Result<Value> {
-    let states = site.carol.json(&["ca", "rotate", ca, step])?;
+    rotate_with(site, ca, step, &[])
+}
+
+fn rotate_with(site: &Site, ca: &str, step: &str, options: &[&str]) -> Result<Value> {
+    let states = site.carol.json(&[&["ca", "rotate", ca, step], options].concat())?;
     states.get(0).cloned().context("no state")
+}
+
+/// carol is refused a step, in words that have this.
+fn is_not_taken(site: &Site, step: &[&str], why: &str) -> Result<()> {
+    let refused = site.carol.portcullis(&[&["ca", "rotate"], step].concat())?;
+    ensure!(!refused.status.success() && refused.stderr.contains(why), "{why}: {refused:?}");
+    Ok(())
 }
 
 /// One of the fingerprints that a step answered with.
@@ -77,7 +88,9 @@ fn the_user_ca_is_replaced_while_a_proxy_is_away() -> Result<()> {
     ensure!(site.web1.log().contains(&new), "no session came with the new key: {}", site.web1.log());
 
     site.freeze(1, true)?;
-    rotate(&site, "user", "--retire")?;
+    is_not_taken(&site, &["user", "--retire", "--fingerprint", &new], "and not SHA256:")?;
+    is_not_taken(&site, &["user", "--retire"], "alice")?;
+    rotate_with(&site, "user", "--retire", &["--force", "--fingerprint", old.get(..20).unwrap_or_default()])?;
     site.freeze(1, false)?;
     is_refused(&site, "Permission denied")?;
     site.certify(&grant)?;
@@ -106,7 +119,8 @@ fn the_host_ca_is_replaced_and_a_server_that_was_left_out_is_not_believed() -> R
     let activated = rotate(&site, "host", "--activate")?;
     ensure!(activated.get("left").is_some_and(|left| left.to_string().contains("web1")), "{activated}");
     gets_in(&site)?;
-    let retired = rotate(&site, "host", "--retire")?;
+    is_not_taken(&site, &["host", "--retire"], "web1")?;
+    let retired = rotate_with(&site, "host", "--retire", &["--force"])?;
     ensure!(key(&retired, "signs") == key(&staged, "next"), "{retired}");
     is_refused(&site, &format!("is signed by {}, which is not this site's host CA", key(&staged, "signs")))?;
     enrol(&site)?;

@@ -1,15 +1,20 @@
 //! Replacing the key of a CA, step by step, so that everybody who trusts it has time to trust the next one.
 
-use model::{Correlation, Entry, Fact};
+use std::collections::BTreeSet;
+
+use model::{Authority, CertificateProfile, Correlation, Entry, Fact, Principal};
 
 use super::Desk;
 use crate::Refusal;
 use crate::command::{CaStep, RotateCa};
-use crate::state::Beside;
+use crate::state::{Beside, Certificate, CertificateState};
+
+/// How many names a refusal has.
+const NAMED: usize = 5;
 
 impl Desk<'_> {
     pub(super) fn rotate(&self, rotate: &RotateCa) -> Result<Vec<Entry>, Refusal> {
-        let RotateCa { ca, step, may_rotate, shown } = rotate;
+        let RotateCa { ca, step, may_rotate, shown, .. } = rotate;
         let ca = *ca;
         let identity = self.person("replace a key of the CA")?;
         // What a proxy passes on can never move what proxies are judged by.
@@ -39,18 +44,24 @@ impl Desk<'_> {
                 return wrong(format!("{previous}, from before, is still trusted for the {ca} CA"), "--retire");
             }
             (CaStep::Activate, Some((signs, Some(Beside::Next(next))))) => {
+                rotate.means(next, "begin to sign")?;
+                rotate.learnt(next)?;
                 Fact::CaActivated { ca, key: next.clone(), before: signs.clone() }
             }
-            (CaStep::Retire, Some((_, Some(Beside::Previous(previous))))) => {
+            (CaStep::Retire, Some((signs, Some(Beside::Previous(previous))))) => {
+                rotate.means(previous, "be trusted no more")?;
+                self.unused(rotate, previous, signs)?;
                 Fact::CaRetired { ca, key: previous.clone() }
             }
             (CaStep::Retire, Some((_, Some(Beside::Next(next))))) => {
                 return wrong(format!("{next} is staged for the {ca} CA and signs nothing yet"), "--activate");
             }
             (CaStep::Cancel, Some((signs, Some(Beside::Next(next))))) => {
+                rotate.means(next, "be given up")?;
                 Fact::CaCancelled { ca, key: next.clone(), signs: signs.clone() }
             }
             (CaStep::Cancel, Some((signs, Some(Beside::Previous(previous))))) => {
+                rotate.means(signs, "be given up")?;
                 Fact::CaCancelled { ca, key: signs.clone(), signs: previous.clone() }
             }
             (CaStep::Activate, Some((signs, Some(Beside::Previous(_))))) => {
@@ -62,4 +73,87 @@ impl Desk<'_> {
         };
         Ok(vec![self.entry(Correlation::named("ca"), fact)])
     }
+
+    /// Refuses to have a key trusted no more by whose certificates somebody still gets in, or is believed.
+    fn unused(&self, rotate: &RotateCa, previous: &str, signs: &str) -> Result<(), Refusal> {
+        let profile = match rotate.ca {
+            Authority::User => CertificateProfile::Person,
+            Authority::Host => CertificateProfile::Host,
+            // Proxies show the next key's by themselves, and people trust both keys.
+            Authority::Front => return Ok(()),
+        };
+        if rotate.force {
+            return Ok(());
+        }
+        let good = self.state.certificates().filter(|known| {
+            let issued = matches!(known.state, CertificateState::Issued { .. });
+            issued && known.body.profile == profile && self.now < known.body.valid_before
+        });
+        let (old, new): (Vec<_>, Vec<_>) = good
+            .filter(|known| known.body.ca == previous || known.body.ca == signs)
+            .partition(|known| known.body.ca == previous);
+        let lost = |known: &&&Certificate| match &known.request {
+            // A person's: of a grant that goes on, under which they have no other.
+            Some(request) => {
+                let live = self.state.grant(request).is_some_and(|(_, grant)| grant.is_live());
+                live && !new.iter().any(|other| other.request.as_ref() == Some(request))
+            }
+            None => {
+                let left = |name: &Principal| matches!(name, Principal::Host(name) if rotate.left.contains(name));
+                known.body.principals.iter().any(left)
+            }
+        };
+        let left = || old.iter().filter(lost);
+        let Some(until) = left().map(|known| known.body.valid_before).max() else { return Ok(()) };
+        let whose: BTreeSet<String> = left().flat_map(|known| &known.body.principals).map(whose).collect();
+        let sentence = format!(
+            "{previous} has signed what is still in use, until {} at the latest: by {}",
+            until.to_second(),
+            some(whose.into_iter())
+        );
+        let hint = match rotate.ca {
+            Authority::User => {
+                "wait until then, or have them fetch new ones (portcullis cert LOGIN@TARGET); --force shuts them out"
+            }
+            Authority::Host | Authority::Front => {
+                "enrol them again: portcullis target enrol NAME --apply USER@HOST; --force leaves them out of reach"
+            }
+        };
+        Err(Refusal::new("old-key-in-use", sentence).with_hint(hint))
+    }
+}
+
+impl RotateCa {
+    /// Refuses a step that would be about another key than its actor means.
+    fn means(&self, key: &str, what: &str) -> Result<(), Refusal> {
+        let Some(meant) = self.key.as_deref().filter(|meant| *meant != key) else { return Ok(()) };
+        let sentence = format!("{key} would {what}, and not {meant}");
+        let hint = format!("look how it stands: portcullis ca rotate {}", self.ca);
+        Err(Refusal::new("another-key", sentence).with_hint(hint))
+    }
+
+    /// Refuses to have a key sign for people that a proxy would send away.
+    fn learnt(&self, next: &str) -> Result<(), Refusal> {
+        if self.force || self.behind.is_empty() {
+            return Ok(());
+        }
+        let names = some(self.behind.iter().map(ToString::to_string));
+        let sentence =
+            format!("{next} is not trusted yet by {names}: people with its certificates would be refused there");
+        let hint = "try again in a few seconds (portcullis status shows how proxies do), or leave them behind: --force";
+        Err(Refusal::new("proxies-behind", sentence).with_hint(hint))
+    }
+}
+
+fn whose(principal: &Principal) -> String {
+    match principal {
+        Principal::Identity(name) => name.to_string(),
+        Principal::Host(_) | Principal::Login(..) => principal.to_string(),
+    }
+}
+
+fn some(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let listed = names.take(NAMED).collect::<Vec<_>>().join(", ");
+    if more == 0 { listed } else { format!("{listed} and {more} more") }
 }

@@ -77,7 +77,7 @@ fn an_administrators_token_alone_takes_nobodys_authenticator_and_replaces_no_key
     let mut world = World::default();
     world.must("alice", add(1, 100), at(0));
     let step = access::CaStep::Stage { key: "SHA256:new".to_owned(), signs: "SHA256:old".to_owned() };
-    let stage = access::RotateCa { ca: model::Authority::User, step, may_rotate: true, shown: false };
+    let stage = access::RotateCa { shown: false, ..crate::matrix::rotate(step) };
     let remove = access::RemoveFactor { may_administer: true, ..remove(1) };
     world.must("carol", add(2, 100), at(1));
     assert_eq!(world.refused("carol", remove.clone(), at(2)).code, "factor-needed");

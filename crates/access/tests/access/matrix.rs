@@ -261,8 +261,17 @@ fn stage() -> access::CaStep {
     access::CaStep::Stage { key: "SHA256:new".to_owned(), signs: "SHA256:old".to_owned() }
 }
 
-fn rotate(step: access::CaStep) -> access::RotateCa {
-    access::RotateCa { ca: model::Authority::User, step, may_rotate: true, shown: false }
+pub(crate) fn rotate(step: access::CaStep) -> access::RotateCa {
+    access::RotateCa {
+        ca: model::Authority::User,
+        step,
+        key: None,
+        behind: Vec::new(),
+        left: Vec::new(),
+        force: false,
+        may_rotate: true,
+        shown: false,
+    }
 }
 
 fn authority_commands() -> Vec<(&'static str, &'static str, Command)> {

@@ -35,7 +35,7 @@ impl Client {
     ///
     /// # Errors
     /// Any error of a call.
-    pub async fn rotate_ca(&self, ca: Authority, step: wire::CaStep) -> Result<wire::CaKeyState, ClientError> {
-        self.call(Method::POST, &format!("/v1/ca/{ca}/rotate"), Some(&wire::RotateCa { step }), None).await
+    pub async fn rotate_ca(&self, ca: Authority, ask: &wire::RotateCa) -> Result<wire::CaKeyState, ClientError> {
+        self.call(Method::POST, &format!("/v1/ca/{ca}/rotate"), Some(ask), None).await
     }
 }

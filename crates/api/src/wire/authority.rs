@@ -31,11 +31,24 @@ pub struct CaKeyState {
 }
 
 /// `POST /v1/ca/{name}/rotate`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateCa {
     /// Which step.
     pub step: CaStep,
+    /// Fingerprint of the key that is meant: the one that is to sign, to be retired or to be given up. The step is refused
+    /// where it would be another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Take the step although a proxy does not trust the next key yet, or the old one's certificates are in use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+impl From<CaStep> for RotateCa {
+    fn from(step: CaStep) -> Self {
+        Self { step, key: None, force: false }
+    }
 }
 
 /// A step in replacing the key of a CA.

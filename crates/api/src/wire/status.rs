@@ -71,6 +71,10 @@ pub struct TellProxyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub host_key_refused: Option<Time>,
+    /// Fingerprints of the user CA's keys that it trusts. No more of them than a CA has while one key takes the place of
+    /// another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user_ca: Vec<String>,
 }
 
 /// How a proxy does. What it has not said yet is absent.

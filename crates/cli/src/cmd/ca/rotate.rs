@@ -1,8 +1,10 @@
 //! `portcullis ca rotate`: another key for a CA, while everything runs.
 
-use api::wire::{CaKeyState, CaStep};
+use api::Client;
+use api::wire::{CaKeyState, CaStep, RotateCa};
 use model::Authority;
 
+use crate::ask::{self, Usual};
 use crate::code;
 use crate::context::Context;
 use crate::error::CliError;
@@ -10,22 +12,37 @@ use crate::output::{Tone, clean};
 use crate::show::{field, moment};
 use crate::words::{count, listed};
 
+/// So much of a fingerprint names a key: 48 bits.
+const SHORT: usize = 8;
+
 /// Replace the key of the user, host or front CA while everything runs, step by step
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without a step: how it stands, and what comes next. deploy/README.md says what
 people do between the steps, and docs/enrolment.md what servers need.
+At a terminal a step names the key that it is about, and asks; a script names it
+with --fingerprint.
 Examples:
   portcullis ca rotate
   portcullis ca rotate user --stage
   portcullis ca rotate user --activate
-  portcullis ca rotate user --retire")]
+  portcullis ca rotate user --retire --fingerprint SHA256:…")]
 pub(crate) struct Args {
     /// user (people and sessions), host (what servers show) or front (what proxies show)
     #[arg(value_name = "CA")]
     ca: Option<Authority>,
     #[command(flatten)]
     step: Steps,
+    /// The key that is meant, or a beginning of eight characters or more: the one that is to sign, to be retired or to be
+    /// given up
+    #[arg(long, value_name = "SHA256:…", requires = "ca", conflicts_with = "stage")]
+    fingerprint: Option<String>,
+    /// Take the step although it shuts somebody out: what is refused without it says whom
+    #[arg(long, requires = "ca", conflicts_with_all = ["stage", "cancel"])]
+    force: bool,
+    /// Ask nothing
+    #[arg(long, short, requires = "ca")]
+    yes: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,7 +80,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
     let step = args.step.taken();
     let states = match (args.ca, step) {
         (Some(ca), Some(step)) => {
-            vec![code::with(context, &client, || async { Ok(client.rotate_ca(ca, step).await?) }).await?]
+            let key = meant(context, &client, ca, step, args).await?;
+            let ask = RotateCa { step, key, force: args.force };
+            vec![code::with(context, &client, || async { Ok(client.rotate_ca(ca, &ask).await?) }).await?]
         }
         (wanted, _) => {
             let all = client.ca_keys().await?.items;
@@ -74,6 +93,52 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         return context.output.json(&states);
     }
     states.iter().try_for_each(|state| show(context, state, step))
+}
+
+/// The key that a step is about: the whole of what was named, or what was agreed to at the terminal. The CA refuses a step
+/// that is about another by then.
+async fn meant(
+    context: &Context,
+    client: &Client,
+    ca: Authority,
+    step: CaStep,
+    args: &Args,
+) -> Result<Option<String>, CliError> {
+    let ask = context.output.can_ask() && !args.yes;
+    if args.fingerprint.is_none() && !ask {
+        return Ok(None);
+    }
+    let states = client.ca_keys().await?.items;
+    let Some(state) = states.into_iter().find(|state| state.ca == ca) else { return Ok(None) };
+    let what = match (step, &state.next, &state.previous) {
+        (CaStep::Activate, Some(next), _) => Some((next, format!("sign for the {ca} CA"))),
+        (CaStep::Retire, _, Some(previous)) => {
+            Some((previous, format!("be trusted no more for the {ca} CA, and destroyed")))
+        }
+        (CaStep::Cancel, Some(next), _) => Some((next, format!("be given up for the {ca} CA, and destroyed"))),
+        (CaStep::Cancel, None, Some(previous)) => {
+            Some((&state.signs, format!("be given up for the {ca} CA, and destroyed; {previous} signs again")))
+        }
+        (CaStep::Stage, ..) | (CaStep::Activate | CaStep::Retire, ..) | (CaStep::Cancel, None, None) => None,
+    };
+    // It is not the time for this step, or there is no key yet: the CA says so.
+    let Some((key, what)) = what else { return Ok(args.fingerprint.clone()) };
+    if let Some(named) = &args.fingerprint {
+        if !begins(key, named) {
+            let hint = format!("look how it stands: portcullis ca rotate {ca}");
+            return Err(CliError::failed(format!("{key} would {what}, and not {}", clean(named)), hint));
+        }
+    } else if !ask::yes(context, format_args!("{} will {what}. Go on?", clean(key)), Usual::No)? {
+        return Err(CliError::failed("nothing was changed", "answer y to go on, or name the key with --fingerprint"));
+    }
+    Ok(Some(key.clone()))
+}
+
+/// Whether this names the key: whole, or by enough of its beginning.
+fn begins(key: &str, named: &str) -> bool {
+    let bare = |text: &str| text.strip_prefix("SHA256:").unwrap_or(text).to_owned();
+    let named = bare(named);
+    named.len() >= SHORT && bare(key).starts_with(&named)
 }
 
 fn show(context: &Context, state: &CaKeyState, step: Option<CaStep>) -> Result<(), CliError> {
