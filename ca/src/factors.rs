@@ -1,5 +1,5 @@
 //! What people share with their authenticators, sealed on disk: one file each, which the fact `factor.added` explains. A
-//! file without its fact is swept away; a fact without its file is an authenticator whose codes are worth nothing.
+//! file without its fact is put aside; a fact without its file is an authenticator whose codes are worth nothing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,11 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use identity::TotpSecret;
 use identity::files::{self, Access, FileError};
-use model::{FactorId, IdentityName};
+use model::{FactorId, IdentityName, Timestamp};
 use store::Entropy;
 use zeroize::Zeroizing;
 
+use crate::aside;
 use crate::keys::{KeysError, make_private_folder};
 
 /// The folder in the data directory.
@@ -90,15 +91,41 @@ impl SealedFactors {
         }
     }
 
-    /// Removes those that no fact explains: what a crash left between a file and its fact. Blocking.
-    pub(crate) fn sweep(&self, known: &BTreeSet<FactorId>) {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
-        for entry in entries.flatten() {
-            let factor = entry.file_name().to_str().and_then(|name| name.parse::<FactorId>().ok());
-            if let Some(factor) = factor.filter(|factor| !known.contains(factor)) {
-                tracing::info!(%factor, "a sealed secret that no fact explains is removed");
-                self.remove(&factor);
+    /// Takes back those of `known` that were put aside, and names those that no fact explains. Blocking.
+    pub(crate) fn strangers(&self, known: &BTreeSet<FactorId>) -> Vec<FactorId> {
+        for path in known.iter().map(|factor| self.path(factor)) {
+            match aside::take_back(&path) {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::warn!(path = %path.display(), "the ledger knows an authenticator again: its file is back")
+                }
+                Err(error) => tracing::error!(%error, "an authenticator's file cannot be taken back"),
             }
+        }
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let factors = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<FactorId>().ok());
+        factors.filter(|factor| !known.contains(factor)).collect()
+    }
+
+    /// Removes those of the strangers that are known to be removed, and puts the others aside: what a crash left between a
+    /// file and its fact, or what is newer than a ledger that was put back. Blocking.
+    pub(crate) fn sweep(&self, strangers: &[FactorId], removed: &BTreeSet<FactorId>, now: Timestamp) {
+        for factor in strangers {
+            if removed.contains(factor) {
+                self.remove(factor);
+                continue;
+            }
+            match aside::put(&self.path(factor), now) {
+                Ok(to) => {
+                    tracing::warn!(path = %to.display(), "no fact explains this authenticator's file: it is put aside")
+                }
+                Err(error) => {
+                    tracing::error!(%error, %factor, "an authenticator's file that no fact explains is there")
+                }
+            }
+        }
+        if let Err(error) = aside::tidy(&self.folder, now) {
+            tracing::error!(%error, "authenticators' files that were put aside long ago are still there");
         }
     }
 
@@ -149,18 +176,28 @@ mod tests {
     }
 
     #[test]
-    fn what_no_fact_explains_is_swept_away() {
+    fn what_no_fact_explains_is_put_aside() {
         let dir = tempfile::tempdir().unwrap();
         let sealed = SealedFactors::new(dir.path(), Some(Zeroizing::new([7; 32])));
-        sealed.sweep(&BTreeSet::new());
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let sweep = |known: &[&FactorId], removed: &[&FactorId]| {
+            let set = |of: &[&FactorId]| of.iter().copied().cloned().collect::<BTreeSet<_>>();
+            let strangers = sealed.strangers(&set(known));
+            sealed.sweep(&strangers, &set(removed), now);
+        };
+        sweep(&[], &[]);
         let alice: IdentityName = "alice".parse().unwrap();
         let secret = TotpSecret::from_bytes(b"12345678901234567890").unwrap();
-        let (kept, lost) = (FactorId::from_random(1), FactorId::from_random(2));
-        for factor in [&kept, &lost] {
+        let (kept, newer, gone) = (FactorId::from_random(1), FactorId::from_random(2), FactorId::from_random(3));
+        for factor in [&kept, &newer, &gone] {
             sealed.put(&alice, factor, &secret, &SystemEntropy).unwrap();
         }
-        sealed.sweep(&BTreeSet::from([kept.clone()]));
-        assert!(sealed.get(&alice, &kept).is_ok() && sealed.get(&alice, &lost).is_err());
+        let good = |factor: &FactorId| sealed.get(&alice, factor).is_ok();
+        sweep(&[&kept], &[&gone]);
+        assert!(good(&kept) && !good(&newer) && !good(&gone));
+        // The newer ledger is back.
+        sweep(&[&kept, &newer, &gone], &[]);
+        assert!(good(&kept) && good(&newer) && !good(&gone));
         sealed.remove(&kept);
         sealed.remove(&kept);
     }

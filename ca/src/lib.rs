@@ -10,6 +10,7 @@ pub mod config;
 pub mod keys;
 pub mod tls;
 
+mod aside;
 mod factors;
 mod http;
 mod start;

@@ -4,16 +4,18 @@
 //! hour, of a pass for as long as that lives. When the authenticator is removed, that ends at once. A token is exchanged
 //! for another, so that no copy of it, whoever has it, is worth more than before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access::{AddFactor, Factor, Refusal, RemoveFactor, State, UseFactor};
 use identity::{Raised, Subject, TokenInfo, TotpSecret};
-use model::{Fact, FactorId, IdentityName, Reason, Span, Timestamp};
+use model::{Fact, FactorId, IdentityName, Reason, Record, Seq, Span, Timestamp};
 use policy::Action;
+use store::{Query, Store};
 use zeroize::Zeroizing;
 
 use super::engine::blocking;
+use super::ledger::unreadable;
 use super::{App, AppError, Caller, LoggedIn};
 
 /// For how long a code makes more of a session token.
@@ -254,12 +256,14 @@ impl App {
         Ok(())
     }
 
-    /// Removes what no fact explains.
+    /// Puts aside what no fact explains.
     pub(crate) async fn sweep_factors(&self) -> Result<(), AppError> {
-        let known = self.engine.peek(|state, _| state.factors().map(|(_, factor)| factor.id.clone()).collect());
-        let sealed = Arc::clone(&self.factors);
+        let known = self.engine.read(|state, _| state.factors().map(|(_, factor)| factor.id.clone()).collect()).await?;
+        let (sealed, store, now) = (Arc::clone(&self.factors), self.store(), self.engine.now());
         let sweep = move || {
-            sealed.sweep(&known);
+            let strangers = sealed.strangers(&known);
+            let removed = if strangers.is_empty() { BTreeSet::new() } else { removed(store.as_ref())? };
+            sealed.sweep(&strangers, &removed, now);
             Ok(())
         };
         blocking(sweep).await
@@ -313,6 +317,16 @@ impl App {
     async fn note_code(&self, caller: &Caller, identity: &IdentityName, why: &str) {
         self.note(caller.subject(), &caller.actor(), code_fact(caller, identity, why), None).await;
     }
+}
+
+/// The authenticators that were removed.
+fn removed(store: &dyn Store) -> Result<BTreeSet<FactorId>, AppError> {
+    let query = Query { kind: Some("factor.removed".to_owned()), ..Query::default() };
+    let found = store.find(&query, Seq(0), usize::MAX).map_err(|error| unreadable(&error))?;
+    let factor = |record: Record| {
+        if let Fact::FactorRemoved { factor, .. } = record.entry.fact { Some(factor) } else { None }
+    };
+    Ok(found.into_iter().filter_map(factor).collect())
 }
 
 fn code_fact(caller: &Caller, identity: &IdentityName, why: &str) -> Fact {

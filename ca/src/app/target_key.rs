@@ -4,10 +4,10 @@
 //! way into a server.
 
 use access::{DestroyTargetKey, MakeTargetKey, Refusal, State, TargetKey};
-use model::{Actor, Seq, Subject, TargetAuth, TargetName, Timestamp};
+use model::{Actor, Fact, Record, Seq, Subject, TargetAuth, TargetName, Timestamp};
 use policy::Action;
 use ssh_key::public::KeyData;
-use store::Query;
+use store::{Query, Store};
 
 use super::engine::blocking;
 use super::ledger::unreadable;
@@ -80,10 +80,10 @@ impl App {
         }
     }
 
-    /// Removes the files of keys that the ledger does not know: what a crash left behind.
+    /// Puts the files of keys aside that the ledger does not know, and destroys those that it knows to be destroyed.
     ///
     /// # Errors
-    /// The ledger cannot be read. What cannot be removed is only told to the log: it signs nothing.
+    /// The ledger cannot be read. What cannot be moved is only told to the log: it signs nothing.
     pub(crate) async fn sweep_target_keys(&self) -> Result<(), AppError> {
         let known = self.engine.read(|state, _| state.target_keys().cloned().collect::<Vec<_>>()).await?;
         for key in known.iter().filter(|key| self.takes_key(&key.target) != Some(true)) {
@@ -93,13 +93,15 @@ impl App {
                 key.key
             );
         }
-        let keys = self.target_keys.clone();
+        let (keys, store, now) = (self.target_keys.clone(), self.store(), self.engine.now());
         blocking(move || {
             let public: Vec<KeyData> = known.iter().map(public_half).collect::<Result<_, _>>()?;
-            match keys.sweep(&public) {
-                Ok(0) => {}
-                Ok(files) => tracing::warn!(files, "target keys that the ledger does not know were removed"),
-                Err(error) => tracing::error!(%error, "target keys that the ledger does not know cannot be removed"),
+            let swept = keys.strangers(&public).map_err(|error| unmade(&error)).and_then(|strangers| {
+                let gone = if strangers.is_empty() { Vec::new() } else { destroyed(store.as_ref())? };
+                keys.sweep(strangers, gone.iter().map(String::as_str), now).map_err(|error| unmade(&error))
+            });
+            if let Err(error) = swept {
+                tracing::error!(%error, "target keys that the ledger does not know cannot be put aside");
             }
             Ok(())
         })
@@ -190,6 +192,16 @@ impl App {
         })
         .await
     }
+}
+
+/// Fingerprints of the keys that were destroyed.
+fn destroyed(store: &dyn Store) -> Result<Vec<String>, AppError> {
+    let query = Query { kind: Some("target.key-destroyed".to_owned()), ..Query::default() };
+    let found = store.find(&query, Seq(0), usize::MAX).map_err(|error| unreadable(&error))?;
+    let key = |record: Record| {
+        if let Fact::TargetKeyDestroyed { key, .. } = record.entry.fact { Some(key) } else { None }
+    };
+    Ok(found.into_iter().filter_map(key).collect())
 }
 
 /// The key as the ledger has it.

@@ -22,7 +22,7 @@ pub use file::SealedKey;
 pub(crate) use file::make_private_folder;
 pub use passphrase::{Passphrase, PassphraseError};
 use ring::Ring;
-pub use target::TargetKeys;
+pub use target::{Strangers, TargetKeys};
 
 use identity::files::FileError;
 

@@ -1,7 +1,8 @@
 //! The keys of targets whose servers know no certificates: one for each, made here, sealed as the CA keys are, and
 //! destroyed here. None of them is ever one of the CA's own.
 //!
-//! The ledger says which there are. A file that it does not know is what a crash left behind, and goes at the next start.
+//! The ledger says which there are. A file that it does not know is what a crash left behind, or newer than a ledger that
+//! was put back: it is put aside at the next start, unless the ledger says that its key was destroyed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,18 +10,23 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use identity::files::FileError;
-use model::TargetName;
+use identity::files::{self, FileError};
+use model::{TargetName, Timestamp};
 use sha2::{Digest as _, Sha256};
 use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
 use store::Entropy;
+
+use crate::aside;
 
 use super::file::{self, Kind};
 use super::{CaSigner as _, FOLDER, KeysError, Passphrase, SealedKey};
 
 /// The folder of these keys, below that of the CA's own.
 const TARGETS: &str = "targets";
+
+/// How many bytes of a key's hash are the name of its file.
+const NAME: usize = 16;
 
 /// The keys of one data directory's targets. Unlocking one takes a tenth of a second, so each is unlocked when it is
 /// first needed, and stays so.
@@ -94,31 +100,60 @@ impl TargetKeys {
         self.sync(&path)
     }
 
-    /// Removes what is none of `known`, and says how many files that were. Blocking.
+    /// Takes back what is of `known` and was put aside, and names what is none of it, by the fingerprints that such keys
+    /// have. Blocking.
     ///
     /// # Errors
-    /// The folder cannot be read, or a file not be removed.
-    pub fn sweep<'a>(&self, known: impl IntoIterator<Item = &'a KeyData>) -> Result<usize, KeysError> {
+    /// The folder cannot be read, or a file not be taken back.
+    pub fn strangers<'a>(&self, known: impl IntoIterator<Item = &'a KeyData>) -> Result<Strangers, KeysError> {
         let known: BTreeSet<String> = known.into_iter().map(name_of).collect::<Result<_, _>>()?;
+        for path in known.iter().map(|name| self.folder.join(name)) {
+            aside::take_back(&path.with_extension("pub"))?;
+            if aside::take_back(&path)? {
+                tracing::warn!(path = %path.display(), "the ledger knows a target key again: its file is back");
+            }
+        }
         let unreadable = |error| FileError::Io { what: "read", path: self.folder.clone(), error };
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Strangers::default()),
             Err(error) => return Err(unreadable(error).into()),
         };
-        let mut removed = 0;
+        let mut paths = Vec::new();
         for entry in entries {
             let path = entry.map_err(unreadable)?.path();
             let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            if !known.contains(&stem) {
-                remove(&path)?;
-                removed += 1;
+            if !known.contains(&stem) && stem != aside::SWEPT {
+                paths.push((stem, path));
             }
         }
-        if removed > 0 {
-            self.sync(&self.folder)?;
+        Ok(Strangers(paths))
+    }
+
+    /// Destroys what is of `destroyed`, which are fingerprints, and halves of files; puts everything else of the strangers
+    /// aside, and says how many files that were. Blocking.
+    ///
+    /// # Errors
+    /// A file cannot be moved or removed.
+    pub fn sweep<'a>(
+        &self,
+        strangers: Strangers,
+        destroyed: impl IntoIterator<Item = &'a str>,
+        now: Timestamp,
+    ) -> Result<usize, KeysError> {
+        let destroyed: BTreeSet<String> = destroyed.into_iter().filter_map(name_by).collect();
+        let mut kept = 0;
+        for (stem, path) in strangers.0 {
+            if stem.starts_with('.') || destroyed.contains(&stem) {
+                files::destroy(&path)?;
+            } else {
+                let to = aside::put(&path, now)?;
+                tracing::warn!(path = %to.display(), "no fact explains this file among the target keys: it is put aside");
+                kept += 1;
+            }
         }
-        Ok(removed)
+        aside::tidy(&self.folder, now)?;
+        Ok(kept)
     }
 
     fn slot(&self, name: String) -> Arc<Slot> {
@@ -136,10 +171,28 @@ impl TargetKeys {
     }
 }
 
+/// Files among the keys that the ledger does not know, with the names of the keys that they would be.
+#[derive(Debug, Default)]
+pub struct Strangers(Vec<(String, PathBuf)>);
+
+impl Strangers {
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The name of the file of the key with this fingerprint, which is the same hash.
+fn name_by(fingerprint: &str) -> Option<String> {
+    let hash: ssh_key::Fingerprint = fingerprint.parse().ok()?;
+    hash.as_bytes().get(..NAME).map(hex::encode)
+}
+
 /// The name of a key's file: no name of a target, which has dots and would make one file of two.
 fn name_of(public: &KeyData) -> Result<String, KeysError> {
     let blob = PublicKey::from(public.clone()).to_bytes()?;
-    Ok(hex::encode(Sha256::digest(blob).iter().take(16).copied().collect::<Vec<_>>()))
+    Ok(hex::encode(Sha256::digest(blob).iter().take(NAME).copied().collect::<Vec<_>>()))
 }
 
 fn remove(path: &Path) -> Result<(), FileError> {
@@ -205,15 +258,29 @@ mod tests {
     }
 
     #[test]
-    fn what_the_ledger_does_not_know_goes() {
+    fn what_the_ledger_does_not_know_is_put_aside() {
         let dir = tempfile::tempdir().unwrap();
         let made = keys(&dir, "a good passphrase");
-        assert_eq!(made.sweep([]).unwrap(), 0);
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let sweep = |known: &[&KeyData], destroyed: &[&str]| {
+            let strangers = made.strangers(known.iter().copied()).unwrap();
+            made.sweep(strangers, destroyed.iter().copied(), now).unwrap()
+        };
+        assert_eq!(sweep(&[], &[]), 0);
         let kept = made.create(&"web9".parse().unwrap(), &SeededEntropy::new(1)).unwrap();
-        made.create(&"web8".parse().unwrap(), &SeededEntropy::new(2)).unwrap();
+        let newer = made.create(&"web8".parse().unwrap(), &SeededEntropy::new(2)).unwrap();
+        let dead = made.create(&"web7".parse().unwrap(), &SeededEntropy::new(3)).unwrap();
         fs::write(dir.path().join(FOLDER).join(TARGETS).join(".half.1.2.new"), "half a key").unwrap();
-        assert_eq!(made.sweep([kept.key_data()]).unwrap(), 3);
-        assert!(keys(&dir, "a good passphrase").open(kept.key_data()).is_ok());
+        let fingerprint = identity::fingerprint(dead.key_data());
+        assert_eq!(sweep(&[kept.key_data()], &[&fingerprint]), 2);
+        let folder = dir.path().join(FOLDER).join(TARGETS);
+        assert_eq!(fs::read_dir(folder.join(aside::SWEPT)).unwrap().count(), 2, "one key and its public half");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
+        let opens = |key: &PublicKey| keys(&dir, "a good passphrase").open(key.key_data()).is_ok();
+        assert!(opens(&kept) && !opens(&newer) && !opens(&dead));
+        // The newer ledger is back.
+        assert_eq!(sweep(&[kept.key_data(), newer.key_data(), dead.key_data()], &[]), 0);
+        assert!(opens(&kept) && opens(&newer) && !opens(&dead));
     }
 
     /// Whatever lies there under a key's name: what signs is the key that the ledger knows, and never the CA's own.
