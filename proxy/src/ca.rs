@@ -44,7 +44,7 @@ impl Control for Api {
     }
 
     async fn verify_code(&self, pass: &Arc<Zeroizing<String>>, code: &Zeroizing<String>) -> Result<(), ControlError> {
-        let code = Code { code: code.to_string() };
+        let code = Code { code: code.clone().into() };
         self.0.with_pass(pass.clone()).verify_code(&code).await.map(drop).map_err(error)
     }
 

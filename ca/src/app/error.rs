@@ -44,6 +44,9 @@ pub enum AppError {
     /// The ledger cannot take new facts now.
     #[error("the ledger cannot take new facts: {0}")]
     Unavailable(String),
+    /// What somebody's authenticators share with the CA cannot be read or kept. The log says which file, and why.
+    #[error("what your authenticator shares with the CA cannot be used there, so no code can be held against it")]
+    FactorUnreadable,
     /// A fault of ours. The sentence is for the log; the caller hears only that there is one.
     #[error("{0}")]
     Internal(String),
@@ -72,6 +75,7 @@ impl AppError {
             | Self::Certificate(_)
             | Self::TooMany(_)
             | Self::Unavailable(_)
+            | Self::FactorUnreadable
             | Self::Internal(_)) => other,
         }
     }

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::engine::blocking;
 use super::ledger::unreadable;
 use super::{App, AppError, Caller, LoggedIn};
+use crate::factors::FactorsError;
 
 /// For how long a code makes more of a session token.
 const FRESH: Span = Span::from_minutes(15);
@@ -131,10 +132,11 @@ impl App {
         };
         let (sealed, entropy) = (Arc::clone(&self.factors), Arc::clone(&self.entropy));
         let (owner, id) = (identity.clone(), factor.clone());
-        let put = move || {
-            sealed.put(&owner, &id, &begun.secret, &*entropy).map_err(|error| AppError::Internal(with_sources(&error)))
-        };
-        blocking(put).await?;
+        let put = move || Ok(sealed.put(&owner, &id, &begun.secret, &*entropy));
+        if let Err(error) = blocking(put).await? {
+            self.attempts.give_back(identity);
+            return Err(sealed_shut(identity, &error));
+        }
         let shown = caller.factors().totp;
         let build = |_: &State, _| Ok(AddFactor { factor: factor.clone(), step, shown }.into());
         let view = |state: &State, _: &super::Applied| state.factor(identity, factor).cloned();
@@ -156,7 +158,7 @@ impl App {
     ///
     /// # Errors
     /// They are locked, or have no authenticator; it is none of theirs, was used before, or is one wrong code too many.
-    /// The ledger keeps that.
+    /// The ledger keeps that. Or what they share cannot be read here, which counts against nobody.
     pub async fn verify_code(&self, caller: &Caller, token: &str, code: &str) -> Result<Taken, AppError> {
         let identity = caller.person()?;
         let own = |state: &State, _| state.factors_of(identity).map(|factor| factor.id.clone()).collect::<Vec<_>>();
@@ -172,18 +174,22 @@ impl App {
         }
         let (sealed, owner, code) = (Arc::clone(&self.factors), identity.clone(), Zeroizing::new(code.to_owned()));
         let matching = move || {
-            let step = |factor: &FactorId| match sealed.get(&owner, factor) {
-                Ok(secret) => secret.step_of(&code, now),
-                Err(error) => {
-                    tracing::error!(identity = %owner, "an authenticator's codes are worth nothing: {}", with_sources(&error));
-                    None
-                }
+            let step = |factor: FactorId| match sealed.get(&owner, &factor) {
+                Ok(secret) => Ok(secret.step_of(&code, now).map(|step| (step, factor))),
+                Err(error) => Err(sealed_shut(&owner, &error)),
             };
             // All are looked at, whichever it is.
-            let found: Vec<_> = own.into_iter().filter_map(|factor| Some((step(&factor)?, factor))).collect();
-            Ok(found.into_iter().next())
+            Ok(own.into_iter().map(step).collect::<Vec<_>>())
         };
-        let Some((step, factor)) = blocking(matching).await? else {
+        let looked = blocking(matching).await?;
+        let found = looked.iter().find_map(|looked| looked.as_ref().ok()?.clone());
+        let Some((step, factor)) = found else {
+            // What could be held against none of theirs is no guess: that is for who runs the CA to mend.
+            let shut: Option<Vec<AppError>> = looked.into_iter().map(Result::err).collect();
+            if let Some(error) = shut.and_then(|mut all| all.pop()) {
+                self.attempts.give_back(identity);
+                return Err(error);
+            }
             return Err(self.code_refused(caller, identity, "it is no code of an authenticator of theirs").await);
         };
         let address = caller.address().to_string();
@@ -224,7 +230,8 @@ impl App {
     }
 
     /// Removes an authenticator, the caller's own with a code of late, or another's for those who may administer. What
-    /// its codes made more of is as it was, at once.
+    /// its codes made more of is as it was, at once. What they opened goes on: how many grants and live sessions its owner
+    /// has is the answer, for whoever removes one that was stolen.
     ///
     /// # Errors
     /// There is none; it is the caller's own and no code came; or they may not.
@@ -234,7 +241,7 @@ impl App {
         identity: Option<&IdentityName>,
         factor: &FactorId,
         reason: Option<&Reason>,
-    ) -> Result<(), AppError> {
+    ) -> Result<(usize, usize), AppError> {
         let me = caller.identity()?;
         let identity = identity.unwrap_or(me);
         let shown = caller.factors().totp;
@@ -243,17 +250,22 @@ impl App {
             let (identity, factor, reason) = (identity.clone(), factor.clone(), reason.cloned());
             Ok(RemoveFactor { identity, factor, reason, may_administer, shown }.into())
         };
-        let left = |state: &State, _: &super::Applied| state.factors_of(identity).next().is_some();
-        let left = self.engine.execute(&caller.actor(), build, left).await?;
+        let what_is_left = |state: &State, _: &super::Applied| {
+            let grants =
+                state.grants().filter(|(request, grant)| request.spec.identity == *identity && grant.is_live());
+            let sessions = state.live_sessions().filter(|session| session.identity == *identity);
+            ((grants.count(), sessions.count()), state.factors_of(identity).next().is_some())
+        };
+        let (goes_on, another) = self.engine.execute(&caller.actor(), build, what_is_left).await?;
         self.forget_secret(factor).await;
         if identity != me {
-            if !left {
+            if !another {
                 self.attempts.forget(identity);
             }
             // Who has stolen the phone may have a token as well, and must not be the first to set up the next one.
             self.authenticator.revoke_subject(&Subject::Identity(identity.clone()));
         }
-        Ok(())
+        Ok(goes_on)
     }
 
     /// Puts aside what no fact explains.
@@ -317,6 +329,12 @@ impl App {
     async fn note_code(&self, caller: &Caller, identity: &IdentityName, why: &str) {
         self.note(caller.subject(), &caller.actor(), code_fact(caller, identity, why), None).await;
     }
+}
+
+/// Says in the log what cannot be read or kept, and to the caller that there is something.
+fn sealed_shut(identity: &IdentityName, error: &FactorsError) -> AppError {
+    tracing::error!(%identity, "an authenticator's file cannot be used: {}", with_sources(error));
+    AppError::FactorUnreadable
 }
 
 /// The authenticators that were removed.

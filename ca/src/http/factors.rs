@@ -3,7 +3,6 @@
 use access::Factor;
 use api::{Problem, wire};
 use axum::extract::{Extension, State};
-use axum::http::StatusCode;
 use model::{FactorId, IdentityName, NameError};
 use serde::Deserialize;
 
@@ -11,7 +10,7 @@ use super::extract::{Json, Path, Query, Who};
 use super::gate::Bearer;
 use super::problem::Fault;
 use super::{Shared, view};
-use crate::app::{AppError, Taken};
+use crate::app::{AppError, Enrolment, Taken};
 
 /// Whose authenticators to list.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -41,8 +40,8 @@ pub(super) async fn list(
     responses((status = 200, body = wire::Enrolment), (status = "default", body = Problem)))]
 pub(super) async fn begin(State(app): State<Shared>, Who(caller): Who) -> Result<Json<wire::Enrolment>, Fault> {
     let begun = app.begin_factor(&caller)?;
-    let (otpauth, secret) = (begun.otpauth.to_string(), begun.secret.to_string());
-    Ok(Json(wire::Enrolment { id: begun.factor, otpauth, secret, expires: begun.expires.into() }))
+    let Enrolment { factor: id, otpauth, secret, expires } = begun;
+    Ok(Json(wire::Enrolment { id, otpauth: otpauth.into(), secret: secret.into(), expires: expires.into() }))
 }
 
 /// The first code of a new authenticator.
@@ -64,17 +63,18 @@ pub(super) async fn confirm(
 /// Removes an authenticator: one's own takes a one-time code of late, another's the right to administer.
 #[utoipa::path(post, path = "/v1/factors/{id}/remove", tag = "factors", params(("id" = String, Path)),
     request_body = wire::RemoveFactor, security(("token" = [])),
-    responses((status = 204), (status = "default", body = Problem)))]
+    responses((status = 200, body = wire::FactorRemoved), (status = "default", body = Problem)))]
 pub(super) async fn remove(
     State(app): State<Shared>,
     Who(caller): Who,
     Path(id): Path<FactorId>,
     Json(body): Json<wire::RemoveFactor>,
-) -> Result<StatusCode, Fault> {
+) -> Result<Json<wire::FactorRemoved>, Fault> {
     let reason = body.reason.as_deref().map(view::reason).transpose()?;
     let identity = named(body.identity.as_deref())?;
-    app.remove_factor(&caller, identity.as_ref(), &id, reason.as_ref()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let (grants, sessions) = app.remove_factor(&caller, identity.as_ref(), &id, reason.as_ref()).await?;
+    let count = |many: usize| u32::try_from(many).unwrap_or(u32::MAX);
+    Ok(Json(wire::FactorRemoved { grants: count(grants), sessions: count(sessions) }))
 }
 
 /// Takes a one-time code, good once: it makes more of the pass that it comes with; a session token is over, and the answer

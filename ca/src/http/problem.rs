@@ -60,6 +60,10 @@ impl From<AppError> for Fault {
             AppError::Unavailable(_) => Self(Problem::new(ProblemCode::Unavailable, sentence).with_hint(
                 "nothing was changed; try again once the operator of the CA has looked at its disk and its log",
             )),
+            AppError::FactorUnreadable => Self(
+                Problem::new(ProblemCode::FactorUnreadable, sentence)
+                    .with_hint("tell who runs the CA: its log names the file; it counts as no wrong code"),
+            ),
             AppError::Internal(_) => {
                 tracing::error!(%error, "a fault of Portcullis");
                 Self::new(ProblemCode::Internal, "Something went wrong inside the CA; its log has the details")

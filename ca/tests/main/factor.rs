@@ -20,7 +20,7 @@ struct App {
 impl App {
     /// What it shows now.
     fn shows(&self, site: &Site) -> wire::Code {
-        wire::Code { code: self.secret.code(site.clock.now()).unwrap() }
+        wire::Code { code: self.secret.code(site.clock.now()).unwrap().into() }
     }
 
     /// What it shows once the last code was used.
@@ -34,7 +34,7 @@ impl App {
 async fn enrol(site: &Site, client: &Client) -> App {
     let begun = client.begin_factor().await.unwrap();
     let app = App { id: begun.id.clone(), secret: TotpSecret::from_base32(&begun.secret).unwrap() };
-    assert!(begun.otpauth.starts_with("otpauth://totp/ca.test:") && begun.otpauth.contains(&begun.secret));
+    assert!(begun.otpauth.starts_with("otpauth://totp/ca.test:") && begun.otpauth.contains(&*begun.secret));
     let confirmed = client.confirm_factor(&begun.id, &app.shows(site)).await.unwrap();
     assert_eq!(confirmed.factor.id, begun.id);
     app
@@ -157,7 +157,7 @@ async fn nobody_uses_the_code_of_another_or_without_an_authenticator() {
     let folder = site.dir.path().join("factors");
     let own = erin.factors(None).await.unwrap().items.remove(0).id;
     std::fs::copy(folder.join(hers.id.as_str()), folder.join(own.as_str())).unwrap();
-    assert_eq!(code(erin.verify_code(&hers.next(&site)).await), "code-refused");
+    assert_eq!(code(erin.verify_code(&hers.next(&site)).await), "factor-unreadable");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,7 +165,7 @@ async fn who_guesses_waits_and_so_does_a_good_code() {
     let site = site().await;
     let (alice, erin) = (site.client("alice"), site.client("erin"));
     let (app, other) = (enrol(&site, &alice).await, enrol(&site, &erin).await);
-    let wrong = wire::Code { code: "not it".to_owned() };
+    let wrong = wire::Code { code: "not it".to_owned().into() };
     for _ in 0..5 {
         assert_eq!(code(alice.verify_code(&wrong).await), "code-refused");
     }
@@ -353,13 +353,13 @@ async fn neither_the_ledger_nor_the_disk_has_the_secret() {
     let site = site().await;
     let alice = site.client("alice");
     let begun = alice.begin_factor().await.unwrap();
-    assert!(!format!("{begun:?}").contains(&begun.secret), "shown in a log");
+    assert!(!format!("{begun:?}").contains(&*begun.secret), "shown in a log");
     let app = App { id: begun.id.clone(), secret: TotpSecret::from_base32(&begun.secret).unwrap() };
     alice.confirm_factor(&begun.id, &app.shows(&site)).await.unwrap();
     let hex: String = app.secret.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let text = serde_json::to_string(&ledger(&site).await).unwrap();
     let sealed = std::fs::read_to_string(site.dir.path().join("factors").join(app.id.as_str())).unwrap();
-    for hidden in [&begun.secret, &hex] {
+    for hidden in [&*begun.secret, hex.as_str()] {
         assert!(!text.contains(hidden) && !sealed.contains(hidden));
     }
 }
@@ -370,7 +370,7 @@ async fn a_first_code_must_be_its_own_and_come_in_time() {
     let alice = site.client("alice");
     let begun = alice.begin_factor().await.unwrap();
     let app = App { id: begun.id.clone(), secret: TotpSecret::from_base32(&begun.secret).unwrap() };
-    let wrong = wire::Code { code: "000".to_owned() };
+    let wrong = wire::Code { code: "000".to_owned().into() };
     assert_eq!(code(alice.confirm_factor(&begun.id, &wrong).await), "code-refused");
     assert_eq!(code(alice.verify_code(&app.shows(&site)).await), "unknown-factor", "it does not count yet");
     // The last one that was begun is the one that is meant.
@@ -378,7 +378,7 @@ async fn a_first_code_must_be_its_own_and_come_in_time() {
     assert_eq!(code(alice.confirm_factor(&begun.id, &app.shows(&site)).await), "unknown-factor");
     site.clock.advance(Span::from_minutes(10));
     let late = TotpSecret::from_base32(&again.secret).unwrap().code(site.clock.now()).unwrap();
-    assert_eq!(code(alice.confirm_factor(&again.id, &wire::Code { code: late }).await), "unknown-factor");
+    assert_eq!(code(alice.confirm_factor(&again.id, &wire::Code { code: late.into() }).await), "unknown-factor");
     assert!(alice.factors(None).await.unwrap().items.is_empty());
 }
 
@@ -454,8 +454,59 @@ async fn no_guess_is_lost_among_other_refusals() {
         alice.file_request(&ask("root", "nowhere", 60), &unique()).await.unwrap_err();
     }
     for _ in 0..5 {
-        assert_eq!(code(alice.verify_code(&wire::Code { code: "000000".to_owned() }).await), "code-refused");
+        assert_eq!(code(alice.verify_code(&wire::Code { code: "000000".to_owned().into() }).await), "code-refused");
     }
     let refused = |record: &&model::Record| matches!(record.entry.fact, Fact::FactorRefused { .. });
     assert_eq!(ledger(&site).await.iter().filter(refused).count(), 5);
+}
+
+/// Where the CA itself cannot read what an authenticator shares, nobody has guessed, and nobody gets in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_is_no_wrong_code() {
+    let site = site().await;
+    let alice = site.client("alice");
+    let app = enrol(&site, &alice).await;
+    let file = site.dir.path().join("factors").join(app.id.as_str());
+    let sealed = std::fs::read(&file).unwrap();
+    let mut other = sealed.clone();
+    other[30] = if other[30] == b'0' { b'1' } else { b'0' };
+    let refusals = async || {
+        let refused = |record: &&model::Record| matches!(record.entry.fact, Fact::FactorRefused { .. });
+        ledger(&site).await.iter().filter(refused).count()
+    };
+    // More often than somebody may guess.
+    for _ in 0..4 {
+        write_private(&file, &other);
+        assert_eq!(code(alice.verify_code(&app.next(&site)).await), "factor-unreadable");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(code(alice.verify_code(&app.next(&site)).await), "factor-unreadable");
+    }
+    assert_eq!(refusals().await, 0);
+    write_private(&file, &sealed);
+    alice.verify_code(&app.next(&site)).await.unwrap();
+    // Beside one that can be read, a wrong code is one all the same.
+    let second = enrol(&site, &alice).await;
+    write_private(&file, &other);
+    let wrong = wire::Code { code: "000000".to_owned().into() };
+    assert_eq!(code(alice.verify_code(&wrong).await), "code-refused");
+    assert_eq!(refusals().await, 1);
+    alice.verify_code(&second.next(&site)).await.unwrap();
+}
+
+fn write_private(path: &std::path::Path, bytes: &[u8]) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, bytes).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// What codes have opened goes on when an administrator takes the authenticator away, and they are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_removes_a_stolen_one_is_told_what_goes_on() {
+    let site = site().await;
+    let alice = site.client("alice");
+    let app = enrol(&site, &alice).await;
+    let remove = wire::RemoveFactor { identity: Some("alice".to_owned()), reason: Some("stolen".to_owned()) };
+    site.session("root", "web1").await;
+    let left = site.client("adam").remove_factor(&app.id, &remove).await.unwrap();
+    assert_eq!(left, wire::FactorRemoved { grants: 1, sessions: 1 });
 }

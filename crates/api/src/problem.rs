@@ -92,6 +92,8 @@ pub enum ProblemCode {
     TooMany,
     /// The ledger cannot take new facts now (disk full, or failing).
     Unavailable,
+    /// What an authenticator shares with the CA cannot be read there: for its operator to mend.
+    FactorUnreadable,
     /// A certificate could not be issued.
     CertificateRefused,
     /// The answer took too long. The call may still have its effect.
@@ -116,6 +118,7 @@ impl ProblemCode {
             Self::UnsupportedMedia => "unsupported-media",
             Self::TooMany => "too-many",
             Self::Unavailable => "unavailable",
+            Self::FactorUnreadable => "factor-unreadable",
             Self::CertificateRefused => "certificate-refused",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
@@ -137,7 +140,7 @@ impl ProblemCode {
             Self::CertificateRefused => 422,
             Self::TooMany => 429,
             Self::Internal => 500,
-            Self::Unavailable => 503,
+            Self::Unavailable | Self::FactorUnreadable => 503,
             Self::Timeout => 504,
         }
     }
@@ -157,6 +160,7 @@ impl ProblemCode {
             Self::UnsupportedMedia => "The body is not JSON",
             Self::TooMany => "Too many calls",
             Self::Unavailable => "The ledger cannot take new facts",
+            Self::FactorUnreadable => "An authenticator cannot be read",
             Self::CertificateRefused => "The certificate was refused",
             Self::Timeout => "The answer took too long",
             Self::Internal => "A fault of Portcullis",

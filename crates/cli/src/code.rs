@@ -131,7 +131,7 @@ pub(crate) fn is_mistake(error: &CliError) -> bool {
 }
 
 async fn verify(context: &Context, client: &Client, code: &Zeroizing<String>) -> Result<Time, CliError> {
-    let taken = client.verify_code(&Code { code: code.to_string() }).await?;
+    let taken = client.verify_code(&Code { code: code.clone().into() }).await?;
     keep(context, &taken)?;
     Ok(taken.until)
 }

@@ -2,6 +2,7 @@
 
 use api::ClientError;
 use api::wire::Code;
+use zeroize::Zeroizing;
 
 use super::terminal::Terminal;
 use super::{Desk, run};
@@ -21,11 +22,12 @@ pub(super) async fn ask(desk: &Desk, terminal: &mut Terminal) -> Result<bool, Le
     }
     for _ in 0..TRIES {
         // Apps show it with a gap in the middle.
-        let code: String = terminal.hidden("authentication code: ").await?.split_whitespace().collect();
+        let typed = Zeroizing::new(terminal.hidden("authentication code: ").await?);
+        let code = Zeroizing::new(typed.split_whitespace().collect::<String>());
         if code.is_empty() {
             return Ok(false);
         }
-        match desk.client.verify_code(&Code { code }).await {
+        match desk.client.verify_code(&Code { code: code.into() }).await {
             Ok(_) => return Ok(true),
             Err(error) => {
                 run::complain(terminal, &error).await;

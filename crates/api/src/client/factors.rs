@@ -51,7 +51,7 @@ impl Client {
     ///
     /// # Errors
     /// Any error of a call.
-    pub async fn remove_factor(&self, id: &FactorId, body: &wire::RemoveFactor) -> Answer<()> {
+    pub async fn remove_factor(&self, id: &FactorId, body: &wire::RemoveFactor) -> Answer<wire::FactorRemoved> {
         self.call(Method::POST, &format!("/v1/factors/{id}/remove"), Some(body), None).await
     }
 }

@@ -1,34 +1,35 @@
 //! Second factors: authenticators, and the one-time codes that they make (RFC 6238).
 
-use std::fmt;
-
 use model::{FactorId, IdentityName};
 use serde::{Deserialize, Serialize};
 
-use super::{LoginResponse, Time};
+use super::{LoginResponse, Secret, Time};
 
 /// The answer to `POST /v1/factors`: a secret for an authenticator app, shown once. It counts after
 /// `POST /v1/factors/{id}/confirm` with a first code.
-#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Enrolment {
     /// Its id.
     #[schema(value_type = String)]
     pub id: FactorId,
     /// What the app reads, as a QR code: `otpauth://totp/…`.
-    pub otpauth: String,
+    #[schema(value_type = String)]
+    pub otpauth: Secret,
     /// What one types where it cannot: base 32.
-    pub secret: String,
+    #[schema(value_type = String)]
+    pub secret: Secret,
     /// A first code must come before this moment.
     #[schema(value_type = String)]
     pub expires: Time,
 }
 
 /// `POST /v1/factors/{id}/confirm` and `POST /v1/factors/verify`
-#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Code {
     /// Six digits.
-    pub code: String,
+    #[schema(value_type = String)]
+    pub code: Secret,
 }
 
 /// The answer: until when the token or pass is worth more.
@@ -65,6 +66,15 @@ pub struct RemoveFactor {
     pub reason: Option<String>,
 }
 
+/// The answer: what goes on of what its owner opened, for which a code may have been given. A lock on them ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FactorRemoved {
+    /// Their grants that have not ended.
+    pub grants: u32,
+    /// Their live sessions.
+    pub sessions: u32,
+}
+
 /// An authenticator. Its secret is never shown again.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FactorView {
@@ -81,18 +91,4 @@ pub struct FactorView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub used: Option<Time>,
-}
-
-impl fmt::Debug for Enrolment {
-    /// The secret is one, and never shown.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enrolment").field("id", &self.id).field("expires", &self.expires).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Code {
-    /// A code is a secret as long as it is good.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Code").finish_non_exhaustive()
-    }
 }

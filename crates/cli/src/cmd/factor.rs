@@ -11,7 +11,7 @@ use crate::error::{CliError, Kind};
 use crate::output::Tone;
 use crate::show::field;
 use crate::token::StoredToken;
-use crate::words::distance;
+use crate::words::{count, distance};
 use crate::{ask, code};
 
 /// How often the first code may be mistyped.
@@ -43,7 +43,9 @@ Examples:
   portcullis factor remove                   # your only one
   portcullis factor remove ID                # one of yours
   portcullis factor remove --identity alice --reason \"lost her phone\"
-                                             # all of hers, as an administrator")]
+                                             # all of hers, as an administrator
+  portcullis lock identity:alice --reason \"stolen\"   # first, if it was stolen:
+        # grants and sessions that its codes opened go on otherwise")]
     Remove(Remove),
 }
 
@@ -117,8 +119,8 @@ fn show(context: &Context, begun: &Enrolment) -> Result<(), CliError> {
     let output = &context.output;
     output.note("scan this with your authenticator app; it is shown this once:");
     output.note(picture);
-    output.note(format_args!("or type the secret: {}  (time-based, 6 digits, 30 seconds)", begun.secret));
-    output.note(format_args!("or open: {}", begun.otpauth));
+    output.note(format_args!("or type the secret: {}  (time-based, 6 digits, 30 seconds)", &*begun.secret));
+    output.note(format_args!("or open: {}", &*begun.otpauth));
     Ok(())
 }
 
@@ -126,7 +128,7 @@ async fn confirm(context: &Context, client: &Client, begun: &Enrolment) -> Resul
     let mut tries = 1;
     loop {
         let code = code::typed(context, "the code that it shows now: ")?;
-        match client.confirm_factor(&begun.id, &Code { code: code.to_string() }).await.map_err(CliError::from) {
+        match client.confirm_factor(&begun.id, &Code { code: code.into() }).await.map_err(CliError::from) {
             Err(error) if code::is_mistake(&error) && tries < TRIES => {
                 context.output.note(error);
                 tries += 1;
@@ -161,9 +163,15 @@ async fn remove(context: &Context, args: &Remove) -> Result<(), CliError> {
         Some(id) => vec![id.clone()],
         None => which(&client, identity.as_deref()).await?,
     };
+    let mut goes_on = None;
     for id in &found {
         let body = RemoveFactor { identity: identity.clone(), reason: reason.clone() };
-        code::with(context, &client, || async { Ok(client.remove_factor(id, &body).await?) }).await?;
+        let left = code::with(context, &client, || async { Ok(client.remove_factor(id, &body).await?) }).await?;
+        goes_on = Some((left.grants, left.sessions)).filter(|left| *left != (0, 0));
+    }
+    if let (Some(whose), Some((grants, sessions))) = (&args.identity, goes_on) {
+        // On standard error, so that scripts see it as well.
+        context.output.note(warning(whose, grants, sessions));
     }
     if context.output.is_json() {
         return context.output.json(&found);
@@ -173,6 +181,15 @@ async fn remove(context: &Context, args: &Remove) -> Result<(), CliError> {
     }
     let whose = identity.as_deref().unwrap_or("you");
     field(context, "anew", format_args!("{whose} can set one up with portcullis factor add"))
+}
+
+/// What a thief may still have, and what ends it: a code was given when it was opened, and never again.
+fn warning(whose: &IdentityName, grants: u32, sessions: u32) -> String {
+    let (grants, sessions) = (count(grants as usize, "grant"), count(sessions as usize, "live session"));
+    format!(
+        "{whose} still has {grants} and {sessions}, which the codes may have opened: if it was stolen, end them with \
+         portcullis lock identity:{whose} --reason …"
+    )
 }
 
 /// Those that are meant where none is named: somebody else's all, one's own if there is only one.
