@@ -11,7 +11,7 @@ use api::wire::{Extend, ExtensionOffer};
 use bytes::Bytes;
 use russh::{ChannelWriteHalf, client, server};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::ambient::random_key;
 use crate::control::ControlError;
@@ -21,8 +21,10 @@ use crate::words::{self, Words, plain};
 use super::screen::Place;
 use super::{Ended, Shared, notice};
 
-/// How long somebody may take for their answers: the target's output is held back as long.
+/// How long a question stands, whoever is waited for: the target's output is held back as long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// So much of it is kept for the CA's answer at the end.
+const FILING: Duration = Duration::from_secs(5);
 /// How many bytes may be typed ahead of a prompt.
 const AHEAD: usize = 4096;
 /// How long what came of it stands on the last row of a picture, unless a key is pressed.
@@ -109,6 +111,8 @@ impl Question<'_> {
             Ok(place) => Arc::new(place),
             Err(words) => return Ok(words),
         };
+        // From its beginning, and not anew with each that is waited for.
+        let until = Instant::now() + PATIENCE;
         let offer = match self.offer(place.clone()).await? {
             Ok(offer) => offer,
             Err(error) => return Ok(words::no_more(&error, permit)),
@@ -121,11 +125,11 @@ impl Question<'_> {
             let reason = needed(self, "why? ").await?;
             Ok(Extend { duration: more.seconds(), reason })
         };
-        match timeout(PATIENCE, answers).await {
-            Ok(Ok(ask)) => Ok(self.file(ask).await),
+        match timeout_at(until - FILING, answers).await {
+            Ok(Ok(ask)) => Ok(self.file(ask, until).await),
             Ok(Err(left)) => Err(left),
             Err(_) => {
-                let seconds = PATIENCE.as_secs();
+                let seconds = (PATIENCE - FILING).as_secs();
                 Ok(Words::say(format!("nobody answered within {seconds} s: no more time was asked for")))
             }
         }
@@ -136,7 +140,7 @@ impl Question<'_> {
     async fn offer(&mut self, place: Arc<OwnedSemaphorePermit>) -> Result<Result<ExtensionOffer, ControlError>, Left> {
         let gate = &self.shared.gate;
         let (control, session) = (gate.control.clone(), self.shared.live.permit().session().clone());
-        let limit = gate.config.ca_timeout.to_std();
+        let limit = gate.config.ca_timeout.to_std().min(PATIENCE / 2);
         let call = tokio::spawn(async move {
             let _place = place;
             timeout(limit, control.offer_extension(&session)).await
@@ -154,14 +158,14 @@ impl Question<'_> {
         })
     }
 
-    /// Files it. A call that takes too long is not taken back.
-    async fn file(&self, ask: Extend) -> Words {
+    /// Files it. A call that takes too long is not taken back: what came of it is in the feed.
+    async fn file(&self, ask: Extend, until: Instant) -> Words {
         let (gate, live) = (&self.shared.gate, &self.shared.live);
         let permit = live.permit();
         let (control, session, key) =
             (gate.control.clone(), permit.session().clone(), random_key(gate.ambient.as_ref()));
         let call = tokio::spawn(async move { control.extend(&session, &ask, &key).await });
-        let limit = gate.config.ca_timeout.to_std();
+        let limit = gate.config.ca_timeout.to_std().min(until.saturating_duration_since(Instant::now()));
         let error = match timeout(limit, call).await {
             Ok(Ok(Ok(filed))) => return words::asked(&filed, *live.deadline().borrow(), gate.now(), permit),
             Ok(Ok(Err(error))) => error,

@@ -34,6 +34,8 @@ pub(super) struct Screen {
     drawing: bool,
     modes: Vec<usize>,
     hidden_cursor: bool,
+    /// Not all rows scroll.
+    region: bool,
     /// The cursor went back to the beginning of its line, and nothing was drawn since.
     returned: bool,
     line: Line,
@@ -85,6 +87,7 @@ impl Screen {
             drawing: false,
             modes: Vec::new(),
             hidden_cursor: false,
+            region: false,
             returned: false,
             line: Line::fresh(),
             beneath: Line::fresh(),
@@ -147,6 +150,14 @@ impl Screen {
         if self.alternate || !self.modes.is_empty() {
             all.push_str("\x1b>\x1b[0m");
         }
+        if self.region {
+            // It takes the cursor to the first row.
+            all.push_str("\x1b7\x1b[r\x1b8");
+        }
+        if !self.alternate && self.line == Line::Painted && self.rows > 1 {
+            // The picture stays where it is, and what comes next has rows of its own below it.
+            let _ = write!(all, "\x1b[0m\x1b(B\x0f\x1b[?6l\x1b[{}d", self.rows);
+        }
         all
     }
 
@@ -178,6 +189,7 @@ impl Screen {
             }
             Token::Escape { intermediate: "", end: 'c' } => {
                 (self.alternate, self.saved, self.drawing, self.hidden_cursor) = (false, false, false, false);
+                self.region = false;
                 self.modes.clear();
                 self.line = Line::fresh();
             }
@@ -210,6 +222,9 @@ impl Screen {
     fn sequence(&mut self, parameters: &str, end: char) {
         if let Some(on) = alternate_screen(parameters, end) {
             self.switch(on, numbers(parameters).any(|mode| mode == Some(1049)));
+        }
+        if end == 'r' && is_plain(parameters) {
+            self.region = !parameters.is_empty();
         }
         match end {
             'h' | 'l' if parameters.starts_with('?') => {
@@ -396,6 +411,18 @@ mod tests {
         assert_eq!(screen("\x1b]0;endless").restore(), "\x18");
         let dumb = Screen::new(&Pty { term: "dumb".into(), columns: 80, rows: 24 });
         assert_eq!(dumb.restore(), "");
+    }
+
+    /// What is said last stands below a picture, and not in the middle of it in the picture's colours.
+    #[test]
+    fn a_picture_on_the_main_screen_is_left_below_its_last_row() {
+        let below = "\x1b[0m\x1b(B\x0f\x1b[?6l\x1b[24d";
+        assert_eq!(screen("$ top\r\n\x1b[H\x1b[2Jtop\x1b[5;1H\x1b[7mlast").restore(), below);
+        let scrolls = screen("\x1b[2;23r\x1b[?25l\x1b[5;1Hlast").restore();
+        assert_eq!(scrolls, format!("\x1b[?25h\x1b7\x1b[r\x1b8{below}"));
+        assert_eq!(screen("\x1b[2;23r\x1b[r$ ").restore(), "");
+        assert_eq!(screen("\x1b[2;23r\r\n$ ").restore(), "\x1b7\x1b[r\x1b8");
+        assert_eq!(screen("\x1b[5;1Hlast\r\n$ ").restore(), "", "it has ended by itself");
     }
 
     proptest::proptest! {

@@ -144,6 +144,25 @@ async fn a_full_screen_program_keeps_its_picture_and_gives_the_terminal_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_picture_on_the_main_screen_stays_above_the_last_words() {
+    for way in WAYS {
+        let world = World::new().await;
+        let alice = world.person("alice");
+        let grant = world.authority.grant("alice", "root", "web1", HOUR);
+        let draw = "printf '\\033[H\\033[2J\\033[2;23r\\033[?25l\\033[5;5H\\033[7mpicture'";
+        let mut terminal = in_terminal(&alice, way, &format!("{draw}; {LINGER}"));
+        terminal.shows("picture").await;
+        world.authority.end_grant(&grant.id, GrantEnd::Revoked, "bob");
+        terminal.end().await;
+        let said = terminal.said();
+        let (_, behind) = said.split_once("picture").unwrap();
+        let given_back = "\x1b[?25h\x1b7\x1b[r\x1b8\x1b[0m\x1b(B\x0f\x1b[?6l\x1b[24d\r\n";
+        assert!(behind.starts_with(&format!("{given_back}portcullis: ")), "{way:?}: {behind:?}");
+        assert!(behind.contains(&format!("{} was revoked by bob", grant.id)), "{way:?}: {behind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_sits_at_a_prompt_reads_why_it_ends() {
     for way in WAYS {
         let world = World::new().await;
