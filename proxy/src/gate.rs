@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::feed::Revocations;
 use crate::hosts::Hosts;
-use crate::limits::Limit;
+use crate::limits::{Limit, Rooms};
 use crate::registry::Registry;
 use crate::report::Reporter;
 use crate::strangers::Strangers;
@@ -37,6 +37,8 @@ pub(crate) struct Gate {
     pub(crate) asking: Arc<Semaphore>,
     /// Sessions, by person.
     pub(crate) people: Arc<Limit<IdentityName>>,
+    /// Calls to the CA from the desk, by person.
+    pub(crate) desks: Rooms<IdentityName>,
     /// Channels that move files, by person.
     pub(crate) transfers: Arc<Limit<IdentityName>>,
     /// Connections that carry others, by person.

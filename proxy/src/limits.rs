@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::Semaphore;
 
 /// Counts what is in use, all in all and by key, and refuses more than is allowed.
 #[derive(Debug)]
@@ -62,6 +64,31 @@ impl<K: Eq + Hash + Clone> Drop for Place<K> {
     }
 }
 
+/// So many things at a time for each key, where the next one waits. A room is there as long as somebody uses it.
+#[derive(Debug)]
+pub(crate) struct Rooms<K> {
+    each: usize,
+    rooms: Mutex<HashMap<K, Weak<Semaphore>>>,
+}
+
+impl<K: Eq + Hash> Rooms<K> {
+    pub(crate) fn new(each: usize) -> Self {
+        Self { each, rooms: Mutex::default() }
+    }
+
+    /// The room of this key.
+    pub(crate) fn of(&self, key: K) -> Arc<Semaphore> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = rooms.get(&key).and_then(Weak::upgrade) {
+            return room;
+        }
+        rooms.retain(|_, room| room.strong_count() > 0);
+        let room = Arc::new(Semaphore::new(self.each));
+        rooms.insert(key, Arc::downgrade(&room));
+        room
+    }
+}
+
 /// What counts as one address: a host gets a whole /64 of IPv6.
 pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -95,5 +122,17 @@ mod tests {
         assert_ne!(near("2001:db8::1"), near("2001:db8:0:1::1"));
         assert_eq!(near("::ffff:192.0.2.1"), near("192.0.2.1"));
         assert_ne!(near("192.0.2.1"), near("192.0.2.2"));
+    }
+
+    #[test]
+    fn a_room_is_everybodys_who_has_its_key_while_somebody_is_in_it() {
+        let rooms = Rooms::new(2);
+        let (one, other) = (rooms.of("alice"), rooms.of("bob"));
+        let place = one.clone().try_acquire_owned().unwrap();
+        drop(one);
+        assert_eq!(rooms.of("alice").available_permits(), 1, "a place outlives whoever asked for it");
+        drop((place, other));
+        assert_eq!(rooms.of("alice").available_permits(), 2);
+        assert_eq!(rooms.rooms.lock().unwrap().len(), 1, "empty rooms are not kept");
     }
 }

@@ -21,7 +21,7 @@ use crate::cut::Cuttable;
 use crate::feed::Revocations;
 use crate::gate::Gate;
 use crate::hosts::{HostKey, Hosts};
-use crate::limits::{Limit, neighbourhood};
+use crate::limits::{Limit, Rooms, neighbourhood};
 use crate::record::chain;
 use crate::registry::Registry;
 use crate::report::Reporter;
@@ -133,6 +133,7 @@ impl Proxy {
             registry: registry.clone(),
             hosts,
             authorities: RwLock::new(authorities),
+            desks: Rooms::new(crate::desk::CALLS),
             trusts_others: tokio::sync::Notify::new(),
         });
         let background = vec![

@@ -42,3 +42,5 @@ mod site;
 mod target_key;
 #[cfg(test)]
 mod touch;
+#[cfg(test)]
+mod unbroken;

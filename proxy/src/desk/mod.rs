@@ -30,6 +30,9 @@ use terminal::Terminal;
 
 /// The longest that somebody may stay at the desk: their pass lives no longer.
 const STAY: Duration = Duration::from_secs(30 * 60);
+/// How many calls to the CA one person may have under way at their desks; the next one waits. None is broken off when its
+/// person does not wait for it: see [`api::Client::unbroken`].
+pub(crate) const CALLS: usize = 8;
 /// How long a client has to say what its channel is for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The most requests of one channel that are kept.
@@ -52,7 +55,7 @@ impl Desk {
     /// For who has a pass; nobody else has anything to do here.
     pub(crate) fn of(gate: &Arc<Gate>, person: &Person) -> Option<Self> {
         let Shown::Key(pass) = &person.shown else { return None };
-        let client = gate.control.desk(pass.token())?;
+        let client = gate.control.desk(pass.token())?.unbroken(gate.desks.of(person.identity.clone()));
         let (touch, authenticator, reviews) = (pass.touch(), pass.authenticator(), pass.reviews());
         Some(Self { gate: gate.clone(), client, person: person.clone(), touch, authenticator, reviews })
     }

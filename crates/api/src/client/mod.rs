@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub use calls::{LedgerFilter, RecordingFilter};
@@ -55,6 +56,8 @@ pub struct Client {
     credentials: Option<Arc<dyn Credentials>>,
     /// Sent beside the token: a proxy's calls are then those of the person whose pass it is.
     pass: Option<Arc<Zeroizing<String>>>,
+    /// Calls go on when nobody waits for them any more, and so many at a time.
+    room: Option<Arc<Semaphore>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -151,6 +154,7 @@ impl Client {
             token: Arc::default(),
             credentials: None,
             pass: None,
+            room: None,
         })
     }
 
@@ -172,6 +176,14 @@ impl Client {
     #[must_use]
     pub fn with_pass(&self, pass: Arc<Zeroizing<String>>) -> Self {
         Self { pass: Some(pass), ..self.clone() }
+    }
+
+    /// The same client, whose calls are never broken off: one that nobody waits for any more goes on until it is answered,
+    /// or its time is up, and keeps its place in `room` as long. Whoever calls and hangs up without end would otherwise have
+    /// the API close the connection that everybody's calls are on (HTTP/2, streams that are reset).
+    #[must_use]
+    pub fn unbroken(self, room: Arc<Semaphore>) -> Self {
+        Self { room: Some(room), ..self }
     }
 
     /// The address of the API.
@@ -238,11 +250,29 @@ impl Client {
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
         }
-        let response = self.checked(request.send().await.map_err(|error| self.failed(error))?).await?;
-        let bytes = self.body(response).await?;
+        let bytes = match &self.room {
+            None => self.fetch(request).await?,
+            Some(room) => {
+                // A semaphore that is never closed always has a place in the end.
+                let place = Arc::clone(room).acquire_owned().await.ok();
+                let client = self.clone();
+                let call = tokio::spawn(async move {
+                    let _place = place;
+                    client.fetch(request).await
+                });
+                let gone =
+                    |error: tokio::task::JoinError| ClientError::Options(format!("the call ended early: {error}"));
+                call.await.map_err(gone)??
+            }
+        };
         // Some calls answer with nothing; `null` is what reads into `()`.
         let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
         serde_json::from_slice(text).map_err(|error| self.unreadable(&error))
+    }
+
+    async fn fetch(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
+        let response = self.checked(request.send().await.map_err(|error| self.failed(error))?).await?;
+        self.body(response).await
     }
 
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
