@@ -130,6 +130,11 @@ impl Scanner {
             }
             // DEL is ignored, and anything else aborts the sequence.
             '\x7f' => None,
+            // As on the ground: no control character is ever printed.
+            '\u{80}'..='\u{9f}' => {
+                self.state = State::Ground;
+                None
+            }
             _ => {
                 self.state = State::Ground;
                 Some(Token::Print(c))

@@ -128,6 +128,9 @@ mod tests {
             "\x1bP+q544e\x1b\\",
             "\x1b_Gi=1;AAAA\x1b\\",
             "\u{9d}52;c;eA==\u{9c}",
+            // A control character of one byte inside of a sequence that it breaks off: a terminal answers the first.
+            "\x1b[\u{9a}",
+            "\x1b[0\u{85}",
             "\x1b[c",
             "\x1b[>c",
             "\x1b[6n",

@@ -122,6 +122,7 @@ mod tests {
             ("wrong\x15right\r", "right"),
             ("a\x1b[Db\x1bOAc\r", "abc"),
             ("a\tb\r", "ab"),
+            ("a\x1b[\u{85}b\r", "ab"),
         ] {
             assert_eq!(typed(bytes.as_bytes()).0, line(expected), "{bytes:?}");
         }
