@@ -222,6 +222,10 @@ fn read_hosts(text: &str, bracketed: bool) -> Result<Hosts, String> {
         if net.addr().is_ipv6() != bracketed {
             return Err("an IPv6 address stands in brackets, and nothing else does".to_owned());
         }
+        // What is asked for is compared as the IPv4 address that it is, so this would never match.
+        if net.addr().to_canonical().is_ipv4() != net.addr().is_ipv4() {
+            return Err("an IPv4 address or network is written as one, as 10.0.0.0/8".to_owned());
+        }
         if net.trunc() != net {
             return Err(format!("the network of {text} is {}", net.trunc()));
         }
@@ -305,6 +309,8 @@ mod tests {
             "[db1]:80",
             "[::1]80",
             "10.0.0.1/8:80",
+            "[::ffff:10.0.0.1]:80",
+            "[::ffff:10.0.0.0/104]:80",
             "*.:80",
             "**:80",
             "a*:80",

@@ -7,15 +7,15 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::str::FromStr;
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::reach::{Below, Reach};
+use super::reach::{self, Below, Reach};
 
 /// The longest pattern, in bytes.
 const LONGEST: usize = 1024;
 
-/// An absolute path with wildcards: `?` and `*` stay within a name, `**` crosses folders. `/srv/www/**` is everything
+/// An absolute path with wildcards: `?`, `*` and `[a-z]` stay within a name, `**` crosses folders. `/srv/www/**` is everything
 /// below the folder, and the folder itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -56,11 +56,10 @@ impl PathPattern {
                 "paths are judged without //, /./ and /../, and without a slash at the end".to_owned(),
             ));
         }
-        GlobBuilder::new(text)
-            .literal_separator(true)
-            .backslash_escape(false)
-            .build()
-            .map_err(|error| refused(error.kind().to_string()))
+        if let Some(part) = text.split('/').find(|part| reach::glob(part).is_err()) {
+            return Err(refused(format!("{part:?} is no name with wildcards")));
+        }
+        reach::glob(text).map_err(|error| refused(error.kind().to_string()))
     }
 }
 
@@ -69,6 +68,8 @@ impl PathPattern {
 pub struct PathRule {
     all: bool,
     globs: GlobSet,
+    /// There is a class among them, as `[!a]`, which in a glob matches a slash too: what the globs find is looked at again.
+    classes: bool,
     reach: Reach,
 }
 
@@ -90,14 +91,18 @@ impl PathRule {
             .build()
             .map_err(|error| PathPatternError { shown: "these together".to_owned(), why: error.kind().to_string() })?;
         let reach = Reach::new(patterns.iter().map(|PathPattern(text)| text.as_str()));
-        Ok(Self { all: patterns.contains(&PathPattern::everything()), globs, reach })
+        let classes = patterns.iter().any(|PathPattern(text)| text.contains('['));
+        Ok(Self { all: patterns.contains(&PathPattern::everything()), globs, classes, reach })
     }
 
     /// Whether a path is covered: its bytes, from the root and without `.` and `..`. What does not begin at the root is
     /// covered only by [`PathPattern::everything`].
     #[must_use]
     pub fn covers(&self, path: &[u8]) -> bool {
-        self.all || (path.first() == Some(&b'/') && self.globs.is_match(Path::new(OsStr::from_bytes(path))))
+        self.all
+            || path.first() == Some(&b'/')
+                && self.globs.is_match(Path::new(OsStr::from_bytes(path)))
+                && (!self.classes || self.reach.covers(path))
     }
 
     /// Whether it covers every path.
@@ -170,6 +175,18 @@ mod tests {
     }
 
     #[test]
+    fn a_class_stays_within_a_name_too() {
+        let rule = rule(&["/srv/a[!b]c", "/data/[+-9]x/**", "/opt/**/[!.]*"]);
+        for path in ["/srv/axc", "/srv/a]c", "/data/1x", "/data/1x/a/b", "/opt/a", "/opt/.a/b"] {
+            assert!(rule.covers(path.as_bytes()), "{path}");
+        }
+        for path in ["/srv/a/c", "/srv/abc", "/data//x", "/data//x/a", "/opt/.a", "/opt/a/.b", "/opt"] {
+            assert!(!rule.covers(path.as_bytes()), "{path}");
+        }
+        assert_eq!(rule.below(b"/srv/a"), Below::Nothing);
+    }
+
+    #[test]
     fn everything_is_everything_and_nothing_is_nothing() {
         assert!(rule(&["/**"]).covers(b"/") && rule(&["/**"]).covers(b"a") && rule(&["/**"]).covers(b"/a\xff\n"));
         assert!(!rule(&[]).covers(b"/") && !rule(&[]).covers(b"/a"));
@@ -182,7 +199,20 @@ mod tests {
 
     #[test]
     fn what_would_never_match_is_refused() {
-        for text in ["", "srv", "*", "/srv/", "/srv//a", "/srv/../etc", "/srv/./a", "/a{b,c}", "/a\\b", "/a[", "/a\n"] {
+        for text in [
+            "",
+            "srv",
+            "*",
+            "/srv/",
+            "/srv//a",
+            "/srv/../etc",
+            "/srv/./a",
+            "/a{b,c}",
+            "/a\\b",
+            "/a[",
+            "/a[b/c]",
+            "/a\n",
+        ] {
             assert!(text.parse::<PathPattern>().is_err(), "{text:?}");
         }
         for text in ["/", "/**", "/a[bc]", "/srv/**/x", "/ä"] {

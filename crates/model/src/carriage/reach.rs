@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{Glob, GlobBuilder, GlobMatcher};
 
 /// How much of what is below a folder is covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +29,13 @@ pub(super) struct Reach {
 #[derive(Clone, Debug)]
 enum Part {
     Name(GlobMatcher),
-    /// `**`, or what cannot be read by itself.
+    /// `**`
     Any,
+}
+
+/// A pattern, or a part of one: what stands for a character stands for none that separates names, classes excepted.
+pub(super) fn glob(text: &str) -> Result<Glob, globset::Error> {
+    GlobBuilder::new(text).literal_separator(true).backslash_escape(false).build()
 }
 
 impl Reach {
@@ -47,17 +52,45 @@ impl Reach {
         let names: Vec<&[u8]> = folder.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
         self.patterns.iter().map(|parts| below(parts, &names)).max().unwrap_or(Below::Nothing)
     }
+
+    /// Whether one of them covers a path, name by name. A folder before `/**` is covered too.
+    pub(super) fn covers(&self, path: &[u8]) -> bool {
+        let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').skip(1).collect();
+        self.patterns.iter().any(|parts| covers(parts, &names))
+    }
 }
 
 impl Part {
     fn read(text: &str) -> Self {
-        let glob =
-            (text != "**").then(|| GlobBuilder::new(text).literal_separator(true).backslash_escape(false).build());
-        match glob {
-            Some(Ok(glob)) => Self::Name(glob.compile_matcher()),
-            Some(Err(_)) | None => Self::Any,
+        // What cannot be read by itself is refused before it gets here.
+        match glob(text) {
+            Ok(glob) if text != "**" => Self::Name(glob.compile_matcher()),
+            Ok(_) | Err(_) => Self::Any,
         }
     }
+}
+
+/// Whether a pattern covers the path of these names.
+fn covers(parts: &[Part], names: &[&[u8]]) -> bool {
+    // How many names the parts so far may have used up: with many `**`, trying one after the other would take for ever.
+    let mut used = vec![false; names.len() + 1];
+    if let Some(none) = used.first_mut() {
+        *none = true;
+    }
+    for part in parts {
+        match part {
+            Part::Any => {
+                let first = used.iter().position(|used| *used).unwrap_or(used.len());
+                used.iter_mut().skip(first).for_each(|used| *used = true);
+            }
+            Part::Name(glob) => {
+                let fits = names.iter().map(|name| glob.is_match(Path::new(OsStr::from_bytes(name))));
+                let next = used.iter().zip(fits).map(|(used, fits)| *used && fits);
+                used = std::iter::once(false).chain(next).collect();
+            }
+        }
+    }
+    used.last() == Some(&true)
 }
 
 /// What one pattern covers below a folder of these names.
@@ -109,8 +142,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_by_itself_may_be_anything() {
-        // A class with a slash in it is no part of one name.
-        assert_eq!(Reach::new(["/srv/[a/b]/c"].into_iter()).below(b"/srv/x/y/z"), Below::Some);
+    fn names_are_covered_one_by_one_whatever_stands_between() {
+        let covers = |pattern: &str, path: &str| Reach::new([pattern].into_iter()).covers(path.as_bytes());
+        for (pattern, path) in
+            [("/a/**", "/a"), ("/a/**/b", "/a/b"), ("/a/**/b", "/a/x/y/b"), ("/**/b", "/b"), ("/**", "/a/b")]
+        {
+            assert!(covers(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in
+            [("/a/**/b", "/a"), ("/a/**/b", "/a/b/c"), ("/a", "/a/b"), ("/a/*", "/a"), ("/**/b", "/a")]
+        {
+            assert!(!covers(pattern, path), "{pattern} {path}");
+        }
+        assert!(!covers(&"/**/a".repeat(200), &"/a".repeat(199)));
     }
 }
