@@ -12,6 +12,9 @@ pub mod tls;
 
 mod aside;
 mod factors;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod start;
 

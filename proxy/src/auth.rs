@@ -187,7 +187,7 @@ pub(crate) fn check_touch(signature: &[u8]) -> Result<(), CertificateRefused> {
 
 /// Whether a `source-address` list (addresses and CIDR blocks, comma-separated) holds this address. What cannot be
 /// read allows nobody.
-fn allows(list: &str, address: IpAddr) -> bool {
+pub(crate) fn allows(list: &str, address: IpAddr) -> bool {
     let address = address.to_canonical();
     list.split(',').any(|entry| match entry.split_once('/') {
         None => entry.parse::<IpAddr>().is_ok_and(|entry| entry.to_canonical() == address),

@@ -29,6 +29,9 @@ mod escape_key;
 mod extensions;
 mod feed;
 mod forward;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod hosts;
 mod inner;

@@ -42,7 +42,7 @@ impl Cursor {
         Self(at, id.to_string())
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{}.{}", self.0.micros(), self.1)
     }
 }

@@ -4,6 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod client;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod problem;
 pub mod wire;

@@ -59,7 +59,7 @@ impl Profile {
     }
 
     /// Parses the text of a `client.toml`; relative paths are relative to `base`.
-    fn parse(text: &str, file: &str, base: &Path) -> Result<Self, CliError> {
+    pub(crate) fn parse(text: &str, file: &str, base: &Path) -> Result<Self, CliError> {
         let raw: Raw = identity::strict::parse(text, file).map_err(|error| crate::config::refused(&error))?;
         let wrong = |what: String| CliError::configuration(format!("{file}: {what}"), "run portcullis login again");
         let key = match (raw.key, raw.agent) {
@@ -77,8 +77,14 @@ impl Profile {
 
     /// Writes `client.toml`.
     pub(crate) fn write(&self, home: &Home) -> Result<(), CliError> {
+        home.create()?;
+        files::write_atomic(&home.profile(), self.to_text(home.path()).as_bytes(), Access::Private).map_err(unwritten)
+    }
+
+    /// The text of `client.toml` in the folder `base`.
+    pub(crate) fn to_text(&self, base: &Path) -> String {
         let mut document = toml_edit::DocumentMut::new();
-        let relative = |path: &Path| path.strip_prefix(home.path()).unwrap_or(path).display().to_string();
+        let relative = |path: &Path| path.strip_prefix(base).unwrap_or(path).display().to_string();
         document.insert("api", toml_edit::value(self.api.as_str()));
         document.insert("root", toml_edit::value(relative(&self.root)));
         document.insert("identity", toml_edit::value(self.identity.to_string()));
@@ -86,9 +92,7 @@ impl Profile {
             KeySource::File(path) => document.insert("key", toml_edit::value(path.display().to_string())),
             KeySource::Agent(fingerprint) => document.insert("agent", toml_edit::value(fingerprint.as_str())),
         };
-        let text = format!("# The client of Portcullis; portcullis login writes this file.\n{document}");
-        home.create()?;
-        files::write_atomic(&home.profile(), text.as_bytes(), Access::Private).map_err(unwritten)
+        format!("# The client of Portcullis; portcullis login writes this file.\n{document}")
     }
 
     /// The API's address.

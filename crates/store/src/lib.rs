@@ -19,6 +19,9 @@ mod disk;
 mod embedded;
 mod error;
 mod follow;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod lock;
 mod offline;

@@ -10,7 +10,7 @@ use recordings::{Decoder, Scanner, Token};
 
 /// What a person wants of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     /// To know how much time is left.
     Time,
     /// To ask for more time.
@@ -21,7 +21,7 @@ pub(super) enum Wish {
 
 /// A piece of what was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// Goes on to the target as it is.
     On(Bytes),
     /// An escape, of which nothing goes on.
@@ -30,7 +30,7 @@ pub(super) enum Piece {
 
 /// What is known of the keys so far.
 #[derive(Debug)]
-pub(super) struct Escapes {
+pub(crate) struct Escapes {
     key: u8,
     /// The next key begins a line.
     fresh: bool,
@@ -45,13 +45,13 @@ pub(super) struct Escapes {
 
 impl Escapes {
     /// With this key.
-    pub(super) fn new(key: u8) -> Self {
+    pub(crate) fn new(key: u8) -> Self {
         let (decoder, scanner, text) = (Decoder::default(), Scanner::default(), String::new());
         Self { key, fresh: true, held: false, pasted: false, decoder, scanner, text }
     }
 
     /// Takes the next piece off the front of what was typed; `None` when nothing is left to be handed on now.
-    pub(super) fn next(&mut self, typed: &mut Bytes) -> Option<Piece> {
+    pub(crate) fn next(&mut self, typed: &mut Bytes) -> Option<Piece> {
         let first = typed.first().copied()?;
         if std::mem::take(&mut self.held) {
             let wish = wish(first);
@@ -81,13 +81,13 @@ impl Escapes {
     }
 
     /// Whether something is under way that an end of the typing would settle.
-    pub(super) const fn waits(&self) -> bool {
+    pub(crate) const fn waits(&self) -> bool {
         self.held || !self.scanner.is_ground()
     }
 
     /// Nothing came for a while: who typed one key has no second in mind, and a sequence that has not ended was none. What
     /// was held goes on.
-    pub(super) fn settle(&mut self) -> Option<Bytes> {
+    pub(crate) fn settle(&mut self) -> Option<Bytes> {
         (self.decoder, self.scanner) = (Decoder::default(), Scanner::default());
         let held = std::mem::take(&mut self.held);
         if held {

@@ -4,7 +4,7 @@
 //! session ends, so a peer that stops taking part holds up nothing but its own channel.
 
 mod down;
-mod escape;
+pub(crate) mod escape;
 mod notice;
 mod question;
 mod replies;

@@ -7,7 +7,7 @@ use super::line::words;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub(crate) enum Command {
     Help,
     WhoAmI,
     Grants { json: bool },
@@ -25,7 +25,7 @@ pub(super) enum Command {
 }
 
 /// An id as it was typed: whole, or a beginning.
-pub(super) type Id = String;
+pub(crate) type Id = String;
 
 /// How others' requests are answered where the proxy passes no answers on.
 pub(super) const NO_REVIEWS: &str = "to answer somebody else's: portcullis approve ID; this proxy passes no answers on";
@@ -69,7 +69,7 @@ impl Command {
     ///
     /// # Errors
     /// A sentence for the person.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
         let mut line = Line::read(text)?;
         let json = line.json;
         let command = match line.verb.as_str() {

@@ -2,7 +2,7 @@
 //! quotes that a shell took away, so that a reason may go on until the next option.
 
 /// Splits at blanks; quotes keep them, a backslash keeps the next character. What is left open ends with the line.
-pub(super) fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut characters = line.chars();
     while let Some(c) = characters.next() {

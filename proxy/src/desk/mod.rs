@@ -7,8 +7,8 @@
 
 mod ask;
 mod code;
-mod command;
-mod line;
+pub(crate) mod command;
+pub(crate) mod line;
 mod menu;
 mod run;
 mod show;

@@ -15,6 +15,8 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub use calls::{LedgerFilter, RecordingFilter};
+#[cfg(fuzzing)]
+pub(crate) use events::Blocks;
 pub use events::{EventStream, Heard};
 
 use crate::problem::Problem;

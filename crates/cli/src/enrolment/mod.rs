@@ -2,10 +2,10 @@
 //!
 //! The same files are printed for people and carried out over ssh; the shell script that does so is in `apply.sh`.
 
-mod destination;
+pub(crate) mod destination;
 mod port;
-mod remote;
-mod served;
+pub(crate) mod remote;
+pub(crate) mod served;
 
 use std::fmt::Write as _;
 

@@ -180,7 +180,7 @@ impl Remote {
 }
 
 /// What `ssh -G` says of its way: host name and port, unless a proxy or a jump host stands between.
-fn direct(said: &str) -> Option<(String, u16)> {
+pub(crate) fn direct(said: &str) -> Option<(String, u16)> {
     let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     if value("proxyjump").or_else(|| value("proxycommand")).is_some_and(|way| way != "none") {
         return None;
@@ -189,7 +189,7 @@ fn direct(said: &str) -> Option<(String, u16)> {
 }
 
 /// A text as one word of a shell.
-fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 

@@ -95,7 +95,7 @@ pub(crate) async fn look(way: &[String], expected: &Expected) -> Result<Result<(
 }
 
 /// What ssh said while it looked. A jump host's words may stand in front, so the last ones count.
-fn verdict(said: &str, expected: &Expected) -> Result<(), String> {
+pub(crate) fn verdict(said: &str, expected: &Expected) -> Result<(), String> {
     let last = |part: &str| said.lines().rev().find(|line| line.contains(part));
     // ssh says that it knows the CA before it looks at what the certificate says.
     if let Some(line) = said.lines().find(|line| line.starts_with("Certificate invalid: ")) {

@@ -22,7 +22,7 @@ pub(crate) fn start(context: &Context, format: LogFormat) {
     let usual = match context.verbose() {
         0 => "info,russh=warn",
         1 => {
-            "info,russh=warn,portcullis=debug,portcullis_ca=debug,portcullis_proxy=debug,portcullis_store=debug,\
+            "info,russh=warn,portcullis_cli=debug,portcullis_ca=debug,portcullis_proxy=debug,portcullis_store=debug,\
               portcullis_identity=debug,portcullis_recordings=debug"
         }
         2.. => "debug,hyper=info,h2=info,rustls=info",

@@ -17,7 +17,7 @@ const LENGTH: usize = 8 + 8 + 32 + 32 + 4;
 
 /// The stamp of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     /// So many records were indexed and synced.
     pub(super) seq: Seq,
     /// The chain hash behind them.
@@ -40,12 +40,7 @@ impl Cursor {
 
     /// Writes it, as a whole or not at all.
     pub(super) fn save(&self, dir: &Path) -> io::Result<()> {
-        let mut bytes = VERSION.to_vec();
-        bytes.extend_from_slice(&self.seq.0.to_le_bytes());
-        bytes.extend_from_slice(self.chain.as_bytes());
-        bytes.extend_from_slice(self.root.as_bytes());
-        let checksum = crc32c::crc32c(&bytes);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
+        let bytes = self.to_bytes();
         let fresh = dir.join("cursor.new");
         let mut file = File::create(&fresh)?;
         file.write_all(&bytes)?;
@@ -54,7 +49,17 @@ impl Cursor {
         sync_dir(dir)
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = VERSION.to_vec();
+        bytes.extend_from_slice(&self.seq.0.to_le_bytes());
+        bytes.extend_from_slice(self.chain.as_bytes());
+        bytes.extend_from_slice(self.root.as_bytes());
+        let checksum = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() != LENGTH {
             return None;
         }

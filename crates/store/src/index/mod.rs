@@ -4,7 +4,7 @@
 //! indexed yet is scanned. sled is not trusted: its cursor counts only as far as a file of our own says that it was
 //! synced, only if the chain hash there is that of the segments, and what it finds is compared with the records.
 
-mod cursor;
+pub(crate) mod cursor;
 mod db;
 mod find;
 mod nodes;

@@ -22,7 +22,7 @@ pub(crate) const MAX_RECORD: usize = 1 << 20;
 
 const MAGIC: [u8; 4] = [0xf5, b'P', b'C', 0xf6];
 /// Where the checksum stands.
-const CHECKSUM: usize = 56;
+pub(crate) const CHECKSUM: usize = 56;
 
 /// What stands before a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
