@@ -2,7 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_model::{IdentityName, LockSubject, Login, Principal, Reason, RequestId, Span, TargetAddress, TargetName};
+use portcullis_identity::Nonce;
+use portcullis_model::{
+    Authority, CertificateExtension, IdentityName, LockSubject, Login, Principal, Reason, RequestId, Span,
+    TargetAddress, TargetName, Timestamp,
+};
 
 fuzz_target!(|text: &str| {
     if let Ok(name) = text.parse::<TargetName>() {
@@ -26,6 +30,22 @@ fuzz_target!(|text: &str| {
     if let Ok(span) = text.parse::<Span>() {
         assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
     }
-    let _ = text.parse::<RequestId>();
-    let _ = text.parse::<Reason>();
+    if let Ok(at) = text.parse::<Timestamp>() {
+        assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
+    }
+    if let Ok(authority) = text.parse::<Authority>() {
+        assert_eq!(authority.to_string(), text);
+    }
+    if let Ok(extension) = text.parse::<CertificateExtension>() {
+        assert_eq!(extension.to_string(), text);
+    }
+    if let Ok(nonce) = text.parse::<Nonce>() {
+        assert_eq!(nonce.to_string(), text);
+    }
+    if let Ok(id) = text.parse::<RequestId>() {
+        assert_eq!(id.to_string().parse::<RequestId>().unwrap(), id);
+    }
+    if let Ok(reason) = text.parse::<Reason>() {
+        assert_eq!(reason.to_string().parse::<Reason>().unwrap(), reason);
+    }
 });
