@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod run;
 mod setup;
 mod site;
@@ -26,6 +27,9 @@ cargo xtask COMMAND
   bench [NAME…|proxy] [--json] [--quick]
                       measure, and write docs/performance.md; without NAME all, proxy for what a session costs;
                       --quick tries it with little, and writes nothing
+  fuzz [TARGET…] [--minutes 10] [--jobs 1] [--list]
+                      feed the parsers with what nobody thought of, each for so long and so many at a time; without
+                      TARGET all; what is found stays in target/fuzz-found, and begins the next run
 ";
 
 fn main() -> ExitCode {
@@ -51,6 +55,7 @@ fn dispatch() -> Result<ExitCode> {
         ["demo"] => demo::demo(&workspace, false)?,
         ["demo", "--keep"] => demo::demo(&workspace, true)?,
         ["bench", rest @ ..] => bench::bench(&workspace, rest)?,
+        ["fuzz", rest @ ..] => fuzz::fuzz(&workspace, rest)?,
         other => bail!("unknown command «{}»\n\n{USAGE}", other.join(" ")),
     }
     Ok(ExitCode::SUCCESS)

@@ -55,10 +55,16 @@ fn is_program(file: &Path) -> bool {
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// A cargo of the same toolchain, without what the outer `cargo run` put into the environment: build scripts that look
-/// at it would run again and again.
+/// A cargo of the same toolchain.
 pub(crate) fn cargo(directory: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    builds(Path::new(&cargo), directory)
+}
+
+/// A program that builds, without what the outer `cargo run` put into the environment: build scripts that look at it would
+/// run again and again.
+pub(crate) fn builds(program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(directory);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

@@ -8,6 +8,7 @@ mod tools;
 use anyhow::Result;
 
 pub(crate) use self::patched::CRATES as PATCHED;
+pub(crate) use self::tools::cargo_fuzz;
 use crate::run::say;
 use crate::workspace::Workspace;
 

@@ -51,8 +51,10 @@ pub(crate) fn failures(workspace: &Workspace) -> Result<Vec<&'static str>> {
 }
 
 fn format(workspace: &Workspace) -> Result<()> {
-    let hint = "hint: cargo fmt --all && cargo fmt --manifest-path crates/xtask/Cargo.toml";
+    let hint = "hint: cargo fmt --all && cargo fmt --manifest-path crates/xtask/Cargo.toml && \
+                cargo fmt --manifest-path tests/fuzz/Cargo.toml";
     run(cargo(workspace.root()).args(["fmt", "--all", "--check"])).context(hint)?;
+    run(cargo(workspace.root()).args(["fmt", "--manifest-path", "tests/fuzz/Cargo.toml", "--check"])).context(hint)?;
     run(own(workspace, "fmt").arg("--check")).context(hint)
 }
 
