@@ -184,7 +184,7 @@ async fn who_guesses_waits_and_so_does_a_good_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_clears_the_wait_and_nobody_else_does() {
     let site = site().await;
-    let wrong = wire::Code { code: "not it".to_owned() };
+    let wrong = wire::Code { code: "not it".to_owned().into() };
     let guess = async || {
         let alice = site.client("alice");
         let mut last = String::new();
@@ -202,7 +202,7 @@ async fn an_administrator_clears_the_wait_and_nobody_else_does() {
     assert_eq!(code(alice.verify_code(&second.next(&site)).await), "too-many", "her own removal clears nothing");
     let begun = alice.begin_factor().await.unwrap();
     let shown = TotpSecret::from_base32(&begun.secret).unwrap().code(site.clock.now()).unwrap();
-    assert_eq!(code(alice.confirm_factor(&begun.id, &wire::Code { code: shown }).await), "too-many");
+    assert_eq!(code(alice.confirm_factor(&begun.id, &wire::Code { code: shown.into() }).await), "too-many");
 
     // An administrator's, as long as one is left that could be guessed, does not either.
     site.clock.advance(Span::from_minutes(15));
