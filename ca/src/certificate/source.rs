@@ -70,6 +70,10 @@ fn network(text: &str) -> Result<(IpAddr, u8), SourceError> {
         None => (text, None),
     };
     let address: IpAddr = address.parse().map_err(|_| malformed())?;
+    // OpenSSH compares who comes as the IPv4 address that they are, so this would let nobody in.
+    if address.to_canonical() != address {
+        return Err(malformed());
+    }
     let (most, least) = if address.is_ipv4() { (32, 8) } else { (128, 32) };
     let prefix: u8 = match prefix {
         None => most,
@@ -127,7 +131,17 @@ mod tests {
         for text in ["10.1.2.3/24", "fd00::1/64"] {
             assert!(matches!(parse(text), SourceError::HostBits(_)), "{text}");
         }
-        for text in ["web1", "10.0.0.1,", " 10.0.0.1", "10.0.0.1/33", "10.0.0.1/", "10.0.0.0/08", "10.0.0.0/+8", "*"] {
+        for text in [
+            "web1",
+            "10.0.0.1,",
+            " 10.0.0.1",
+            "10.0.0.1/33",
+            "10.0.0.1/",
+            "10.0.0.0/08",
+            "10.0.0.0/+8",
+            "*",
+            "::ffff:10.0.0.1",
+        ] {
             assert!(matches!(parse(text), SourceError::Malformed(_)), "{text}");
         }
     }

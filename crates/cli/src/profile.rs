@@ -84,7 +84,11 @@ impl Profile {
     /// The text of `client.toml` in the folder `base`.
     pub(crate) fn to_text(&self, base: &Path) -> String {
         let mut document = toml_edit::DocumentMut::new();
-        let relative = |path: &Path| path.strip_prefix(base).unwrap_or(path).display().to_string();
+        // A tilde at the beginning would be read as the person's home.
+        let relative = |path: &Path| match path.strip_prefix(base) {
+            Ok(inside) if !inside.starts_with("~") => inside.display().to_string(),
+            Ok(_) | Err(_) => path.display().to_string(),
+        };
         document.insert("api", toml_edit::value(self.api.as_str()));
         document.insert("root", toml_edit::value(relative(&self.root)));
         document.insert("identity", toml_edit::value(self.identity.to_string()));
@@ -145,6 +149,14 @@ mod tests {
             profile.write(&home).unwrap();
             assert_eq!(Profile::read(&home).unwrap(), Some(profile));
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_called_tilde_stays_one() {
+        let text = "api = \"https://x\"\nroot = \"./~/root.pem\"\nidentity = \"alice\"\nkey = \"k\"\n";
+        let base = Path::new("/base");
+        let profile = Profile::parse(text, "f", base).unwrap();
+        assert_eq!(Profile::parse(&profile.to_text(base), "f", base).unwrap(), profile);
     }
 
     #[test]

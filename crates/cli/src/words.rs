@@ -127,7 +127,8 @@ pub(crate) fn listed<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -
 /// A word as a shell takes it.
 pub(crate) fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@%+=:,~".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
+    // At the beginning, a tilde is somebody's home.
+    match !word.is_empty() && !word.starts_with('~') && word.chars().all(plain) {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', "'\\''")),
     }
@@ -231,6 +232,6 @@ mod tests {
     fn a_printed_command_survives_a_shell() {
         assert_eq!(shell_word("root+web1"), "root+web1");
         assert_eq!(shell_word("it's \"x\""), "'it'\\''s \"x\"'");
-        assert_eq!(shell_word(""), "''");
+        assert_eq!((shell_word(""), shell_word("~bob"), shell_word("a~")), ("''".into(), "'~bob'".into(), "a~".into()));
     }
 }

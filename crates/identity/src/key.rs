@@ -87,7 +87,9 @@ pub fn public_key_from_blob(blob: &[u8]) -> Result<KeyData, KeyError> {
     }
     let mut rest = blob;
     let key = KeyData::decode(&mut rest).map_err(|_| KeyError::Malformed)?;
-    if !rest.is_empty() {
+    // ssh-key passes over what stands in a field behind the key: one key would have many forms.
+    let again = PublicKey::from(key.clone()).to_bytes().map_err(|_| KeyError::Malformed)?;
+    if !rest.is_empty() || again != blob {
         return Err(KeyError::Malformed);
     }
     check_key(&key)?;
@@ -116,7 +118,10 @@ pub(crate) fn certificate_from_blob(blob: &[u8]) -> Result<Certificate, KeyError
     if blob.len() > LIMIT || marks != 1 {
         return Err(KeyError::Malformed);
     }
-    Certificate::from_bytes(blob).map_err(|_| KeyError::Malformed)
+    let certificate = Certificate::from_bytes(blob).map_err(|_| KeyError::Malformed)?;
+    // One form only, like the key in it.
+    let again = certificate.to_bytes().map_err(|_| KeyError::Malformed)?;
+    if again == blob { Ok(certificate) } else { Err(KeyError::Malformed) }
 }
 
 /// Whether a key may be used at all: Ed25519, ECDSA on a NIST curve, RSA of 2,048 to 8,192 bits, FIDO keys.
@@ -223,6 +228,15 @@ mod tests {
         };
         assert_eq!(named("ssh-ed25519-cert-v01@openssh.com"), KeyError::Certificate);
         assert_eq!(named("ssh-xmss@openssh.com"), KeyError::Unknown("ssh-xmss@openssh.com".to_owned()));
+    }
+
+    #[test]
+    fn a_key_has_one_form() {
+        let blob = |length: u8| [b"\0\0\0\x0bssh-ed25519\0\0\0", &[length][..], &vec![0; usize::from(length)]].concat();
+        assert!(public_key_from_blob(&blob(32)).is_ok());
+        for length in [0, 31, 33, 64] {
+            assert_eq!(public_key_from_blob(&blob(length)), Err(KeyError::Malformed), "{length}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use portcullis_proxy::fuzzing::{at_the_front, behind};
 
 fn shown(why: &str) {
-    assert!(!why.is_empty() && why.len() < 1024, "{} bytes", why.len());
+    assert!(!why.is_empty() && why.len() < 2048, "{} bytes", why.len());
     assert!(!why.chars().any(char::is_control), "{why:?}");
 }
 

@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
     let target = Target {
         name: "added".parse().unwrap(),
         addresses: vec!["added.example.org:22".parse().unwrap()],
-        labels: [("env".to_owned(), "\"\n'".to_owned())].into(),
+        labels: [("env".to_owned(), "\"'#".to_owned())].into(),
         logins: ["root".parse().unwrap()].into(),
         auth: TargetAuth::default(),
         host_keys: Vec::new(),

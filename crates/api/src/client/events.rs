@@ -154,7 +154,7 @@ mod tests {
 
     const FEED: &str = concat!(
         ": alive\n\n",
-        "id: 7\ndata: {\"actor\":\"alice\",\"at\":1,\"body\":{\"kind\":\"request.cancelled\"},\"request\":\"req-000000000007\",\"seq\":7}\n\n",
+        "id: 7\ndata: {\"seq\":7,\"time\":1,\"actor\":{\"identity\":\"alice\"},\"correlation\":\"req-000000000007\",\"fact\":{\"kind\":\"request.cancelled\",\"request\":\"req-000000000007\"}}\n\n",
         "retry: 1000\n\n: alive\n\n",
     );
 
