@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use access::{AddFactor, Factor, Refusal, RemoveFactor, State, UseFactor};
 use identity::{Raised, Subject, TokenInfo, TotpSecret};
-use model::{Fact, FactorId, IdentityName, Reason, Record, Seq, Span, Timestamp};
+use model::{Fact, FactorId, IdentityName, Reason, Span, Timestamp};
 use policy::Action;
-use store::{Query, Store};
+use store::Store;
 use zeroize::Zeroizing;
 
 use super::engine::blocking;
-use super::ledger::unreadable;
+use super::ledger::told;
 use super::{App, AppError, Caller, LoggedIn};
 use crate::factors::FactorsError;
 
@@ -339,12 +339,8 @@ fn sealed_shut(identity: &IdentityName, error: &FactorsError) -> AppError {
 
 /// The authenticators that were removed.
 fn removed(store: &dyn Store) -> Result<BTreeSet<FactorId>, AppError> {
-    let query = Query { kind: Some("factor.removed".to_owned()), ..Query::default() };
-    let found = store.find(&query, Seq(0), usize::MAX).map_err(|error| unreadable(&error))?;
-    let factor = |record: Record| {
-        if let Fact::FactorRemoved { factor, .. } = record.entry.fact { Some(factor) } else { None }
-    };
-    Ok(found.into_iter().filter_map(factor).collect())
+    let factor = |fact| if let Fact::FactorRemoved { factor, .. } = fact { Some(factor) } else { None };
+    Ok(told(store, "factor.removed", factor)?.into_iter().collect())
 }
 
 fn code_fact(caller: &Caller, identity: &IdentityName, why: &str) -> Fact {

@@ -132,6 +132,13 @@ impl App {
     }
 }
 
+/// What all facts of one kind tell of what is asked for.
+pub(super) fn told<T>(store: &dyn Store, kind: &str, of: impl Fn(Fact) -> Option<T>) -> Result<Vec<T>, AppError> {
+    let query = Query { kind: Some(kind.to_owned()), ..Query::default() };
+    let found = store.find(&query, Seq(0), usize::MAX).map_err(|error| unreadable(&error))?;
+    Ok(found.into_iter().filter_map(|record| of(record.entry.fact)).collect())
+}
+
 /// A ledger that cannot be read, or that does not reach so far.
 pub(super) fn unreadable(error: &StoreError) -> AppError {
     if let StoreError::Proof(_) | StoreError::Range { .. } = error {

@@ -4,13 +4,13 @@
 //! way into a server.
 
 use access::{DestroyTargetKey, MakeTargetKey, Refusal, State, TargetKey};
-use model::{Actor, Fact, Record, Seq, Subject, TargetAuth, TargetName, Timestamp};
+use model::{Actor, Fact, Seq, Subject, TargetAuth, TargetName, Timestamp};
 use policy::Action;
 use ssh_key::public::KeyData;
 use store::{Query, Store};
 
 use super::engine::blocking;
-use super::ledger::unreadable;
+use super::ledger::{told, unreadable};
 use super::{App, AppError, Caller};
 use crate::keys::KeysError;
 
@@ -196,12 +196,13 @@ impl App {
 
 /// Fingerprints of the keys that were destroyed.
 fn destroyed(store: &dyn Store) -> Result<Vec<String>, AppError> {
-    let query = Query { kind: Some("target.key-destroyed".to_owned()), ..Query::default() };
-    let found = store.find(&query, Seq(0), usize::MAX).map_err(|error| unreadable(&error))?;
-    let key = |record: Record| {
-        if let Fact::TargetKeyDestroyed { key, .. } = record.entry.fact { Some(key) } else { None }
-    };
-    Ok(found.into_iter().filter_map(key).collect())
+    told(
+        store,
+        "target.key-destroyed",
+        |fact| {
+            if let Fact::TargetKeyDestroyed { key, .. } = fact { Some(key) } else { None }
+        },
+    )
 }
 
 /// The key as the ledger has it.
