@@ -183,7 +183,7 @@ async fn the_locked_may_ask_who_they_are_and_nothing_else() {
 }
 
 /// What a proxy may call in the name of a person who logged in there; each row of the matrix that is not here is refused.
-const DESK: [(&str, &str); 19] = [
+const DESK: [(&str, &str); 20] = [
     ("GET", "/v1/whoami"),
     ("GET", "/v1/status"),
     ("GET", "/v1/requests"),
@@ -197,6 +197,7 @@ const DESK: [(&str, &str); 19] = [
     ("GET", "/v1/grants"),
     ("GET", "/v1/grants/{id}"),
     ("POST", "/v1/grants/{id}/release"),
+    ("POST", "/v1/grants/{id}/revoke"),
     ("POST", "/v1/grants/{id}/extend"),
     ("GET", "/v1/targets"),
     ("POST", "/v1/policy/explain"),

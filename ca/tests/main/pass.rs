@@ -301,11 +301,17 @@ async fn requests_and_reviews_at_the_desk_say_so_and_policy_can_refuse_them() {
     };
     assert_eq!(site.client("sam").ledger_records(&filter).await.unwrap().records.len(), 1);
 
-    // What an administrator may do, his pass may not.
+    // What an administrator may do, his pass may not; an approver takes back what he gave.
     let adam = pass(&site, "adam", "adam").await;
     let lock = wire::PlaceLock { subject: "identity:bob".into(), reason: "no".into(), duration: None };
     assert_eq!(code(adam.lock(&lock).await), "forbidden");
-    assert_eq!(code(bob.revoke(&filed.id, &wire::Revoke::default()).await), "forbidden");
+    assert_eq!(code(adam.revoke(&filed.id, &wire::Revoke::default()).await), "not-found");
+    assert_eq!(code(alice.revoke(&filed.id, &wire::Revoke::default()).await), "not-allowed");
+    let revoked = bob.revoke(&filed.id, &wire::Revoke { reason: Some("enough".to_owned()) }).await.unwrap();
+    assert_eq!(revoked.state, wire::GrantState::Revoked);
+    let facts = ledger(&site).await;
+    let ended = facts.iter().find(|record| record.entry.fact.kind() == "grant.ended").unwrap();
+    assert_eq!(ended.entry.actor.to_string(), "bob through proxy:proxy1");
 
     // Policy wants no answers over ssh any more.
     let forbid = "@id(\"not-over-ssh\") forbid (principal, action == Action::\"review\", resource) when { context.way == \"ssh\" };";
@@ -335,6 +341,7 @@ async fn a_proxy_passes_on_what_the_directory_says_and_by_itself_no_reviews() {
         bob.approve(&filed.id, &wire::Approve::default()).await.unwrap_err(),
         bob.deny(&filed.id, &wire::Deny { comment: None }).await.unwrap_err(),
         bob.withdraw(&filed.id).await.unwrap_err(),
+        bob.revoke(&filed.id, &wire::Revoke::default()).await.unwrap_err(),
     ] {
         assert!(error.to_string().contains("this proxy may not pass reviews on"), "{error}");
     }

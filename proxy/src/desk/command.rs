@@ -10,7 +10,7 @@ use super::line::words;
 pub(crate) enum Command {
     Help,
     WhoAmI,
-    Grants { json: bool },
+    Grants { all: bool, json: bool },
     Requests { json: bool },
     Targets { json: bool },
     Show { id: Id, json: bool },
@@ -21,6 +21,7 @@ pub(crate) enum Command {
     Cancel { id: Id },
     Extend { id: Id, duration: Span, reason: String },
     Release { id: Id },
+    Revoke { id: Id, reason: String },
     Quit,
 }
 
@@ -32,7 +33,7 @@ pub(super) const NO_REVIEWS: &str = "to answer somebody else's: portcullis appro
 
 /// What somebody may read: all commands, but for answers where none is passed on.
 pub(super) fn help(reviews: bool) -> impl Iterator<Item = &'static str> {
-    let answers = |line: &&str| ["approve ", "deny ", "withdraw "].iter().any(|verb| line.starts_with(verb));
+    let answers = |line: &&str| ["approve ", "deny ", "withdraw ", "revoke "].iter().any(|verb| line.starts_with(verb));
     let shown = HELP.iter().copied().filter(move |line| reviews || !answers(line));
     shown.chain((!reviews).then_some(NO_REVIEWS))
 }
@@ -40,7 +41,7 @@ pub(super) fn help(reviews: bool) -> impl Iterator<Item = &'static str> {
 const HELP: &[&str] = &[
     "requests [--json]                      what waits for you, and what you asked for",
     "requests ID [--json]                   one of them",
-    "grants [--json]                        what is open for you",
+    "grants [--all] [--json]                what is open for you, or for others as far as you may see it",
     "targets [--json]                       what you may ask for",
     "request LOGIN@TARGET --for 30m --reason WHY [--ticket T]",
     "approve ID [--for 20m] [--comment C]   the answer to somebody else's",
@@ -49,6 +50,7 @@ const HELP: &[&str] = &[
     "cancel ID                              take your own request back",
     "extend ID [TIME] --reason WHY          ask for more time on your own grant, 30m unless you say",
     "release ID                             give your own grant back",
+    "revoke ID --reason WHY                 take somebody else's back: their sessions are dropped",
     "whoami, help or ?, quit",
     "The beginning of an ID is enough.",
 ];
@@ -61,6 +63,7 @@ struct Line {
     verb: String,
     rest: Vec<String>,
     json: bool,
+    all: bool,
     options: Vec<(String, String)>,
 }
 
@@ -75,7 +78,7 @@ impl Command {
         let command = match line.verb.as_str() {
             "" | "help" | "--help" | "-h" | "?" => Self::Help,
             "whoami" => Self::WhoAmI,
-            "grants" => Self::Grants { json },
+            "grants" => Self::Grants { all: std::mem::take(&mut line.all), json },
             "requests" if line.rest.is_empty() => Self::Requests { json },
             "requests" | "show" => Self::Show { id: line.id()?, json },
             "targets" => Self::Targets { json },
@@ -105,6 +108,7 @@ impl Command {
                 }
             }
             "release" => Self::Release { id: line.id()? },
+            "revoke" => Self::Revoke { id: line.id()?, reason: line.take("--reason").ok_or("say why: --reason WHY")? },
             "quit" | "exit" | "q" => Self::Quit,
             other => return Err(format!("there is no command {other}")),
         };
@@ -117,10 +121,12 @@ impl Line {
     fn read(text: &str) -> Result<Self, String> {
         let mut words = words(text).into_iter().peekable();
         let verb = words.next().unwrap_or_default();
-        let (mut rest, mut json, mut options) = (Vec::new(), false, Vec::<(String, String)>::new());
+        let (mut json, mut all) = (false, false);
+        let (mut rest, mut options) = (Vec::new(), Vec::<(String, String)>::new());
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--json" => json = true,
+                "--all" => all = true,
                 option if VALUED.contains(&option) => {
                     let mut value = Vec::new();
                     while let Some(word) = words.next_if(|word| !word.starts_with("--")) {
@@ -135,7 +141,7 @@ impl Line {
                 _ => rest.push(word),
             }
         }
-        Ok(Self { verb, rest, json, options })
+        Ok(Self { verb, rest, json, all, options })
     }
 
     fn take(&mut self, option: &str) -> Option<String> {
@@ -158,6 +164,9 @@ impl Line {
     fn used_up(&self) -> Result<(), String> {
         if let Some(more) = self.rest.first() {
             return Err(format!("what is {more} for?"));
+        }
+        if self.all {
+            return Err(format!("--all means nothing for {}", self.verb));
         }
         match self.options.first() {
             Some((option, _)) => Err(format!("{option} means nothing for {}", self.verb)),
@@ -196,6 +205,9 @@ mod tests {
         for text in ["extend ID 1h --reason not done", "extend ID --for 1h --reason 'not done'"] {
             assert_eq!(read(text), Ok(more(Span::from_hours(1))), "{text}");
         }
+        let revoked = Command::Revoke { id: id.clone(), reason: "that is enough".to_owned() };
+        assert_eq!(read("revoke ID --reason that is enough"), Ok(revoked));
+        assert_eq!(read("grants --all"), Ok(Command::Grants { all: true, json: false }));
         assert_eq!(read("cancel x7"), Ok(Command::Cancel { id: "x7".to_owned() }));
         let asked = read("request root@WEB1 --for 1h --reason the disk is full").unwrap();
         let Command::Request { login, target, duration, reason, ticket } = asked else { panic!() };
@@ -212,8 +224,14 @@ mod tests {
     #[test]
     fn where_no_reviews_are_passed_on_the_help_says_so() {
         let said = |reviews| help(reviews).collect::<Vec<_>>().join("\n");
-        assert!(said(true).contains("approve ID") && said(true).contains("deny ID"));
-        assert!(!said(false).contains("\ndeny ID") && said(false).contains(NO_REVIEWS), "{}", said(false));
+        assert!(["approve ID", "deny ID", "revoke ID"].iter().all(|verb| said(true).contains(verb)));
+        assert!(
+            !said(false).contains("\ndeny ID")
+                && !said(false).contains("revoke ID")
+                && said(false).contains(NO_REVIEWS),
+            "{}",
+            said(false)
+        );
         assert!(said(false).contains("request LOGIN@TARGET"));
     }
 
@@ -227,7 +245,9 @@ mod tests {
             ("extend req-x7", "say why"),
             ("extend --reason x", "say which"),
             ("approve req-000000000001 --reason x", "means nothing"),
-            ("grants --all", "no option --all"),
+            ("grants --everything", "no option --everything"),
+            ("requests --all", "--all means nothing"),
+            ("revoke req-x7", "say why"),
             ("deny req-000000000001", "say why"),
             ("request root --reason x", "no LOGIN@TARGET"),
             ("request root@web1 --for", "needs a value"),

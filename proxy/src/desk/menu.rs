@@ -33,7 +33,8 @@ async fn overview(desk: &Desk, terminal: &Terminal) {
     };
     match seen.await {
         Ok((grants, targets, Pending { waiting, own, left })) => {
-            let open: Vec<String> = grants.iter().map(|grant| show::grant(grant, desk.now())).collect();
+            let open: Vec<String> =
+                grants.iter().map(|grant| show::grant(grant, &desk.person.identity, desk.now())).collect();
             list(terminal, "open for you", open).await;
             list(terminal, "you may ask for", targets.iter().take(8).map(show::target).collect()).await;
             list(terminal, "you asked for", own.iter().map(show::request).collect()).await;

@@ -1,11 +1,13 @@
 //! Commands, carried out: by the CA, in the name of the pass.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use api::ClientError;
 use api::ids::{Unclear, unique};
-use api::wire::{Approve, Deny, ExplainRequest, Extend, FileRequest, Request, RequestState};
+use api::wire::{Approve, Deny, ExplainRequest, Extend, FileRequest, Grant, Request, RequestState, Revoke};
 use model::RequestId;
+use tokio::time::Instant;
 
 use super::command::{Command, NO_REVIEWS, help};
 use super::show::{self, SCREEN};
@@ -27,6 +29,9 @@ const UNREACHABLE: u32 = 5;
 const LOOKED_AT: usize = 50;
 /// The most pages of requests that are fetched.
 const PAGES: usize = 10;
+/// The longest wait for sessions that were dropped to be said gone. The drop itself waits for nobody.
+const RECEIPTS: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(50);
 /// The HTTP status of a call too many.
 const TOO_MANY: u16 = 429;
 
@@ -75,15 +80,31 @@ impl From<ClientError> for Failed {
     }
 }
 
-/// The request that was meant, among those that this person may see; with `grants`, among their own grants.
-async fn meant(desk: &Desk, typed: &str, grants: bool) -> Result<RequestId, Failed> {
+/// What the beginning of an id is sought among.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Among {
+    /// The requests that this person may see.
+    Requests,
+    /// Their own grants.
+    Own,
+    /// The open grants that they may see.
+    Open,
+}
+
+/// The request that was meant.
+async fn meant(desk: &Desk, typed: &str, among: Among) -> Result<RequestId, Failed> {
     if let Ok(id) = typed.parse() {
         return Ok(id);
     }
     let (mut all, mut after) = (Vec::new(), None::<String>);
     for _ in 0..PAGES {
-        let next = if grants {
-            let page = desk.client.grants(None, true, after.as_deref()).await?;
+        let grants = match among {
+            Among::Requests => None,
+            Among::Own => Some((None, true)),
+            Among::Open => Some((Some("active"), false)),
+        };
+        let next = if let Some((state, mine)) = grants {
+            let page = desk.client.grants(state, mine, after.as_deref()).await?;
             all.extend(page.items.into_iter().map(|grant| grant.id));
             page.next
         } else {
@@ -96,7 +117,7 @@ async fn meant(desk: &Desk, typed: &str, grants: bool) -> Result<RequestId, Fail
             break;
         }
     }
-    let what = if grants { "grant" } else { "request" };
+    let what = if among == Among::Requests { "request" } else { "grant" };
     match (unique(typed, RequestId::PREFIX, all), after) {
         (Ok(id), None) => Ok(id),
         // One more may be where nobody looked.
@@ -151,13 +172,14 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
             let touched = if desk.touch { ", with a touched security key" } else { "" };
             terminal.say(&format!("{}{touched}", desk.person.identity)).await;
         }
-        Command::Grants { json } => {
-            let grants = client.grants(Some("active"), true, None).await?.items;
+        Command::Grants { all, json } => {
+            let grants = client.grants(Some("active"), !all, None).await?.items;
             if json {
                 terminal.data(show::json(&grants)).await;
             } else {
-                let lines = grants.iter().map(|grant| show::grant(grant, desk.now())).collect();
-                list(terminal, "open for you", lines).await;
+                let me = &desk.person.identity;
+                let lines = grants.iter().map(|grant| show::grant(grant, me, desk.now())).collect();
+                list(terminal, if all { "open, as far as you may see it" } else { "open for you" }, lines).await;
             }
         }
         Command::Targets { json } => {
@@ -180,7 +202,7 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
             not_looked_at(terminal, left).await;
         }
         Command::Show { id, json } => {
-            let request = client.get_request(&meant(desk, &id, false).await?).await?;
+            let request = client.get_request(&meant(desk, &id, Among::Requests).await?).await?;
             if json {
                 terminal.data(show::json(&request)).await;
             } else {
@@ -194,35 +216,40 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
             tell(desk, terminal, &filed).await;
         }
         Command::Approve { id, duration, comment } => {
-            let id = meant(desk, &id, false).await?;
+            let id = meant(desk, &id, Among::Requests).await?;
             let duration = duration.map(model::Span::seconds);
             let reviewed = client.approve(&id, &Approve { duration, comment }).await?;
             terminal.say(&became(&id, &reviewed)).await;
         }
         Command::Deny { id, reason } => {
-            let id = meant(desk, &id, false).await?;
+            let id = meant(desk, &id, Among::Requests).await?;
             let reviewed = client.deny(&id, &Deny { comment: Some(reason) }).await?;
             terminal.say(&became(&id, &reviewed)).await;
         }
         Command::Withdraw { id } => {
-            let id = meant(desk, &id, false).await?;
+            let id = meant(desk, &id, Among::Requests).await?;
             let request = client.withdraw(&id).await?;
             terminal.say(&became(&id, &request)).await;
         }
         Command::Cancel { id } => {
-            let id = meant(desk, &id, false).await?;
+            let id = meant(desk, &id, Among::Requests).await?;
             let request = client.cancel(&id).await?;
             terminal.say(&became(&id, &request)).await;
         }
         Command::Extend { id, duration, reason } => {
-            let id = meant(desk, &id, true).await?;
+            let id = meant(desk, &id, Among::Own).await?;
             let filed = client.extend(&id, &Extend { duration: duration.seconds(), reason }, &desk.key()).await?;
             tell(desk, terminal, &filed).await;
         }
         Command::Release { id } => {
-            let id = meant(desk, &id, true).await?;
+            let id = meant(desk, &id, Among::Own).await?;
             let grant = client.release(&id).await?;
-            terminal.say(&format!("{id} is {}: its sessions are dropped", grant.state)).await;
+            ended(desk, terminal, grant).await?;
+        }
+        Command::Revoke { id, reason } => {
+            let id = meant(desk, &id, Among::Open).await?;
+            let grant = client.revoke(&id, &Revoke { reason: Some(reason) }).await?;
+            ended(desk, terminal, grant).await?;
         }
     }
     Ok(())
@@ -332,6 +359,22 @@ async fn tell(desk: &Desk, terminal: &Terminal, request: &Request) {
     for line in show::in_full(request, desk.now(), terminal.columns()) {
         terminal.say(&line).await;
     }
+}
+
+/// Says what became of a grant, once its sessions are gone, or when that takes too long.
+async fn ended(desk: &Desk, terminal: &Terminal, mut grant: Grant) -> Result<(), ClientError> {
+    let until = Instant::now() + RECEIPTS;
+    while grant.sessions > 0 && Instant::now() < until {
+        tokio::time::sleep(POLL).await;
+        grant = desk.client.get_grant(&grant.id).await?;
+    }
+    let sessions = match grant.sessions {
+        0 => "none of its sessions is live".to_owned(),
+        1 => "that its session is gone is not confirmed yet".to_owned(),
+        left => format!("that {left} of its sessions are gone is not confirmed yet"),
+    };
+    terminal.say(&format!("{} is {}: {sessions}", grant.id, grant.state)).await;
+    Ok(())
 }
 
 fn became(id: &RequestId, request: &Request) -> String {

@@ -1,7 +1,7 @@
 //! How things look at the desk: a line each, and no more lines than a screen has. What others wrote is text.
 
 use api::wire::{Grant, PathGap, Request, TargetView};
-use model::{Span, Timestamp};
+use model::{IdentityName, Span, Timestamp};
 use serde::Serialize;
 
 use crate::words::{clock, plain};
@@ -65,11 +65,17 @@ pub(super) fn shorter(grant: &Grant, asked: Span) -> Option<Span> {
     Some(Span::from_seconds(seconds)).filter(|given| *given < asked)
 }
 
-/// A grant in one line.
-pub(super) fn grant(grant: &Grant, now: Timestamp) -> String {
-    let Grant { id, login, target, state, .. } = grant;
+/// A grant in one line; somebody else's says whose it is, and how many sessions are live.
+pub(super) fn grant(grant: &Grant, me: &IdentityName, now: Timestamp) -> String {
+    let Grant { id, identity, login, target, state, sessions, .. } = grant;
+    let whose = if identity == me { String::new() } else { format!("{identity}  ") };
+    let live = match sessions {
+        _ if identity == me => String::new(),
+        1 => ", 1 session live".to_owned(),
+        live => format!(", {live} sessions live"),
+    };
     let command = grant.command.as_ref().map(|command| format!(" [{}]", short(command))).unwrap_or_default();
-    format!("{id}  {login}@{target}  {state} until {}{command}", clock(grant.ends.0, now))
+    format!("{id}  {whose}{login}@{target}  {state} until {}{live}{command}", clock(grant.ends.0, now))
 }
 
 /// A target in one line, with the logins that one may ask for.

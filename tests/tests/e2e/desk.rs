@@ -180,6 +180,23 @@ fn asked_approved_and_used_with_nothing_but_ssh() -> Result<()> {
     ssh(&site, &site.alice, "alice", &["release", short])?.ok()?;
     ensure!(!ssh(&site, &site.alice, "root+web1", &["true"])?.status.success(), "she is in again");
 
+    // bob takes back what he gave, and she is out.
+    let again = ["request", "root@web1", "--for", "20m", "--reason", "once", "more"];
+    let again = ssh(&site, &site.alice, "alice", &again)?.ok()?.text();
+    let again = again.split(':').next().unwrap_or_default();
+    ssh(&site, &site.bob, "bob", &["approve", again])?.ok()?;
+    let mut alice = Terminal::start(&site, &site.alice, "root+web1")?;
+    alice.shows("m left), recorded")?;
+    let open = ssh(&site, &site.bob, "bob", &["grants", "--all"])?.ok()?.text();
+    ensure!(open.contains(again) && open.contains("alice  root@web1") && open.contains("1 session live"), "{open}");
+    let revoked = ssh(&site, &site.alice, "alice", &["revoke", again, "--reason", "mine"])?;
+    ensure!(revoked.status.code() == Some(1), "{revoked:?}");
+    let short = again.get(..again.len() - 3).context("an id")?;
+    let revoked = ssh(&site, &site.bob, "bob", &["revoke", short, "--reason", "that", "is", "enough"])?.ok()?;
+    ensure!(revoked.text().contains("is revoked: none of its sessions is live"), "{revoked:?}");
+    alice.shows("was revoked by bob: that is enough")?;
+    ensure!(alice.ends()? != 0, "{}", alice.said());
+
     // Every fact of it says through which proxy it came.
     for kind in ["request.filed", "request.reviewed", "grant.ended"] {
         let record = site.record(&id, kind)?.to_string();
