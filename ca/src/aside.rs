@@ -20,9 +20,14 @@ const MOST: usize = 4096;
 
 /// Puts a file aside, dated now, so that its time begins.
 pub(crate) fn put(path: &Path, now: Timestamp) -> Result<PathBuf, FileError> {
+    put_as(path, path.file_name().unwrap_or_default(), now)
+}
+
+/// The same under another name, for files whose own name is not always that of the same secret.
+pub(crate) fn put_as(path: &Path, name: impl AsRef<Path>, now: Timestamp) -> Result<PathBuf, FileError> {
     let fail = |error| FileError::Io { what: "put aside", path: path.to_owned(), error };
     let folder = folder_of(path);
-    let to = folder.join(path.file_name().unwrap_or_default());
+    let to = folder.join(name);
     crate::keys::make_private_folder(&folder).map_err(|error| fail(io::Error::other(error.to_string())))?;
     fs::File::options().append(true).open(path).and_then(|file| file.set_modified(system(now))).map_err(fail)?;
     moved(path, &to)?;
@@ -31,12 +36,22 @@ pub(crate) fn put(path: &Path, now: Timestamp) -> Result<PathBuf, FileError> {
 
 /// Takes a file back that was put aside. Whether there was one.
 pub(crate) fn take_back(path: &Path) -> Result<bool, FileError> {
-    let from = folder_of(path).join(path.file_name().unwrap_or_default());
+    take_back_from(path.file_name().unwrap_or_default(), path)
+}
+
+/// The same for what [`put_as`] put there under another name.
+pub(crate) fn take_back_from(name: impl AsRef<Path>, path: &Path) -> Result<bool, FileError> {
+    let from = folder_of(path).join(name);
     if path.exists() || !from.exists() {
         return Ok(false);
     }
     moved(&from, path)?;
     Ok(true)
+}
+
+/// Whether a file of this name was put aside in a folder.
+pub(crate) fn has(folder: &Path, name: &str) -> bool {
+    folder.join(SWEPT).join(name).exists()
 }
 
 /// Destroys what was kept for long enough beside these files, and what is too many. How many files that were.

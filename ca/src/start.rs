@@ -135,6 +135,8 @@ impl Ca {
             entropy,
         };
         let app = Arc::new(App::build(made).await.map_err(StartError::Ledger)?);
+        // Before any file follows what this ledger says.
+        must_be_ours(&app, &opened)?;
         app.take_up_keys().await.map_err(StartError::Keys)?;
         enter_start(&app, opened).await?;
         app.sweep_factors().await.map_err(StartError::Ledger)?;
@@ -192,22 +194,26 @@ fn shown(wrong: &[Diagnostic]) -> String {
     wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
+/// Refuses a ledger whose first record names other keys than ours.
+fn must_be_ours(app: &App, opened: &Fact) -> Result<(), StartError> {
+    let first = app.engine.store().read(Seq(0), 1).ok().and_then(|records| records.into_iter().next());
+    let recorded = first.map(|record| record.entry.fact);
+    if let (Some(Fact::LedgerOpened { user_ca: recorded, .. }), Fact::LedgerOpened { user_ca: ours, .. }) =
+        (recorded, opened)
+        && recorded != *ours
+        // Where it was replaced in the ledger, that is held against the files next.
+        && app.engine.peek(|state, _| state.ca_keys(Authority::User).is_none())
+    {
+        return Err(StartError::OtherKeys { recorded, ours: ours.clone() });
+    }
+    Ok(())
+}
+
 /// The first record says whose ledger it is; each start says which program, policy and directory are in
 /// force, and a front CA key that is new.
 async fn enter_start(app: &Arc<App>, opened: Fact) -> Result<(), StartError> {
     if app.engine.tail() == Seq(0) {
         app.keep(&Actor::System, opened).await.map_err(StartError::Ledger)?;
-    } else {
-        let first = app.engine.store().read(Seq(0), 1).ok().and_then(|records| records.into_iter().next());
-        let recorded = first.map(|record| record.entry.fact);
-        if let (Some(Fact::LedgerOpened { user_ca: recorded, .. }), Fact::LedgerOpened { user_ca: ours, .. }) =
-            (recorded, opened)
-            && recorded != ours
-            // Where it was replaced in the ledger, that was held against the files already.
-            && app.engine.peek(|state, _| state.ca_keys(Authority::User).is_none())
-        {
-            return Err(StartError::OtherKeys { recorded, ours });
-        }
     }
     let started = Fact::SystemStarted { version: env!("CARGO_PKG_VERSION").to_owned() };
     app.keep(&Actor::System, started).await.map_err(StartError::Ledger)?;

@@ -78,6 +78,17 @@ impl Enrolments {
     }
 }
 
+/// What somebody has left when an authenticator of theirs was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Other authenticators.
+    pub factors: usize,
+    /// Grants that have not ended.
+    pub grants: usize,
+    /// Live sessions.
+    pub sessions: usize,
+}
+
 /// Until when a code makes more of a token or pass; `None` when it does not, or not any more.
 pub(super) fn raised_until(state: &State, info: &TokenInfo, now: Timestamp) -> Option<Timestamp> {
     let (raised, identity) = (info.raised.as_ref()?, info.subject.identity()?);
@@ -230,8 +241,8 @@ impl App {
     }
 
     /// Removes an authenticator, the caller's own with a code of late, or another's for those who may administer. What
-    /// its codes made more of is as it was, at once. What they opened goes on: how many grants and live sessions its owner
-    /// has is the answer, for whoever removes one that was stolen.
+    /// its codes made more of is as it was, at once; the logins of another's owner end. What they opened goes on: what its
+    /// owner has left is the answer, for whoever removes one that was stolen.
     ///
     /// # Errors
     /// There is none; it is the caller's own and no code came; or they may not.
@@ -241,7 +252,7 @@ impl App {
         identity: Option<&IdentityName>,
         factor: &FactorId,
         reason: Option<&Reason>,
-    ) -> Result<(usize, usize), AppError> {
+    ) -> Result<Left, AppError> {
         let me = caller.identity()?;
         let identity = identity.unwrap_or(me);
         let shown = caller.factors().totp;
@@ -251,21 +262,23 @@ impl App {
             Ok(RemoveFactor { identity, factor, reason, may_administer, shown }.into())
         };
         let what_is_left = |state: &State, _: &super::Applied| {
+            if identity != me {
+                // Who has stolen the phone may have a token as well, and must not be the first to set up the next one: from
+                // the very moment at which nobody needs a code of this one any more.
+                self.authenticator.revoke_subject(&Subject::Identity(identity.clone()));
+                self.enrolments.drop(identity);
+            }
             let grants =
                 state.grants().filter(|(request, grant)| request.spec.identity == *identity && grant.is_live());
             let sessions = state.live_sessions().filter(|session| session.identity == *identity);
-            ((grants.count(), sessions.count()), state.factors_of(identity).next().is_some())
+            Left { factors: state.factors_of(identity).count(), grants: grants.count(), sessions: sessions.count() }
         };
-        let (goes_on, another) = self.engine.execute(&caller.actor(), build, what_is_left).await?;
+        let left = self.engine.execute(&caller.actor(), build, what_is_left).await?;
         self.forget_secret(factor).await;
-        if identity != me {
-            if !another {
-                self.attempts.forget(identity);
-            }
-            // Who has stolen the phone may have a token as well, and must not be the first to set up the next one.
-            self.authenticator.revoke_subject(&Subject::Identity(identity.clone()));
+        if identity != me && left.factors == 0 {
+            self.attempts.forget(identity);
         }
-        Ok(goes_on)
+        Ok(left)
     }
 
     /// Puts aside what no fact explains.

@@ -69,7 +69,7 @@ pub use error::AppError;
 pub use events::{Feed, Told};
 pub use explain::{Explained, OpenPath, Riddle};
 pub use extension::Offer;
-pub use factor::{Enrolment, Taken};
+pub use factor::{Enrolment, Left, Taken};
 pub use issue::{HostName, Issue, Issued};
 pub use ledger::{Proof, Signed};
 pub use login::LoggedIn;

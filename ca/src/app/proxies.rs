@@ -41,7 +41,8 @@ pub struct ProxyState {
     pub word: Option<(ProxyWord, Timestamp)>,
 }
 
-/// What all proxies said last. There are no more of them than the directory lists.
+/// What all proxies said last. There are no more of them than the directory lists. The engine asks for it while it decides, so
+/// nobody who holds it asks the engine for anything.
 #[derive(Default)]
 pub(super) struct Words(Mutex<BTreeMap<ProxyName, (ProxyWord, Timestamp)>>);
 
@@ -57,16 +58,18 @@ impl App {
         word.user_ca.truncate(KEYS);
         word.user_ca.iter_mut().for_each(|key| *key = key.chars().take(FINGERPRINT).collect());
         word.refused = word.refused.map(|(why, at)| (shortened(why), at));
-        let mut words = self.words.0.lock().unwrap_or_else(PoisonError::into_inner);
-        words.insert(name, (word, self.engine.now()));
+        let now = self.engine.now();
+        self.words.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, (word, now));
         Ok(())
     }
 
-    /// The proxies that are there and do not say that they trust this key of the user CA.
+    /// The proxies that are there and do not say that they trust this key of the user CA. One that this program has not heard
+    /// of may be there for as long as it takes to find out.
     pub(super) fn behind(&self, key: &str, now: Timestamp) -> Vec<ProxyName> {
-        let lacks = |state: &ProxyState| {
-            let there = state.word.as_ref().filter(|(_, told)| now.since(*told) < AWAY);
-            there.is_some_and(|(word, _)| !word.user_ca.iter().any(|known| known == key))
+        let there = |told: Timestamp| now.since(told) < AWAY;
+        let lacks = |state: &ProxyState| match &state.word {
+            Some((word, told)) => there(*told) && !word.user_ca.iter().any(|known| known == key),
+            None => there(self.started),
         };
         self.proxies(false).into_iter().filter(lacks).map(|state| state.name).collect()
     }

@@ -11,7 +11,7 @@ use super::engine::unavailable;
 use super::seal::Seal;
 
 /// The name of the state's snapshots in the store. The number changes when the state's form does.
-pub(super) const SNAPSHOT: &str = "access-state-2";
+pub(super) const SNAPSHOT: &str = "access-state-3";
 /// How many records are read at a time.
 const CHUNK: usize = 4096;
 /// How many such chunks are read ahead.

@@ -6,12 +6,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use access::{Beside, CaKeys, CaStep, CertificateState, RotateCa, State, decide};
-use model::{Authority, CertificateProfile, Principal, TargetName, Timestamp};
+use access::{Beside, CaKeys, CaStep, RotateCa, State, decide};
+use model::{Authority, Fact, TargetName, Timestamp};
 use policy::Action;
 use ssh_key::public::KeyData;
+use store::Store;
 
 use super::engine::blocking;
+use super::ledger::told;
 use super::{App, AppError, Caller};
 use crate::certificate::Authorities;
 use crate::keys::{CaSigner as _, Keys, KeysError};
@@ -171,8 +173,8 @@ impl App {
                     let ask = self.rotation(state, turn, None, shown, now)?;
                     Ok::<_, AppError>(decide(state, &actor, ask.into(), now)?)
                 })?;
-                let (keys, entropy) = (Arc::clone(&self.keys), Arc::clone(&self.entropy));
-                let made = blocking(move || Ok(keys.stage(ca, &*entropy)));
+                let (keys, entropy, now) = (Arc::clone(&self.keys), Arc::clone(&self.entropy), self.engine.now());
+                let made = blocking(move || Ok(keys.stage(ca, &*entropy, now)));
                 Some(made.await?.map_err(|error| unwritable(&error))?.fingerprint())
             }
             Step::Activate | Step::Retire | Step::Cancel => None,
@@ -211,13 +213,20 @@ impl App {
             return Ok(());
         }
         let known = self.engine.read(|state, _| Authority::ALL.map(|ca| (ca, state.ca_keys(ca).cloned()))).await?;
-        let keys = Arc::clone(&self.keys);
+        let (keys, store, now) = (Arc::clone(&self.keys), self.store(), self.engine.now());
         let kept = blocking(move || {
-            let keep = |(ca, known): (Authority, Option<CaKeys>)| match known {
-                Some(CaKeys { signs, beside, .. }) => keys.keep(ca, &signs, beside.as_ref().map(Beside::key)),
-                None => keys.keep(ca, &keys.first_of(ca), None),
-            };
-            Ok(known.into_iter().try_for_each(keep))
+            for (ca, known) in known {
+                let (signs, beside) = match &known {
+                    Some(CaKeys { signs, beside, .. }) => (signs.clone(), beside.as_ref().map(Beside::key)),
+                    None => (keys.first_of(ca), None),
+                };
+                let stranger = keys.stranger(ca, &signs, beside);
+                let gone = if stranger.is_some() { given_up(store.as_ref())? } else { BTreeSet::new() };
+                if let Err(error) = keys.keep(ca, (&signs, beside), &gone, now) {
+                    return Ok(Err(error));
+                }
+            }
+            Ok(Ok(()))
         });
         kept.await?.map_err(|error| unwritable(&error))
     }
@@ -293,20 +302,21 @@ impl App {
         })
     }
 
-    /// The targets that show no certificate of this key, as far as the state remembers, and have no pinned key.
+    /// The targets whose last certificate is not of this key, and that have no pinned key.
     fn left(&self, state: &State, signs: &str) -> Vec<TargetName> {
-        let good = state.certificates().filter(|known| {
-            let issued = matches!(known.state, CertificateState::Issued { .. });
-            issued && known.body.profile == CertificateProfile::Host && known.body.ca == signs
-        });
-        let names: BTreeSet<&TargetName> = good
-            .flat_map(|known| &known.body.principals)
-            .filter_map(|principal| if let Principal::Host(name) = principal { Some(name) } else { None })
-            .collect();
         let directory = self.directory.current();
-        let lacks = directory.targets().filter(|target| target.host_keys.is_empty() && !names.contains(&target.name));
+        let shows = |name| state.host_certificate(name).is_some_and(|last| last.ca == signs);
+        let lacks = directory.targets().filter(|target| target.host_keys.is_empty() && !shows(&target.name));
         lacks.map(|target| target.name.clone()).collect()
     }
+}
+
+/// Fingerprints of the keys that were retired or given up.
+fn given_up(store: &dyn Store) -> Result<BTreeSet<String>, AppError> {
+    let retired = |fact| if let Fact::CaRetired { key, .. } = fact { Some(key) } else { None };
+    let cancelled = |fact| if let Fact::CaCancelled { key, .. } = fact { Some(key) } else { None };
+    let (retired, cancelled) = (told(store, "ca.retired", retired)?, told(store, "ca.cancelled", cancelled)?);
+    Ok(retired.into_iter().chain(cancelled).collect())
 }
 
 fn missing(ca: Authority, key: &str) -> AppError {

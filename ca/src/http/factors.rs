@@ -72,9 +72,10 @@ pub(super) async fn remove(
 ) -> Result<Json<wire::FactorRemoved>, Fault> {
     let reason = body.reason.as_deref().map(view::reason).transpose()?;
     let identity = named(body.identity.as_deref())?;
-    let (grants, sessions) = app.remove_factor(&caller, identity.as_ref(), &id, reason.as_ref()).await?;
+    let left = app.remove_factor(&caller, identity.as_ref(), &id, reason.as_ref()).await?;
     let count = |many: usize| u32::try_from(many).unwrap_or(u32::MAX);
-    Ok(Json(wire::FactorRemoved { grants: count(grants), sessions: count(sessions) }))
+    let (factors, grants, sessions) = (count(left.factors), count(left.grants), count(left.sessions));
+    Ok(Json(wire::FactorRemoved { factors, grants, sessions }))
 }
 
 /// Takes a one-time code, good once: it makes more of the pass that it comes with; a session token is over, and the answer

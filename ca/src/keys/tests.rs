@@ -1,11 +1,16 @@
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use model::Timestamp;
 use store::SeededEntropy;
 use tempfile::TempDir;
 
 use super::*;
+use crate::aside;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 fn passphrase() -> Passphrase {
     Passphrase::new("correct horse battery staple\n").unwrap()
@@ -291,7 +296,7 @@ fn files(dir: &TempDir, prefix: &str) -> Vec<String> {
 fn a_crash_at_any_place_of_a_retirement_loses_no_key_that_signs() {
     let (dir, keys) = house();
     let folder = dir.path().join(FOLDER);
-    let new = keys.stage(Authority::User, &SeededEntropy::new(7)).unwrap();
+    let new = keys.stage(Authority::User, &SeededEntropy::new(7), NOW).unwrap();
     let old = keys.user_ca();
     // Before the first step: both are there, and the ledger says which signs.
     let again = open(&dir).unwrap();
@@ -315,12 +320,12 @@ fn a_crash_at_any_place_of_a_retirement_loses_no_key_that_signs() {
         assert!(!Keys::add_missing(copy.path(), &passphrase(), &SeededEntropy::new(8)).unwrap());
         let opened = open(&copy).unwrap();
         assert_eq!(opened.user_ca().fingerprint(), new.fingerprint(), "{done}");
-        opened.keep(Authority::User, &new.fingerprint(), None).unwrap();
+        opened.keep(Authority::User, (&new.fingerprint(), None), &BTreeSet::new(), NOW).unwrap();
         assert_eq!(files(&copy, "user-ca"), ["user-ca", "user-ca.pub"], "{done}");
         let told = std::fs::read_to_string(folder.join("user-ca.pub")).unwrap();
         assert!(told.starts_with(&new.public().to_openssh().unwrap()[..60]), "{done}: {told}");
     }
-    keys.keep(Authority::User, &new.fingerprint(), None).unwrap();
+    keys.keep(Authority::User, (&new.fingerprint(), None), &BTreeSet::new(), NOW).unwrap();
     assert_eq!(files(&dir, "user-ca"), ["user-ca", "user-ca.pub"]);
     assert_eq!(open(&dir).unwrap().user_ca().fingerprint(), new.fingerprint());
     assert!(keys.of_ca(Authority::User, &old.fingerprint()).is_none(), "it is out of memory as well");
@@ -329,9 +334,38 @@ fn a_crash_at_any_place_of_a_retirement_loses_no_key_that_signs() {
 #[test]
 fn nothing_is_destroyed_for_a_key_that_is_not_there() {
     let (dir, keys) = house();
-    keys.stage(Authority::Host, &SeededEntropy::new(7)).unwrap();
+    keys.stage(Authority::Host, &SeededEntropy::new(7), NOW).unwrap();
     let there = files(&dir, "host-ca");
-    let error = keys.keep(Authority::Host, "SHA256:another", None).unwrap_err();
+    let error = keys.keep(Authority::Host, ("SHA256:another", None), &BTreeSet::new(), NOW).unwrap_err();
     assert!(matches!(&error, KeysError::Lost { .. }) && error.to_string().contains("from your copy"), "{error}");
     assert_eq!(files(&dir, "host-ca"), there);
+}
+
+#[test]
+fn a_second_key_that_nothing_explains_is_put_aside_and_comes_back() {
+    let (dir, keys) = house();
+    let none = BTreeSet::new();
+    let (old, new) =
+        (keys.host_ca().fingerprint(), keys.stage(Authority::Host, &SeededEntropy::new(7), NOW).unwrap().fingerprint());
+    let alone = ["host-ca", "host-ca.pub"];
+    // An older ledger, at the next start, twice: and then a key of another attempt, which has the same place.
+    for _ in 0..2 {
+        open(&dir).unwrap().keep(Authority::Host, (&old, None), &none, NOW).unwrap();
+        assert_eq!(files(&dir, "host-ca"), alone);
+    }
+    let keys = open(&dir).unwrap();
+    keys.stage(Authority::Host, &SeededEntropy::new(8), NOW).unwrap();
+    // The right one: its key is back, signs, and what lay in its place is aside.
+    for _ in 0..2 {
+        let keys = open(&dir).unwrap();
+        keys.keep(Authority::Host, (&new, Some(&old)), &none, NOW).unwrap();
+        assert_eq!(keys.of_ca(Authority::Host, &new).unwrap().fingerprint(), new);
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join(FOLDER).join(aside::SWEPT)).unwrap().count(), 2);
+    // What a fact says is gone does not stay anywhere.
+    let gone = BTreeSet::from([new.clone()]);
+    open(&dir).unwrap().keep(Authority::Host, (&old, None), &gone, NOW).unwrap();
+    assert_eq!(files(&dir, "host-ca"), alone);
+    let error = open(&dir).unwrap().keep(Authority::Host, (&new, None), &none, NOW).unwrap_err();
+    assert!(matches!(error, KeysError::Lost { .. }), "{error}");
 }

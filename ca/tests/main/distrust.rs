@@ -195,7 +195,7 @@ async fn a_snapshot_that_somebody_wrote_is_not_believed() {
     site.down().await;
     {
         let store = site.store();
-        let (seq, bytes) = store.latest_snapshot("access-state-2").unwrap().expect("a snapshot");
+        let (seq, bytes) = store.latest_snapshot("access-state-3").unwrap().expect("a snapshot");
         let text = "identity:alice".as_bytes();
         let places: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(text)).collect();
         assert!(!places.is_empty(), "the snapshot says who is locked");
@@ -203,7 +203,7 @@ async fn a_snapshot_that_somebody_wrote_is_not_believed() {
         for at in places {
             bytes[at..at + text.len()].copy_from_slice(b"identity:aline");
         }
-        store.save_snapshot("access-state-2", seq, &bytes).unwrap();
+        store.save_snapshot("access-state-3", seq, &bytes).unwrap();
     }
     site.up().await;
     let locks = site.client("sam").locks().await.unwrap().items;

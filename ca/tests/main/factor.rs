@@ -508,5 +508,5 @@ async fn who_removes_a_stolen_one_is_told_what_goes_on() {
     let remove = wire::RemoveFactor { identity: Some("alice".to_owned()), reason: Some("stolen".to_owned()) };
     site.session("root", "web1").await;
     let left = site.client("adam").remove_factor(&app.id, &remove).await.unwrap();
-    assert_eq!(left, wire::FactorRemoved { grants: 1, sessions: 1 });
+    assert_eq!(left, wire::FactorRemoved { factors: 0, grants: 1, sessions: 1 });
 }

@@ -96,7 +96,7 @@ async fn a_restart_finds_the_same_state() {
         } else {
             site.down().await;
             let store = site.store();
-            let (covered, _) = store.latest_snapshot("access-state-2").unwrap().expect("a snapshot");
+            let (covered, _) = store.latest_snapshot("access-state-3").unwrap().expect("a snapshot");
             assert_eq!(covered, store.durable().next, "the next start reads nothing else");
         }
         site.up().await;

@@ -5,13 +5,40 @@ use std::sync::atomic::Ordering;
 
 use api::ClientError;
 use api::wire::{self, CaKeyState, CaStep, HostSubject, RotateCa, TellProxyStatus};
-use model::{Authority, Fact};
+use model::{Authority, CertificateProfile, Entry, Fact, Record, Serial};
 use ssh_key::Certificate;
+use store::{Clock as _, Disk as _, SimulatedDisk};
 
-use crate::site::{Site, certificate_of, code, key_of, ledger};
+use crate::site::{PROXIES, Site, certificate_of, code, key_of, ledger};
 
 async fn step(site: &Site, ca: Authority, step: CaStep) -> CaKeyState {
+    if step == CaStep::Activate {
+        learn(site).await;
+    }
     site.client("adam").rotate_ca(ca, &step.into()).await.unwrap()
+}
+
+/// Every proxy says that it trusts what the CA tells to trust.
+async fn learn(site: &Site) {
+    let user_ca = listed(&site.anonymous().ca().await.unwrap().user_ca);
+    for name in PROXIES {
+        let word = TellProxyStatus { user_ca: user_ca.clone(), ..TellProxyStatus::default() };
+        site.client(&format!("proxy:{name}")).tell_proxy_status(&word).await.unwrap();
+    }
+}
+
+/// A copy of a disk that nobody writes to.
+fn copy_of(disk: &SimulatedDisk) -> SimulatedDisk {
+    let copy = SimulatedDisk::new(disk.path());
+    for name in disk.list().unwrap() {
+        let (from, to) = (disk.open(&name).unwrap(), copy.create(&name).unwrap());
+        let mut bytes = vec![0; usize::try_from(from.length().unwrap()).unwrap()];
+        from.read_at(&mut bytes, 0).unwrap();
+        to.write_at(&bytes, 0).unwrap();
+        to.sync().unwrap();
+    }
+    copy.sync().unwrap();
+    copy
 }
 
 /// The same whatever it breaks.
@@ -240,6 +267,7 @@ async fn a_step_that_fails_and_is_in_the_ledger_counts_as_soon_as_that_is_known(
     let before = site.certificate("alice", &grant).await.unwrap().certificate.unwrap();
     let mut certified = Vec::new();
     for (step, trusted) in [(CaStep::Stage, 2), (CaStep::Activate, 2), (CaStep::Retire, 1)] {
+        learn(&site).await;
         let adam = site.client("adam");
         adam.login().await.unwrap();
         site.denies.store(true, Ordering::SeqCst);
@@ -282,6 +310,12 @@ async fn a_step_names_its_key_and_waits_for_those_whom_it_would_shut_out() {
     let (old, new) = (staged.signs, staged.next.unwrap());
     tell(&[&old]).await;
     let (code, why) = refused(user, CaStep::Activate, Some(&new)).await;
+    assert!(code == "proxies-behind" && why.contains("proxy1"), "{code}: {why}");
+    // The other may be there too: the CA has not run for long.
+    assert!(why.contains("proxy2"), "{why}");
+    site.clock.advance(model::Span::from_minutes(2));
+    tell(&[&old]).await;
+    let (code, why) = refused(user, CaStep::Activate, Some(&new)).await;
     assert!(code == "proxies-behind" && why.contains("proxy1") && !why.contains("proxy2"), "{code}: {why}");
     for (step, key) in [(CaStep::Activate, &old), (CaStep::Cancel, &old)] {
         let (code, why) = refused(user, step, Some(key)).await;
@@ -301,7 +335,7 @@ async fn a_step_names_its_key_and_waits_for_those_whom_it_would_shut_out() {
     site.certificate("alice", &brief).await.unwrap();
     step(&site, user, CaStep::Stage).await;
     site.clock.advance(model::Span::from_minutes(2));
-    step(&site, user, CaStep::Activate).await;
+    adam.rotate_ca(user, &CaStep::Activate.into()).await.unwrap();
     assert_eq!(refused(user, CaStep::Retire, None).await.0, "old-key-in-use");
     for over in [&grant, &brief] {
         site.client("alice").release(over).await.unwrap();
@@ -317,4 +351,110 @@ async fn a_step_names_its_key_and_waits_for_those_whom_it_would_shut_out() {
     let (code, why) = refused(host, CaStep::Retire, None).await;
     assert!(code == "old-key-in-use" && why.contains("dev1"), "{code}: {why}");
     force(&site, host, CaStep::Retire).await;
+}
+
+/// A ledger that was put back from an older copy does not know what is newer than it, so it destroys nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_ledger_puts_a_newer_key_aside_and_the_right_one_takes_it_back() {
+    let mut site = Site::start_with_keys().await;
+    site.down().await;
+    let older = copy_of(&site.disk);
+    site.up().await;
+    step(&site, Authority::Host, CaStep::Stage).await;
+    let new = step(&site, Authority::Host, CaStep::Activate).await.signs;
+    site.down().await;
+    let newer = copy_of(&site.disk);
+    let alone = ["host-ca", "host-ca.pub"];
+    for _ in 0..2 {
+        site.disk = copy_of(&older);
+        site.up().await;
+        assert_eq!(files(&site, "host-ca"), alone);
+        assert_ne!(site.client("adam").ca_keys().await.unwrap().items[1].signs, new);
+        site.down().await;
+        site.disk = copy_of(&newer);
+        site.up().await;
+        let state = site.client("adam").ca_keys().await.unwrap().items.remove(1);
+        assert!(state.signs == new && state.previous.is_some(), "{state:?}");
+        assert_eq!(files(&site, "host-ca").len(), 4);
+        site.down().await;
+    }
+    site.up().await;
+    force(&site, Authority::Host, CaStep::Retire).await;
+    assert_eq!(files(&site, "host-ca"), alone);
+    assert_eq!(in_file(&site.dir.path().join("keys/host-ca.pub")), new);
+}
+
+/// Many certificates of whatever kind do not make the CA forget who has one of the old key.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_certificate_of_the_old_key_is_not_forgotten_behind_a_crowd() {
+    let mut site = Site::start_with_keys().await;
+    let grant = site.grant("root", "web1", 30).await;
+    site.certificate("alice", &grant).await.unwrap();
+    let adam = site.client("adam");
+    let subject = HostSubject::Target { name: "dev1".parse().unwrap() };
+    let public_key = key_of("dev1").public_key().to_openssh().unwrap();
+    adam.issue_host_certificate(&wire::IssueHostCertificate { host: subject, public_key }).await.unwrap();
+    let subject = HostSubject::Proxy { name: "proxy1".parse().unwrap() };
+    let public_key = key_of("front").public_key().to_openssh().unwrap();
+    let front = wire::IssueHostCertificate { host: subject, public_key };
+    site.client("proxy:proxy1").issue_host_certificate(&front).await.unwrap();
+    for ca in [Authority::User, Authority::Host] {
+        step(&site, ca, CaStep::Stage).await;
+        force(&site, ca, CaStep::Activate).await;
+    }
+    let front = |record: &Record| {
+        matches!(&record.entry.fact, Fact::CertificateIntended { certificate, .. }
+            if certificate.profile == CertificateProfile::Front)
+    };
+    let intended = ledger(&site).await.into_iter().find(front).unwrap().entry;
+    site.kill().await;
+    let crowd = (1..=access::RETENTION as u64).flat_map(|number| {
+        let serial = Serial::from_random(number);
+        let issued = Fact::CertificateIssued { serial, sha256: "00".repeat(32) };
+        let mut first = intended.clone();
+        first.time = site.clock.now();
+        if let Fact::CertificateIntended { certificate, .. } = &mut first.fact {
+            certificate.serial = serial;
+        }
+        [first.clone(), Entry { fact: issued, ..first }]
+    });
+    store::fill(site.store().as_ref(), crowd).unwrap();
+    site.up().await;
+    let adam = site.client("adam");
+    for ca in [Authority::User, Authority::Host] {
+        assert_eq!(code(adam.rotate_ca(ca, &CaStep::Retire.into()).await), "old-key-in-use", "{ca}");
+    }
+}
+
+/// A proxy's word comes at any time, also while a step is decided that asks for it.
+#[test]
+fn words_of_proxies_and_steps_do_not_wait_for_each_other() {
+    // Beside the runtime, of which every thread may stand still.
+    let (done, over) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        tokio::runtime::Runtime::new().unwrap().block_on(words_and_steps());
+        done.send(()).unwrap();
+    });
+    over.recv_timeout(std::time::Duration::from_secs(60)).expect("the CA stands still");
+}
+
+async fn words_and_steps() {
+    let site = Site::start_with_keys().await;
+    let staged = step(&site, Authority::User, CaStep::Stage).await;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let words = async |name: &str| {
+        let proxy = site.client(name);
+        while !done.load(Ordering::SeqCst) {
+            proxy.tell_proxy_status(&TellProxyStatus::default()).await.unwrap();
+        }
+    };
+    let steps = async |times: usize| {
+        let adam = site.client("adam");
+        for _ in 0..times {
+            let ask = RotateCa { key: Some(staged.signs.clone()), ..CaStep::Activate.into() };
+            assert_eq!(code(adam.rotate_ca(Authority::User, &ask).await), "another-key");
+        }
+        done.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(words("proxy:proxy1"), words("proxy:proxy1"), words("proxy:proxy2"), steps(300));
 }

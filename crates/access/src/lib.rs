@@ -35,6 +35,6 @@ pub use permit::Permit;
 pub use refusal::Refusal;
 pub use state::{
     Beside, CaKeys, Certificate, CertificateState, Channel, Closed, Cut, CutCause, Denied, Ended, Extension, Factor,
-    Grant, GrantState, Pending, PlacedLock, Recording, RecordingState, Request, RequestState, Reviewed, Session,
-    SessionEnded, SessionState, State, TargetKey,
+    Grant, GrantState, LastCertificate, Pending, PlacedLock, Recording, RecordingState, Request, RequestState,
+    Reviewed, Session, SessionEnded, SessionState, State, TargetKey,
 };

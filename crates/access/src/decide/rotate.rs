@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use model::{Authority, CertificateProfile, Correlation, Entry, Fact, Principal};
+use model::{Authority, Correlation, Entry, Fact};
 
 use super::Desk;
 use crate::Refusal;
 use crate::command::{CaStep, RotateCa};
-use crate::state::{Beside, Certificate, CertificateState};
+use crate::state::{Beside, LastCertificate};
 
 /// How many names a refusal has.
 const NAMED: usize = 5;
@@ -48,9 +48,9 @@ impl Desk<'_> {
                 rotate.learnt(next)?;
                 Fact::CaActivated { ca, key: next.clone(), before: signs.clone() }
             }
-            (CaStep::Retire, Some((signs, Some(Beside::Previous(previous))))) => {
+            (CaStep::Retire, Some((_, Some(Beside::Previous(previous))))) => {
                 rotate.means(previous, "be trusted no more")?;
-                self.unused(rotate, previous, signs)?;
+                self.unused(rotate, previous)?;
                 Fact::CaRetired { ca, key: previous.clone() }
             }
             (CaStep::Retire, Some((_, Some(Beside::Next(next))))) => {
@@ -75,37 +75,28 @@ impl Desk<'_> {
     }
 
     /// Refuses to have a key trusted no more by whose certificates somebody still gets in, or is believed.
-    fn unused(&self, rotate: &RotateCa, previous: &str, signs: &str) -> Result<(), Refusal> {
-        let profile = match rotate.ca {
-            Authority::User => CertificateProfile::Person,
-            Authority::Host => CertificateProfile::Host,
-            // Proxies show the next key's by themselves, and people trust both keys.
-            Authority::Front => return Ok(()),
-        };
+    fn unused(&self, rotate: &RotateCa, previous: &str) -> Result<(), Refusal> {
         if rotate.force {
             return Ok(());
         }
-        let good = self.state.certificates().filter(|known| {
-            let issued = matches!(known.state, CertificateState::Issued { .. });
-            issued && known.body.profile == profile && self.now < known.body.valid_before
-        });
-        let (old, new): (Vec<_>, Vec<_>) = good
-            .filter(|known| known.body.ca == previous || known.body.ca == signs)
-            .partition(|known| known.body.ca == previous);
-        let lost = |known: &&&Certificate| match &known.request {
-            // A person's: of a grant that goes on, under which they have no other.
-            Some(request) => {
-                let live = self.state.grant(request).is_some_and(|(_, grant)| grant.is_live());
-                live && !new.iter().any(|other| other.request.as_ref() == Some(request))
+        let good = |last: Option<&LastCertificate>| last.filter(|last| last.is_good(previous, self.now)).cloned();
+        let held: Vec<(String, LastCertificate)> = match rotate.ca {
+            // Of a grant that goes on, under which nothing was fetched since.
+            Authority::User => {
+                let held = self.state.grants().map(|(request, grant)| {
+                    good(grant.certificate.as_ref()).map(|last| (request.spec.identity.to_string(), last))
+                });
+                held.flatten().collect()
             }
-            None => {
-                let left = |name: &Principal| matches!(name, Principal::Host(name) if rotate.left.contains(name));
-                known.body.principals.iter().any(left)
+            Authority::Host => {
+                let left = rotate.left.iter();
+                left.filter_map(|name| Some((name.to_string(), good(self.state.host_certificate(name))?))).collect()
             }
+            // Proxies show the next key's by themselves, and people trust both keys.
+            Authority::Front => Vec::new(),
         };
-        let left = || old.iter().filter(lost);
-        let Some(until) = left().map(|known| known.body.valid_before).max() else { return Ok(()) };
-        let whose: BTreeSet<String> = left().flat_map(|known| &known.body.principals).map(whose).collect();
+        let Some(until) = held.iter().map(|(_, last)| last.valid_before).max() else { return Ok(()) };
+        let whose: BTreeSet<String> = held.into_iter().map(|(whose, _)| whose).collect();
         let sentence = format!(
             "{previous} has signed what is still in use, until {} at the latest: by {}",
             until.to_second(),
@@ -142,13 +133,6 @@ impl RotateCa {
             format!("{next} is not trusted yet by {names}: people with its certificates would be refused there");
         let hint = "try again in a few seconds (portcullis status shows how proxies do), or leave them behind: --force";
         Err(Refusal::new("proxies-behind", sentence).with_hint(hint))
-    }
-}
-
-fn whose(principal: &Principal) -> String {
-    match principal {
-        Principal::Identity(name) => name.to_string(),
-        Principal::Host(_) | Principal::Login(..) => principal.to_string(),
     }
 }
 

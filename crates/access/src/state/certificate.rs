@@ -50,6 +50,25 @@ pub enum CertificateState {
     },
 }
 
+/// What is kept of the last certificate that a grant or a target got, for as long as it is there: certificates themselves
+/// are forgotten in the order in which they come, whoever brings them about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LastCertificate {
+    /// Fingerprint of the CA key that signed it.
+    pub ca: String,
+    /// When it ends.
+    pub valid_before: Timestamp,
+}
+
+impl LastCertificate {
+    /// Whether it is good at `now` by this key of the CA.
+    #[must_use]
+    pub fn is_good(&self, ca: &str, now: Timestamp) -> bool {
+        self.ca == ca && now < self.valid_before
+    }
+}
+
 impl Certificate {
     /// The state in one word: "intended", "issued", "failed".
     #[must_use]
@@ -63,6 +82,10 @@ impl Certificate {
 
     pub(super) fn settled(self, state: CertificateState) -> Self {
         Self { state, ..self }
+    }
+
+    pub(super) fn last(&self) -> LastCertificate {
+        LastCertificate { ca: self.body.ca.clone(), valid_before: self.body.valid_before }
     }
 }
 

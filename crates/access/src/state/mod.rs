@@ -22,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use authority::{Beside, CaKeys};
 use certificate::Lockings;
-pub use certificate::{Certificate, CertificateState, PlacedLock};
+pub use certificate::{Certificate, CertificateState, LastCertificate, PlacedLock};
 pub use factor::Factor;
 pub(crate) use index::Due;
 pub use recording::{Recording, RecordingState};
@@ -62,6 +62,7 @@ struct Facts {
     /// Absent in snapshots of before a CA key could be replaced.
     #[serde(default)]
     authorities: BTreeMap<Authority, CaKeys>,
+    hosts: BTreeMap<TargetName, LastCertificate>,
 }
 
 impl State {
@@ -218,6 +219,12 @@ impl State {
     /// Every certificate that is kept, by serial.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         self.facts.certificates.values()
+    }
+
+    /// The last host certificate that was issued for a target.
+    #[must_use]
+    pub fn host_certificate(&self, target: &TargetName) -> Option<&LastCertificate> {
+        self.facts.hosts.get(target)
     }
 
     /// One certificate.

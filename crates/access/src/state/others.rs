@@ -2,12 +2,15 @@
 
 use std::fmt::Display;
 
-use model::{ChannelEnd, Lock, LockId, LockSubject, RecordingClosed, RecordingId, Serial, SessionId};
+use model::{
+    CertificateProfile, ChannelEnd, Lock, LockId, LockSubject, Principal, RecordingClosed, RecordingId, Serial,
+    SessionId,
+};
 
 use super::apply::At;
 use super::{
-    Certificate, CertificateState, Channel, Cut, CutCause, GrantState, PlacedLock, Recording, RecordingState, Session,
-    State,
+    Certificate, CertificateState, Channel, Cut, CutCause, GrantState, PlacedLock, Recording, RecordingState,
+    RequestState, Session, State,
 };
 use crate::corruption::{Problem, unknown};
 use crate::limits::RETENTION;
@@ -186,9 +189,33 @@ impl State {
             }
         }
         if let Some(known) = self.facts.certificates.remove(&serial) {
-            self.facts.certificates.insert(serial, known.settled(state));
+            let known = known.settled(state);
+            if let CertificateState::Issued { .. } = known.state {
+                self.remember(&known);
+            }
+            self.facts.certificates.insert(serial, known);
         }
         Ok(())
+    }
+
+    /// Keeps of an issued certificate who has it, longer than the certificate is kept itself.
+    fn remember(&mut self, issued: &Certificate) {
+        match issued.body.profile {
+            CertificateProfile::Person => {
+                let request = issued.request.as_ref().and_then(|id| self.facts.requests.get_mut(id));
+                if let Some(RequestState::Granted(grant)) = request.map(|request| &mut request.state) {
+                    grant.certificate = Some(issued.last());
+                }
+            }
+            CertificateProfile::Host => {
+                for principal in &issued.body.principals {
+                    if let Principal::Host(name) = principal {
+                        self.facts.hosts.insert(name.clone(), issued.last());
+                    }
+                }
+            }
+            CertificateProfile::Session | CertificateProfile::Front => {}
+        }
     }
 
     pub(super) fn place_lock(&mut self, lock: &Lock, at: &At<'_>) -> Result<(), Problem> {

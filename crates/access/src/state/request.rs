@@ -9,6 +9,8 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::certificate::LastCertificate;
+
 /// A request, whatever became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -140,6 +142,9 @@ pub struct Grant {
     /// The request that extended it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extended_by: Option<RequestId>,
+    /// The last person certificate that was issued under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<LastCertificate>,
     /// Whether it holds.
     pub state: GrantState,
 }
@@ -328,7 +333,18 @@ impl Pending {
         let Approval { path, approvers, at: approved, ends } = approval;
         let state = if starts <= approved { GrantState::Active } else { GrantState::Scheduled };
         let reviews = self.reviews;
-        Grant { path, approvers, reviews, approved, starts, ends, extensions: 0, extended_by: None, state }
+        Grant {
+            path,
+            approvers,
+            reviews,
+            approved,
+            starts,
+            ends,
+            extensions: 0,
+            extended_by: None,
+            certificate: None,
+            state,
+        }
     }
 
     pub(super) fn extended(self, approval: Approval, of: RequestId, done: Seq) -> Extension {

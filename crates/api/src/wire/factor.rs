@@ -69,6 +69,8 @@ pub struct RemoveFactor {
 /// The answer: what goes on of what its owner opened, for which a code may have been given. A lock on them ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FactorRemoved {
+    /// The authenticators that they have left, one that was added meanwhile among them.
+    pub factors: u32,
     /// Their grants that have not ended.
     pub grants: u32,
     /// Their live sessions.

@@ -163,15 +163,22 @@ async fn remove(context: &Context, args: &Remove) -> Result<(), CliError> {
         Some(id) => vec![id.clone()],
         None => which(&client, identity.as_deref()).await?,
     };
-    let mut goes_on = None;
+    let mut goes_on = (0, 0);
+    let mut others = 0;
     for id in &found {
         let body = RemoveFactor { identity: identity.clone(), reason: reason.clone() };
         let left = code::with(context, &client, || async { Ok(client.remove_factor(id, &body).await?) }).await?;
-        goes_on = Some((left.grants, left.sessions)).filter(|left| *left != (0, 0));
+        (others, goes_on) = (left.factors, (left.grants, left.sessions));
     }
-    if let (Some(whose), Some((grants, sessions))) = (&args.identity, goes_on) {
+    if let Some(whose) = &args.identity {
         // On standard error, so that scripts see it as well.
-        context.output.note(warning(whose, grants, sessions));
+        if others > 0 {
+            let others = count(others as usize, "authenticator");
+            context.output.note(format!("{whose} has {others} left: portcullis factor list --identity {whose}"));
+        }
+        if goes_on != (0, 0) {
+            context.output.note(warning(whose, goes_on.0, goes_on.1));
+        }
     }
     if context.output.is_json() {
         return context.output.json(&found);
