@@ -14,9 +14,11 @@ use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 use crate::control::{Control, ControlError};
+use crate::crowd;
 use crate::extensions::Extensions;
 use crate::inner::Outer;
 use crate::registry::{Live, Registered, Registry};
+use crate::signal::Signal;
 use crate::sweeper::Sweeper;
 use crate::usher;
 use crate::words;
@@ -26,10 +28,6 @@ const KEPT: usize = 4096;
 /// So many feeds may break at one place of the ledger. After that the fact there counts as one that cannot be heard, and
 /// nobody gets in: it may be a revocation.
 const FAILURES: u32 = 5;
-/// From this many sessions on they are cut in several threads: dissolving a connection takes microseconds each.
-const CROWD: usize = 256;
-/// In so many, however few processors there are: they compete with everything that a cut wakes.
-const THREADS: usize = 4;
 /// A feed that has lived for so long is past whatever broke others.
 const SETTLED: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -244,8 +242,10 @@ impl Revocations {
         }
         if !hit.is_empty() {
             info!(seq, sessions = hit.len(), "sessions were cut");
-            self.sweeper.sweep(hit.clone());
-            usher::see_off(hit, self.sweeper.notice());
+            let gone = Signal::default();
+            hit.iter().for_each(|live| live.join_crowd(&gone));
+            self.sweeper.sweep(hit.clone(), gone.clone());
+            usher::see_off(hit, self.sweeper.notice(), gone);
         }
         if is_old_news(&record.entry.fact) {
             return;
@@ -374,27 +374,7 @@ impl Order {
 
     /// Does to sessions what is ordered, a crowd of them in several threads; returns those that were cut.
     fn cut_all(&self, sessions: &[Arc<Live>]) -> Vec<Arc<Live>> {
-        let cut = |part: &[Arc<Live>]| part.iter().filter(|live| self.cut(live)).cloned().collect::<Vec<_>>();
-        let (own, others) = match sessions.len() {
-            crowd if crowd >= CROWD => sessions.split_at(crowd.div_ceil(THREADS)),
-            _ => (sessions, &[][..]),
-        };
-        std::thread::scope(|scope| {
-            let parts = others.chunks(own.len().max(1)).map(|part| {
-                let started = std::thread::Builder::new().spawn_scoped(scope, move || cut(part));
-                started.map_err(|_| part)
-            });
-            let parts: Vec<_> = parts.collect();
-            let mut hit = cut(own);
-            for part in parts {
-                match part {
-                    Ok(thread) => hit.extend(thread.join().unwrap_or_default()),
-                    // The system refuses a thread.
-                    Err(part) => hit.extend(cut(part)),
-                }
-            }
-            hit
-        })
+        crowd::in_parts(sessions, |part| part.iter().filter(|live| self.cut(live)).cloned().collect())
     }
 
     /// Does to a session what is ordered; whether it was cut.

@@ -21,6 +21,7 @@ mod clock;
 mod code;
 mod config;
 mod control;
+mod crowd;
 mod cut;
 mod desk;
 mod destination;

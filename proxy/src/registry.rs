@@ -41,6 +41,8 @@ pub(crate) struct Live {
     words: Signal,
     /// Raised when the person's connection is closed.
     gone: Signal,
+    /// Raised when those who were cut together with this one are gone, too.
+    crowd: OnceLock<Signal>,
     stop: Signal,
     deadline: watch::Sender<Timestamp>,
     notices: watch::Sender<Option<Arc<Words>>>,
@@ -76,6 +78,7 @@ impl Live {
             passing: Arc::default(),
             words: Signal::default(),
             gone: Signal::default(),
+            crowd: OnceLock::new(),
             stop: Signal::default(),
             notices: watch::Sender::new(None),
             person: OnceLock::new(),
@@ -146,11 +149,15 @@ impl Live {
         }
     }
 
-    /// Closes the person's connection, unless it is closed already.
-    pub(crate) fn drop_person(&self) {
-        if let Some(person) = self.person.get() {
-            person.cut();
-        }
+    /// Closes the person's connection, unless it is closed already. Whoever closes many of them wakes their users with
+    /// [`rouse_person`](Self::rouse_person) when all are closed.
+    pub(crate) fn sever_person(&self) {
+        self.person.get().inspect(|person| person.sever());
+    }
+
+    /// Wakes who uses the person's connection, to see what has become of it.
+    pub(crate) fn rouse_person(&self) {
+        self.person.get().inspect(|person| person.rouse());
     }
 
     /// What the target says, on its way to the person; `None` once nothing may pass any more.
@@ -168,6 +175,18 @@ impl Live {
     /// Raised when the session has said its last words, or did not get to them.
     pub(crate) const fn gone(&self) -> &Signal {
         &self.gone
+    }
+
+    /// Names the signal of those who were cut together with this one.
+    pub(crate) fn join_crowd(&self, gone: &Signal) {
+        let _ = self.crowd.set(gone.clone());
+    }
+
+    /// Waits until all who were cut together with this one are gone; whoever was cut alone waits for nobody.
+    pub(crate) async fn crowd_gone(&self) {
+        if let Some(crowd) = self.crowd.get() {
+            crowd.raised().await;
+        }
     }
 
     fn cut_target(&self) {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use crate::crowd;
 use crate::registry::Live;
+use crate::signal::{RaiseOnDrop, Signal};
 
 /// The thread's queue. The thread ends when this is dropped.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(crate) struct Sweeper {
 struct Swept {
     until: Instant,
     sessions: Vec<Arc<Live>>,
+    /// Raised when they are all gone, whatever becomes of this.
+    gone: RaiseOnDrop,
 }
 
 impl Sweeper {
@@ -40,19 +44,23 @@ impl Sweeper {
         self.notice
     }
 
-    /// Has sessions that were cut now closed when their time is over.
-    pub(crate) fn sweep(&self, sessions: Vec<Arc<Live>>) {
+    /// Has sessions that were cut now closed when their time is over, and then raises `gone`.
+    pub(crate) fn sweep(&self, sessions: Vec<Arc<Live>>, gone: Signal) {
         // The thread lives as long as this does.
-        let _ = self.queue.send(Swept { until: Instant::now() + self.notice, sessions });
+        let _ = self.queue.send(Swept { until: Instant::now() + self.notice, sessions, gone: RaiseOnDrop(gone) });
     }
 }
 
 fn sweep(queue: &Receiver<Swept>) {
     // All wait equally long, so the first in the queue is the first to be due.
-    while let Ok(Swept { until, sessions }) = queue.recv() {
+    while let Ok(Swept { until, sessions, gone }) = queue.recv() {
         std::thread::sleep(until.saturating_duration_since(Instant::now()));
-        for live in sessions {
-            live.drop_person();
-        }
+        // All are closed before the first task is woken by it: those would take the processor.
+        crowd::in_parts(&sessions, |part| {
+            part.iter().for_each(|live| live.sever_person());
+            Vec::<()>::new()
+        });
+        sessions.iter().for_each(|live| live.rouse_person());
+        drop(gone);
     }
 }

@@ -46,7 +46,9 @@ impl Visit {
         {
             outer.leave(until.into_std().saturating_duration_since(std::time::Instant::now()));
         }
-        // Recordings are closed behind it: the disk must not take the processor from those who are still to be dropped.
+        // The rest comes behind the last of them: disk and ledger must not take the processor from those who are still to be
+        // dropped.
+        live.crowd_gone().await;
         ended.into_iter().for_each(|closed| finish(closings, closed));
         gone
     }
