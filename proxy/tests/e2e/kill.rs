@@ -239,6 +239,40 @@ async fn what_shares_a_connection_dies_together() {
     assert_eq!(ends, 1, "three channels, one session");
 }
 
+/// What is left to do behind each waits for the last of them, and is done, whoever cannot be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_is_dropped_whole_and_leaves_every_receipt_and_recording() {
+    const CROWD: usize = 20;
+    let world = World::new().await;
+    let alice = world.person("alice");
+    let grant = world.authority.grant("alice", "root", "web1", HOUR);
+    let mut crowd = Vec::new();
+    for number in 0..CROWD {
+        let words = if number == 0 { "exec cat /dev/zero" } else { LINGER };
+        crowd.push(start(&alice, Way::Plus, words).await);
+    }
+    // One takes nothing more, so it holds the crowd up until the sweeper comes.
+    let mut stuck = crowd.remove(0);
+    signal(&stuck.child, "-STOP");
+    let revoked = world.authority.end_grant(&grant.id, GrantEnd::Revoked, "bob");
+    until("all have ended", || world.authority.ended_sessions().len() == CROWD).await;
+    let reports = world.authority.reports();
+    let closed = reports.iter().filter(|report| matches!(report, SessionReport::RecordingClosed { .. })).count();
+    assert_eq!(closed, CROWD);
+    for report in &reports {
+        if let SessionReport::Ended { end, dropped, .. } = report {
+            assert!(matches!(end, SessionEnd::Revoked { .. }), "{end:?}");
+            assert!(late(revoked, dropped.0) < Duration::from_secs(2), "{:?}", late(revoked, dropped.0));
+        }
+    }
+    until("the sockets are closed", || established(world.port) + established(world.sshd.port) == 0).await;
+    for running in crowd {
+        let output = wait(running.child).await;
+        assert_eq!(output.status.code(), Some(255), "{}", shown(&output));
+    }
+    stuck.child.kill().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_overtakes_the_answer_is_not_missed() {
     let world = World::new().await;
