@@ -17,7 +17,7 @@ const TRIES: usize = 3;
 /// They left instead.
 pub(super) async fn ask(desk: &Desk, terminal: &mut Terminal) -> Result<bool, Left> {
     if !desk.authenticator {
-        terminal.complain("you have no authenticator; portcullis factor add sets one up").await;
+        terminal.complain(missing(desk)).await;
         return Ok(false);
     }
     for _ in 0..TRIES {
@@ -38,6 +38,16 @@ pub(super) async fn ask(desk: &Desk, terminal: &mut Terminal) -> Result<bool, Le
         }
     }
     Ok(false)
+}
+
+/// What somebody can do who lacks a code.
+pub(super) const fn missing(desk: &Desk) -> &'static str {
+    if desk.authenticator {
+        "in a terminal the code is asked for here: ssh -t"
+    } else {
+        "you had no authenticator when you logged in here: portcullis factor add sets one up, with a login at the CA; then \
+         come again"
+    }
 }
 
 /// Whether a one-time code is all that was missing, and somebody is there to be asked.

@@ -58,6 +58,11 @@ pub(super) async fn run(desk: &Desk, terminal: &mut Terminal, line: &str) -> Opt
     }
     Some(match done {
         Ok(()) => DONE,
+        Err(Failed::Asking(ClientError::Problem(problem))) if problem.code == "factor-needed" => {
+            terminal.complain(&problem.detail).await;
+            terminal.complain(code::missing(desk)).await;
+            FAILED
+        }
         Err(Failed::Asking(error)) => complain(terminal, &error).await,
         Err(Failed::Unclear(why, code)) => {
             terminal.complain(&why).await;
@@ -87,8 +92,8 @@ enum Among {
     Requests,
     /// Their own grants.
     Own,
-    /// The open grants that they may see.
-    Open,
+    /// The grants that they may see.
+    All,
 }
 
 /// The request that was meant.
@@ -101,7 +106,7 @@ async fn meant(desk: &Desk, typed: &str, among: Among) -> Result<RequestId, Fail
         let grants = match among {
             Among::Requests => None,
             Among::Own => Some((None, true)),
-            Among::Open => Some((Some("active"), false)),
+            Among::All => Some((None, false)),
         };
         let next = if let Some((state, mine)) = grants {
             let page = desk.client.grants(state, mine, after.as_deref()).await?;
@@ -133,13 +138,20 @@ async fn meant(desk: &Desk, typed: &str, among: Among) -> Result<RequestId, Fail
     }
 }
 
+/// A hint of the CA's, where it names a command that is here as well.
+fn in_our_words(hint: &str) -> String {
+    const VERBS: [&str; 9] =
+        ["approve", "cancel", "deny", "extend", "grants", "release", "request", "requests", "revoke"];
+    VERBS.iter().fold(hint.to_owned(), |hint, verb| hint.replace(&format!("portcullis {verb} "), &format!("{verb} ")))
+}
+
 /// Says why something did not work; the exit code.
 pub(super) async fn complain(terminal: &Terminal, error: &ClientError) -> u32 {
     match error {
         ClientError::Problem(problem) => {
             terminal.complain(&problem.detail).await;
             if let Some(hint) = &problem.hint {
-                terminal.complain(hint).await;
+                terminal.complain(&in_our_words(hint)).await;
             }
             match problem.status {
                 404 => NOT_FOUND,
@@ -247,7 +259,7 @@ async fn carry_out(desk: &Desk, terminal: &Terminal, command: Command) -> Result
             ended(desk, terminal, grant).await?;
         }
         Command::Revoke { id, reason } => {
-            let id = meant(desk, &id, Among::Open).await?;
+            let id = meant(desk, &id, Among::All).await?;
             let grant = client.revoke(&id, &Revoke { reason: Some(reason) }).await?;
             ended(desk, terminal, grant).await?;
         }
@@ -391,6 +403,12 @@ fn became(id: &RequestId, request: &Request) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hints_name_what_is_here() {
+        let there = "to take it back, run: portcullis revoke req-1; to log in: portcullis login";
+        assert_eq!(in_our_words(there), "to take it back, run: revoke req-1; to log in: portcullis login");
+    }
 
     #[test]
     fn a_crowd_of_one_hides_nobody() {

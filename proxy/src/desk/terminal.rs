@@ -48,10 +48,14 @@ impl Terminal {
         let _ = self.channel.data_bytes(text.into_bytes()).await;
     }
 
-    /// A line on standard error.
+    /// A line on standard error; in a terminal among the others, because a client may show what comes on two streams in
+    /// another order.
     pub(super) async fn complain(&self, line: &str) {
-        let text = format!("portcullis: {}{}", plain(line), if self.raw { "\r\n" } else { "\n" });
-        let _ = self.channel.extended_data_bytes(STDERR, text.into_bytes()).await;
+        let line = format!("portcullis: {}", plain(line));
+        if self.raw {
+            return self.say(&line).await;
+        }
+        let _ = self.channel.extended_data_bytes(STDERR, format!("{line}\n").into_bytes()).await;
     }
 
     /// For programs: ASCII as it is.

@@ -15,7 +15,7 @@ fn rotate(site: &Site, ca: &str, step: &str) -> Result<Value> {
 }
 
 fn rotate_with(site: &Site, ca: &str, step: &str, options: &[&str]) -> Result<Value> {
-    let states = site.carol.json(&[&["ca", "rotate", ca, step], options].concat())?;
+    let states = site.carol.json(&[&["ca", "rotate", ca, step, "--yes"], options].concat())?;
     states.get(0).cloned().context("no state")
 }
 
@@ -89,7 +89,8 @@ fn the_user_ca_is_replaced_while_a_proxy_is_away() -> Result<()> {
 
     site.freeze(1, true)?;
     is_not_taken(&site, &["user", "--retire", "--fingerprint", &new], "and not SHA256:")?;
-    is_not_taken(&site, &["user", "--retire"], "alice")?;
+    is_not_taken(&site, &["user", "--retire"], "nobody can be asked")?;
+    is_not_taken(&site, &["user", "--retire", "--yes"], "alice")?;
     rotate_with(&site, "user", "--retire", &["--force", "--fingerprint", old.get(..20).unwrap_or_default()])?;
     site.freeze(1, false)?;
     is_refused(&site, "Permission denied")?;
@@ -119,7 +120,7 @@ fn the_host_ca_is_replaced_and_a_server_that_was_left_out_is_not_believed() -> R
     let activated = rotate(&site, "host", "--activate")?;
     ensure!(activated.get("left").is_some_and(|left| left.to_string().contains("web1")), "{activated}");
     gets_in(&site)?;
-    is_not_taken(&site, &["host", "--retire"], "web1")?;
+    is_not_taken(&site, &["host", "--retire", "--yes"], "web1")?;
     let retired = rotate_with(&site, "host", "--retire", &["--force"])?;
     ensure!(key(&retired, "signs") == key(&staged, "next"), "{retired}");
     is_refused(&site, &format!("is signed by {}, which is not this site's host CA", key(&staged, "signs")))?;

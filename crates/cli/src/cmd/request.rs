@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::keyring::{self, Place};
 use crate::show::moment;
-use crate::words::clock;
+use crate::words::{clock, shell_word};
 use crate::{ask, code, decision, ids, show, words};
 
 /// Ask for access; waits for the decision and then gets the certificate
@@ -136,7 +136,10 @@ pub(crate) async fn certificate(
             keyring::beside(&obtained.identity_file, "-cert.pub").display(),
         )),
     }
-    let spot = format!("{}@{}", grant.login, grant.target);
+    let mut spot = format!("{}@{}", grant.login, grant.target);
+    if let Some(command) = &grant.command {
+        spot = format!("{spot} {}", shell_word(command));
+    }
     output
         .note(format_args!("connect: portcullis ssh {spot}   (or ssh {spot}, once portcullis ssh-config --write ran)"));
     Ok(obtained)

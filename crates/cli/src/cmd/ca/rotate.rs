@@ -21,7 +21,7 @@ const SHORT: usize = 8;
 Without a step: how it stands, and what comes next. deploy/README.md says what
 people do between the steps, and docs/enrolment.md what servers need.
 At a terminal a step names the key that it is about, and asks; a script names it
-with --fingerprint.
+with --fingerprint, or says --yes.
 Examples:
   portcullis ca rotate
   portcullis ca rotate user --stage
@@ -104,8 +104,7 @@ async fn meant(
     step: CaStep,
     args: &Args,
 ) -> Result<Option<String>, CliError> {
-    let ask = context.output.can_ask() && !args.yes;
-    if args.fingerprint.is_none() && !ask {
+    if args.fingerprint.is_none() && args.yes {
         return Ok(None);
     }
     let states = client.ca_keys().await?.items;
@@ -128,6 +127,9 @@ async fn meant(
             let hint = format!("look how it stands: portcullis ca rotate {ca}");
             return Err(CliError::failed(format!("{key} would {what}, and not {}", clean(named)), hint));
         }
+    } else if !context.output.can_ask() {
+        let why = format!("{} would {what}, and nobody can be asked whether that is meant", clean(key));
+        return Err(CliError::usage(why, format!("name it: --fingerprint {}; or say --yes", clean(key))));
     } else if !ask::yes(context, format_args!("{} will {what}. Go on?", clean(key)), Usual::No)? {
         return Err(CliError::failed("nothing was changed", "answer y to go on, or name the key with --fingerprint"));
     }

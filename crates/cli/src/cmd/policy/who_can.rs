@@ -80,7 +80,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     }
     match context.output.is_json() {
         true => context.output.json(&values),
-        false => context.output.table(["WHO", "GROUPS", "BY"], rows, "nobody can"),
+        false => {
+            let nobody = match (args.touch, args.totp) {
+                (true, true) => "nobody can",
+                _ => "nobody can as things are; --touch and --totp ask as if everybody had shown a second factor",
+            };
+            context.output.table(["WHO", "GROUPS", "BY"], rows, nobody)
+        }
     }
 }
 

@@ -283,7 +283,7 @@ async fn enrol(
             output.note(format_args!("careful: {warning}"));
         }
         return output.line(format_args!(
-            "{} is enrolled: its sshd trusts the user CA for {}, and shows a host certificate",
+            "{} is enrolled: its sshd is set up to trust the user CA for {}, and shows a host certificate",
             target.name,
             listed(target.logins.iter().map(|login| format!("{login}@{}", target.name)))
         ));
