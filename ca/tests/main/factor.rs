@@ -510,3 +510,20 @@ async fn who_removes_a_stolen_one_is_told_what_goes_on() {
     let left = site.client("adam").remove_factor(&app.id, &remove).await.unwrap();
     assert_eq!(left, wire::FactorRemoved { factors: 0, grants: 1, sessions: 1 });
 }
+
+/// Who has stolen a phone may have begun another enrolment with it: that is over with the removal, and one that was ended in
+/// time is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_thief_began_ends_with_the_removal_and_what_is_left_is_counted() {
+    let site = site().await;
+    let (alice, adam) = (site.client("alice"), site.client("adam"));
+    let first = enrol(&site, &alice).await;
+    let second = enrol(&site, &alice).await;
+    let begun = alice.begin_factor().await.unwrap();
+    let third = App { id: begun.id.clone(), secret: TotpSecret::from_base32(&begun.secret).unwrap() };
+    let remove = wire::RemoveFactor { identity: Some("alice".to_owned()), reason: Some("stolen".to_owned()) };
+    assert_eq!(adam.remove_factor(&first.id, &remove).await.unwrap().factors, 1);
+    assert_eq!(adam.remove_factor(&second.id, &remove).await.unwrap().factors, 0);
+    alice.login().await.unwrap();
+    assert_eq!(code(alice.confirm_factor(&third.id, &third.shows(&site)).await), "unknown-factor");
+}
